@@ -1,0 +1,1 @@
+//! DNS look-ups that keep their authenticity.

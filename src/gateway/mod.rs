@@ -1,0 +1,1 @@
+//! The gateway daemon: the only layer that knows all others.

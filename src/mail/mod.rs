@@ -1,0 +1,1 @@
+//! The carrier, header fields and notices; pure and streaming.

@@ -1,0 +1,3 @@
+//! The `mta-seal` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The sealing decision, authenticity levels and memory rules; pure.

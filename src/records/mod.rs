@@ -1,0 +1,1 @@
+//! The DNS records of MTA-SEAL: grammar and signatures; pure.
