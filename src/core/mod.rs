@@ -1,5 +1,7 @@
 //! The pure heart of the protocol: no IO, no clock, no global random numbers.
 
+pub mod address;
 mod domain;
+pub mod esmtp;
 
 pub use domain::{Domain, DomainError};
