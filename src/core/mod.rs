@@ -3,5 +3,7 @@
 pub mod address;
 mod domain;
 pub mod esmtp;
+mod ids;
 
 pub use domain::{Domain, DomainError};
+pub use ids::{DeliveryId, EnvelopeId, IdError, KeyId};
