@@ -3,7 +3,7 @@
 //! The text is generic and stable; what exactly failed goes to the log with the trace id.
 
 use crate::core::Domain;
-use crate::smtp::{Enhanced, Reply};
+use crate::smtp::Reply;
 
 /// Why a recipient or a message is not accepted. The variants are the rows of the draft's table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,12 +90,11 @@ impl Failure {
     /// The reply that the peer sees.
     #[must_use]
     pub fn reply(&self) -> Reply {
-        let (_, code, (class, subject, detail), text) = self.row();
-        let text = match self.domain() {
-            Some(domain) => text.replace("DOMAIN", domain.as_str()),
-            None => text.to_owned(),
-        };
-        Reply::enhanced(code, Enhanced::new(class, subject, detail), text)
+        let (_, code, status, text) = self.row();
+        match self.domain() {
+            Some(domain) => Reply::new(code, status, text.replace("DOMAIN", domain.as_str())),
+            None => Reply::new(code, status, text),
+        }
     }
 
     /// Whether the sender may try again with a chance of success.

@@ -47,11 +47,10 @@ pub fn settle(replies: &[Reply], may_notify: bool) -> Settlement {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::smtp::Enhanced;
 
     fn reply(code: u16) -> Reply {
         let class = u8::try_from(code / 100).unwrap();
-        Reply::enhanced(code, Enhanced::new(class, 0, 0), "text".to_owned())
+        Reply::new(code, (class, 0, 0), "text")
     }
 
     fn settled(codes: &[u16], may_notify: bool) -> (u16, Vec<usize>) {
