@@ -48,8 +48,7 @@ pub const CLAIM_LEASE: u64 = 3_600;
 pub const OPEN_LEASE: u64 = 24 * 3_600;
 
 /// What an operation of the ledger returns.
-pub type LedgerFuture<'a, T> =
-    Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'a>>;
+pub type LedgerFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'a>>;
 
 /// A ledger as the layers above hold it.
 pub type SharedLedger = Arc<dyn Ledger>;

@@ -40,9 +40,9 @@
 //!    different recipients.
 //! 3. Of several candidates (the client grouped recipients anew) the one with most recipients in
 //!    doubt gives its delivery id, since only the same id lets the far side recognise what it
-//!    may already have; then the one with most recipients; then the latest. Final outcomes of
-//!    the others, if they recorded the same message hash, are moved to it, and their recipients
-//!    of this transaction become told there: an outcome is used once.
+//!    may already have; then the one with most recipients; then the latest. A final outcome
+//!    that it lacks is taken from another candidate with the same message hash, where the
+//!    recipient becomes told: an outcome is used once.
 //! 4. Recipients with a final outcome are returned as `already`, all others are to be sent.
 //!
 //! Entries with disjoint recipients keep different delivery ids: the far side remembers delivery
@@ -174,8 +174,6 @@ pub(super) struct Retry {
     pub(super) entry: usize,
     /// Settled recipients with the entry that says so.
     pub(super) already: Vec<(String, FinalOutcome, usize)>,
-    /// Other entries whose recipients of this transaction become told.
-    pub(super) absorbed: Vec<usize>,
 }
 
 /// Applies rules 1 to 4 of the module; `entries` begin with the latest. `None`: a fresh entry.
@@ -195,14 +193,12 @@ pub(super) fn decide(entries: &[Entry], recipients: &[String]) -> Option<Retry> 
     };
     // `max_by_key` takes the last of equals; the latest entry comes first.
     let entry = candidates.iter().rev().copied().max_by_key(|&at| weight(at))?;
-    let absorbed: Vec<usize> = candidates
-        .iter()
-        .copied()
-        .filter(|&at| at != entry && entries[at].message_hash == entries[entry].message_hash)
-        .collect();
+    let same =
+        |at: &usize| *at != entry && entries[*at].message_hash == entries[entry].message_hash;
     let mut already = Vec::new();
     for path in recipients {
-        let settled = std::iter::once(entry).chain(absorbed.iter().copied()).find_map(|at| {
+        let others = candidates.iter().copied().filter(same);
+        let settled = std::iter::once(entry).chain(others).find_map(|at| {
             match entries[at].recipients.get(path) {
                 Some(Standing::Final(outcome)) => Some((outcome.clone(), at)),
                 _ => None,
@@ -212,7 +208,7 @@ pub(super) fn decide(entries: &[Entry], recipients: &[String]) -> Option<Retry> 
             already.push((path.clone(), outcome, at));
         }
     }
-    Some(Retry { entry, already, absorbed })
+    Some(Retry { entry, already })
 }
 
 /// The recipients without repetitions, in order.
