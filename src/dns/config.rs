@@ -16,14 +16,27 @@ pub enum Servers {
     Listed(Vec<SocketAddr>),
 }
 
+/// Where the trust anchors of [`Mode::Validate`] come from; each stands alone, so a text for a
+/// private root names the public root too if that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum AnchorSource {
+    /// The public root's anchors, built in.
+    #[default]
+    Root,
+    /// DS or DNSKEY records in a file in zone-file format.
+    File(PathBuf),
+    /// The same as text.
+    Text(String),
+}
+
 /// Who decides whether an answer is authentic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
     /// This process validates DNSSEC itself; the servers need not be trusted, only support
     /// DNSSEC (EDNS, RRSIG records, the CD bit).
     Validate {
-        /// DS or DNSKEY records in zone-file format that replace the built-in root anchors.
-        anchors: Option<PathBuf>,
+        /// Where validation starts.
+        anchors: AnchorSource,
     },
     /// The AD bit of a validating resolver on the loopback interface is believed (RFC 6840
     /// section 5.8), so [`Servers::Listed`] must name it.
@@ -53,7 +66,7 @@ impl Default for DnsConfig {
     fn default() -> Self {
         Self {
             servers: Servers::System,
-            mode: Mode::Validate { anchors: None },
+            mode: Mode::Validate { anchors: AnchorSource::Root },
             timeout: Duration::from_secs(5),
             cache_entries: 10_000,
         }
@@ -117,8 +130,11 @@ impl DnsConfig {
             return Err(ConfigError::NoServers);
         }
         let trust = match &self.mode {
-            Mode::Validate { anchors: None } => Trust::Validate(Anchors::root()?),
-            Mode::Validate { anchors: Some(path) } => Trust::Validate(Anchors::from_file(path)?),
+            Mode::Validate { anchors } => Trust::Validate(match anchors {
+                AnchorSource::Root => Anchors::root()?,
+                AnchorSource::File(path) => Anchors::from_file(path)?,
+                AnchorSource::Text(text) => Anchors::from_text(text)?,
+            }),
             Mode::AdBit => {
                 if let Some(outside) = servers.iter().find(|s| !s.ip().is_loopback()) {
                     return Err(ConfigError::AdNotLoopback(*outside));

@@ -9,9 +9,11 @@
 //! A cache stands in front: answers and denials for their TTL up to [`MAX_TTL`] (RFC 2308),
 //! failures for [`FAILURE_TTL`] (RFC 9520), one look-up per name however many ask.
 //!
-//! [`Scripted`] answers from a list, for tests.
+//! [`Scripted`] answers from a list and [`authority`] is a whole server on loopback, for tests and
+//! `mta-seal demo`.
 
 mod anchor;
+pub mod authority;
 mod cache;
 mod config;
 mod message;
@@ -23,7 +25,7 @@ mod validate;
 
 pub use anchor::{AnchorError, Anchors};
 pub use cache::{Clock, FAILURE_TTL, MAX_TTL};
-pub use config::{ConfigError, DnsConfig, Mode, Servers};
+pub use config::{AnchorSource, ConfigError, DnsConfig, Mode, Servers};
 pub use outcome::{
     Authenticity, Denial, Found, Lookup, MAX_CHAIN, MAX_TXT_OCTETS, MAX_TXT_RECORDS,
 };
