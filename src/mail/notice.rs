@@ -193,10 +193,14 @@ fn visible(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect()
 }
 
-/// The same in ASCII; other characters as `\x{E9}` (RFC 6533 section 3).
+/// The same in ASCII; other characters as `\x{E9}` (RFC 6533 section 3). At most [`MAX_TEXT`]
+/// characters come out as well, so that a line stays short.
 fn ascii(text: &str) -> String {
     let mut plain = String::new();
     for c in visible(text).chars() {
+        if plain.len() >= MAX_TEXT {
+            break;
+        }
         if c.is_ascii() {
             plain.push(c);
         } else {
