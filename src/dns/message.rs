@@ -1,11 +1,13 @@
 //! Reads what an answer says about the name that was asked for, and nothing else in it.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::base::iana::{Class, OptRcode};
+use domain::base::name::ToLabelIter;
+use domain::base::iana::{Class, DigestAlgorithm, OptRcode, SecurityAlgorithm};
 use domain::base::{Message, MessageBuilder, Name, ParsedName, ParsedRecord, Rtype, ToName, Ttl};
-use domain::rdata::{AllRecordData, Cname, Rrsig, Soa, Txt};
+use domain::rdata::{AllRecordData, Cname, Ds, Rrsig, Soa, Txt};
 
 use super::outcome::{Lookup, MAX_CHAIN, MAX_TXT_OCTETS, MAX_TXT_RECORDS};
 use super::transport::{Failure, Question, UDP_PAYLOAD};
@@ -213,7 +215,7 @@ fn build(
         let record = record.map_err(|_| Broken)?;
         let owner: Name<Bytes> = record.owner().to_name();
         let wanted = match covered(&record, &owner, &plausible)? {
-            Some(Rtype::TXT | Rtype::CNAME) => owners.contains(&owner),
+            Some(Rtype::TXT | Rtype::CNAME | Rtype::DS) => owners.contains(&owner),
             // A DNAME record synthesises CNAME records below its owner (RFC 6672).
             Some(Rtype::DNAME) => owners.iter().any(|o| *o != owner && o.ends_with(&owner)),
             _ => false,
@@ -263,4 +265,38 @@ pub(super) fn probe(name: &Name<Bytes>) -> Result<Message<Vec<u8>>, Failure> {
     let mut builder = builder.answer();
     builder.push((name, Class::IN, 0, text)).map_err(|_| Failure::Malformed)?;
     Ok(builder.into_message())
+}
+
+/// Those DS records of `zone`, in zone-file format, whose algorithm the validator can verify
+/// although it does not count it as supported.
+pub(super) fn ds_text(reply: &Message<Bytes>, zone: &Name<Bytes>) -> Option<String> {
+    // The name goes through the zone-file parser, so nothing special may stand in it.
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    if !zone.iter_labels().all(|label| label.as_slice().iter().all(|b| plain(*b))) {
+        return None;
+    }
+    let mut text = String::new();
+    for record in reply.answer().ok()? {
+        let Some(ds) = record.ok()?.to_record::<Ds<_>>().ok()? else { continue };
+        let owner: Name<Bytes> = ds.owner().to_name();
+        if owner != *zone {
+            continue;
+        }
+        let ds = ds.data();
+        let digest_known =
+            matches!(ds.digest_type(), DigestAlgorithm::SHA256 | DigestAlgorithm::SHA384);
+        match ds.algorithm() {
+            SecurityAlgorithm::ECDSAP384SHA384 | SecurityAlgorithm::ED25519 if digest_known => {
+                let (tag, algorithm) = (ds.key_tag(), ds.algorithm().to_int());
+                let digest_type = ds.digest_type().to_int();
+                let _ = write!(text, "{zone}. 3600 IN DS {tag} {algorithm} {digest_type} ");
+                for octet in ds.digest() {
+                    let _ = write!(text, "{octet:02x}");
+                }
+                text.push('\n');
+            }
+            _ => {}
+        }
+    }
+    (!text.is_empty()).then_some(text)
 }

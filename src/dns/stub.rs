@@ -87,7 +87,7 @@ impl Engine {
 
     async fn walk(&self, name: &QueryName) -> Lookup {
         let Ok(name) = name.as_str().parse::<Name<Bytes>>() else { return Lookup::Malformed };
-        let validator = match &self.trust {
+        let mut validator = match &self.trust {
             Trust::Validate(anchors) => match self.validator(anchors) {
                 Ok(validator) => Some(validator),
                 Err(outcome) => return outcome,
@@ -97,7 +97,7 @@ impl Engine {
         let mut way =
             Way { name, chain: Vec::new(), authenticity: Authenticity::Secure, ttl: MAX_TTL };
         loop {
-            match self.step(&mut way, validator.as_ref()).await {
+            match self.step(&mut way, validator.as_mut()).await {
                 Ok(None) => {}
                 Ok(Some(outcome)) | Err(outcome) => return outcome,
             }
@@ -112,7 +112,7 @@ impl Engine {
     async fn step(
         &self,
         way: &mut Way,
-        validator: Option<&Validator>,
+        validator: Option<&mut Validator>,
     ) -> Result<Option<Lookup>, Lookup> {
         let question = message::question(&way.name, self.asking())?;
         let reply = self.transport.exchange(&question).await?;
@@ -150,7 +150,7 @@ impl Engine {
         &self,
         reply: &Message<Bytes>,
         name: &Name<Bytes>,
-        validator: Option<&Validator>,
+        validator: Option<&mut Validator>,
     ) -> Result<(Reading, Authenticity), Lookup> {
         let reading = message::read(reply, name)?;
         match (&self.trust, validator) {
