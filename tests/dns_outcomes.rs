@@ -133,6 +133,7 @@ async fn an_alias_is_as_strong_as_its_weakest_link() {
         ("there.signed.example", b"v=one", Insecure),
     ] {
         let outcome = ask(&resolver, text).await;
+        eprintln!("{text} {outcome:?}");
         assert_found(&outcome, &[record], authenticity);
     }
     assert_found(&ask(&resolver, "_mta-seal.signed.example").await, &[b"v=one"], Secure);
@@ -150,9 +151,7 @@ async fn an_alias_is_as_strong_as_its_weakest_link() {
 #[tokio::test]
 async fn an_alias_into_a_broken_zone_is_bogus() {
     let server = two_zones().await;
-    server
-        .set_cname(&name("alias.plain.example"), &name("_mta-seal.signed.example"))
-        .unwrap();
+    server.set_cname(&name("alias.plain.example"), &name("_mta-seal.signed.example")).unwrap();
     server.set_security(&name("signed.example"), Security::Stripped).unwrap();
     assert_eq!(ask(&validating(&server), "alias.plain.example").await, Lookup::Bogus);
 }
@@ -287,8 +286,7 @@ async fn a_second_server_stands_in_for_a_failing_first() {
 #[tokio::test]
 async fn without_dnssec_everything_is_insecure() {
     let server = two_zones().await;
-    let resolver =
-        StubResolver::new(&DnsConfig { mode: Mode::Plain, ..server.config() }).unwrap();
+    let resolver = StubResolver::new(&DnsConfig { mode: Mode::Plain, ..server.config() }).unwrap();
     assert_found(&ask(&resolver, "_mta-seal.signed.example").await, &[b"v=one"], Insecure);
     let outcome = ask(&resolver, "nothing.signed.example").await;
     assert_eq!(outcome.authenticity(), Some(Insecure), "{outcome:?}");
@@ -333,9 +331,7 @@ async fn answers_denials_and_failures_are_kept_for_their_time() {
     let resolver = hand.resolver(&server.config());
     let asked = |name| server.asked(name).unwrap();
 
-    for (name, lifetime) in
-        [(&found, 3600), (&denied, 90), (&failed, FAILURE_TTL.as_secs())]
-    {
+    for (name, lifetime) in [(&found, 3600), (&denied, 90), (&failed, FAILURE_TTL.as_secs())] {
         let first = resolver.txt(name).await;
         hand.advance(lifetime - 1);
         let kept = resolver.txt(name).await;
@@ -391,11 +387,8 @@ async fn concurrent_callers_share_one_question() {
 async fn the_cache_is_bounded() {
     let server = two_zones().await;
     let hand = Hand::new();
-    let resolver = hand.resolver(&DnsConfig {
-        mode: Mode::Plain,
-        cache_entries: 8,
-        ..server.config()
-    });
+    let resolver =
+        hand.resolver(&DnsConfig { mode: Mode::Plain, cache_entries: 8, ..server.config() });
     let names: Vec<_> = (0..20).map(|i| name(&format!("n{i}.plain.example"))).collect();
     for at in &names {
         resolver.txt(at).await;

@@ -1,14 +1,15 @@
 //! In-process DNSSEC validation (RFC 4035), by the `domain` crate's validator.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use domain::base::{Message, Name, Rtype};
 use domain::dnssec::validator::context::{Config, ValidationContext, ValidationState};
 
-use super::anchor::{AnchorError, Anchors};
+use super::anchor::Anchors;
 use super::chain::ChainSource;
-use super::message::{self, End, Reading};
+use super::message::{self, End, Link, Reading};
 use super::outcome::{Authenticity, Lookup};
 use super::transport::{Failure, Transport};
 
@@ -18,65 +19,61 @@ const NSEC3_ITERATIONS: u16 = 100;
 /// Most zones on the way to one name that the validator needs help with.
 const MAX_STEPS: usize = 8;
 
-/// Judges the answers of one look-up.
+/// Judges the answers of one look-up, link by link.
 ///
-/// Made anew for each look-up: the validator's caches keep a broken chain for a week and a good
-/// signature beyond its expiry, and a shared one could not say whose question to a server failed.
+/// Each link gets a validation context of its own, and only the fetched DS and DNSKEY records are
+/// shared. The validator's cache keeps a broken chain for a week and a good signature beyond its
+/// expiry, could not say whose question to a server failed, and holds a second zone below the
+/// same empty non-terminal for bogus.
 pub(super) struct Validator {
     configured: Anchors,
     /// The configured anchors and the DS records that were validated on the way.
     reached: Anchors,
-    context: ValidationContext<ChainSource>,
     source: ChainSource,
 }
 
+/// What the validator says about one answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Verdict {
+    /// The weakest link.
+    pub(super) authenticity: Authenticity,
+    /// How long the records may be used, by their TTLs and signatures.
+    pub(super) ttl: Duration,
+}
+
 impl Validator {
-    pub(super) fn new(anchors: &Anchors, transport: Arc<Transport>) -> Result<Self, Lookup> {
+    pub(super) fn new(anchors: &Anchors, transport: Arc<Transport>) -> Self {
         let source = ChainSource::new(transport);
-        let context = context(anchors, &source).map_err(|_| Lookup::Bogus)?;
-        Ok(Self { configured: anchors.clone(), reached: anchors.clone(), context, source })
+        Self { configured: anchors.clone(), reached: anchors.clone(), source }
     }
 
-    /// The verdict over the part of `reply` that `reading` used, and the part itself with its
-    /// TTLs lowered to what the signatures allow.
+    /// The verdict over the part of `reply` that `reading` used.
     pub(super) async fn judge(
         &mut self,
         reply: &Message<Bytes>,
         reading: &Reading,
-    ) -> Result<(Authenticity, Message<Bytes>), Lookup> {
-        let names = &reading.names;
-        let Some(start) = names.first() else { return Err(Lookup::Malformed) };
+    ) -> Result<Verdict, Lookup> {
+        let mut whole = Verdict::unlimited(Authenticity::Secure);
+        for step in reading.names.windows(2) {
+            let [owner, target] = step else { continue };
+            let question = match message::link(reply, owner, target)? {
+                Link::Cname => (owner.clone(), Rtype::CNAME),
+                Link::Dname(above) => (above, Rtype::DNAME),
+            };
+            whole.weaken(self.verdict(reply, &question.0, question.1).await?);
+        }
+        let Some(last) = reading.names.last() else { return Err(Lookup::Malformed) };
         match &reading.end {
             End::Txt(_) | End::Denied { soa: Some(_), .. } => {
-                let part = self.excerpt(reply, (start, Rtype::TXT), names)?;
-                self.verdict(part).await
+                whole.weaken(self.verdict(reply, last, Rtype::TXT).await?);
             }
             // The validator takes a denial without SOA for bogus, but unsigned zones give such.
             End::Denied { soa: None, .. } => {
-                let (authenticity, _) = self.verdict(message::probe(start)?).await?;
-                Ok((authenticity, reply.clone()))
+                whole.weaken(self.verdict_on(message::probe(last)?).await?);
             }
-            End::Open => {
-                let mut weakest = Authenticity::Secure;
-                let Some((_, owners)) = names.split_last() else { return Err(Lookup::Malformed) };
-                for owner in owners {
-                    let only = std::slice::from_ref(owner);
-                    let part = self.excerpt(reply, (owner, Rtype::CNAME), only)?;
-                    weakest = weakest.min(self.verdict(part).await?.0);
-                }
-                Ok((weakest, reply.clone()))
-            }
+            End::Open => {}
         }
-    }
-
-    fn excerpt(
-        &self,
-        reply: &Message<Bytes>,
-        question: (&Name<Bytes>, Rtype),
-        owners: &[Name<Bytes>],
-    ) -> Result<Message<Vec<u8>>, Failure> {
-        let plausible = |owner: &Name<Bytes>, signer: &Name<Bytes>| self.plausible(owner, signer);
-        message::excerpt(reply, question, owners, plausible)
+        Ok(whole)
     }
 
     /// Whether a signature by `signer` can be meant for `owner`.
@@ -91,17 +88,32 @@ impl Validator {
 
     async fn verdict(
         &mut self,
-        part: Message<Vec<u8>>,
-    ) -> Result<(Authenticity, Message<Bytes>), Lookup> {
+        reply: &Message<Bytes>,
+        name: &Name<Bytes>,
+        rtype: Rtype,
+    ) -> Result<Verdict, Lookup> {
+        let part = self.excerpt(reply, name, rtype)?;
+        self.verdict_on(part).await
+    }
+
+    async fn verdict_on(&mut self, part: Message<Vec<u8>>) -> Result<Verdict, Lookup> {
         for _ in 0..MAX_STEPS {
-            let (authenticity, judged) = self.validate(part.clone()).await?;
-            if authenticity == Authenticity::Secure || !self.step_into_signed_zone().await? {
-                let octets = Bytes::from(judged.into_octets());
-                let judged = Message::from_octets(octets).map_err(|_| Lookup::Malformed)?;
-                return Ok((authenticity, judged));
+            let verdict = self.validate(part.clone()).await?;
+            let secure = verdict.authenticity == Authenticity::Secure;
+            if secure || !self.step_into_signed_zone().await? {
+                return Ok(verdict);
             }
         }
         Err(Lookup::Bogus)
+    }
+
+    fn excerpt(
+        &self,
+        reply: &Message<Bytes>,
+        name: &Name<Bytes>,
+        rtype: Rtype,
+    ) -> Result<Message<Vec<u8>>, Failure> {
+        message::excerpt(reply, (name, rtype), |owner, signer| self.plausible(owner, signer))
     }
 
     /// Makes a trust anchor of the DS records of a zone that the validator took for unsigned only
@@ -116,47 +128,51 @@ impl Validator {
             if self.reached.stands_at(&zone) {
                 continue;
             }
-            let part = self.excerpt(&reply, (&zone, Rtype::DS), std::slice::from_ref(&zone))?;
-            if self.validate(part).await?.0 != Authenticity::Secure {
+            let part = self.excerpt(&reply, &zone, Rtype::DS)?;
+            if self.validate(part).await?.authenticity != Authenticity::Secure {
                 continue;
             }
             self.reached = self.reached.with(&text).map_err(|_| Lookup::Malformed)?;
-            self.context = context(&self.reached, &self.source).map_err(|_| Lookup::Malformed)?;
             return Ok(true);
         }
         Ok(false)
     }
 
-    async fn validate(
-        &self,
-        mut part: Message<Vec<u8>>,
-    ) -> Result<(Authenticity, Message<Vec<u8>>), Lookup> {
-        match self.context.validate_msg::<Vec<u8>, Vec<u8>>(&mut part).await {
-            Ok((ValidationState::Secure, _)) => Ok((Authenticity::Secure, part)),
+    async fn validate(&self, mut part: Message<Vec<u8>>) -> Result<Verdict, Lookup> {
+        let mut config = Config::new();
+        config.set_nsec3_iter_insecure(NSEC3_ITERATIONS);
+        let anchors = self.reached.build().map_err(|_| Lookup::Malformed)?;
+        let context = ValidationContext::with_config(anchors, self.source.clone(), config);
+        let authenticity = match context.validate_msg::<Vec<u8>, Vec<u8>>(&mut part).await {
+            Ok((ValidationState::Secure, _)) => Authenticity::Secure,
             // RFC 4033 section 5: without an anchor nothing says that data must be signed.
             Ok((ValidationState::Insecure | ValidationState::Indeterminate, _)) => {
-                Ok((Authenticity::Insecure, part))
+                Authenticity::Insecure
             }
             Ok((ValidationState::Bogus, reason)) => {
                 // A key that could not be fetched is an outage, not a forgery.
                 if let Some(failure) = self.source.failure() {
                     return Err(failure.into());
                 }
-                eprintln!("{reason:?}");tracing::debug!(?reason, "bogus DNS answer");
-                Err(Lookup::Bogus)
+                tracing::debug!(?reason, "bogus DNS answer");
+                return Err(Lookup::Bogus);
             }
-            Err(_) => Err(Lookup::Malformed),
-        }
+            Err(_) => return Err(Lookup::Malformed),
+        };
+        Ok(Verdict { authenticity, ttl: message::least_ttl(&part) })
     }
 }
 
-fn context(
-    anchors: &Anchors,
-    source: &ChainSource,
-) -> Result<ValidationContext<ChainSource>, AnchorError> {
-    let mut config = Config::new();
-    config.set_nsec3_iter_insecure(NSEC3_ITERATIONS);
-    Ok(ValidationContext::with_config(anchors.build()?, source.clone(), config))
+impl Verdict {
+    /// A verdict without signatures, so without a limit of its own.
+    pub(super) fn unlimited(authenticity: Authenticity) -> Self {
+        Self { authenticity, ttl: Duration::MAX }
+    }
+
+    fn weaken(&mut self, other: Self) {
+        self.authenticity = self.authenticity.min(other.authenticity);
+        self.ttl = self.ttl.min(other.ttl);
+    }
 }
 
 impl From<Failure> for Lookup {
