@@ -172,6 +172,8 @@ pub(super) struct Entry {
 pub(super) struct Retry {
     /// The entry, as an index.
     pub(super) entry: usize,
+    /// The hash that the message must have, if any is known.
+    pub(super) message_hash: Option<[u8; 32]>,
     /// Settled recipients with the entry that says so.
     pub(super) already: Vec<(String, FinalOutcome, usize)>,
 }
@@ -193,8 +195,18 @@ pub(super) fn decide(entries: &[Entry], recipients: &[String]) -> Option<Retry> 
     };
     // `max_by_key` takes the last of equals; the latest entry comes first.
     let entry = candidates.iter().rev().copied().max_by_key(|&at| weight(at))?;
-    let same =
-        |at: &usize| *at != entry && entries[*at].message_hash == entries[entry].message_hash;
+    // An attempt that never read the message to its end recorded no hash; the hash that the
+    // message at hand must have is then that of the outcomes it relies on.
+    let settled = |at: usize| {
+        recipients
+            .iter()
+            .any(|path| matches!(entries[at].recipients.get(path), Some(Standing::Final(_))))
+    };
+    let message_hash = entries[entry].message_hash.or_else(|| {
+        let mut others = candidates.iter().copied().filter(|&at| settled(at));
+        others.find_map(|at| entries[at].message_hash)
+    });
+    let same = |at: &usize| *at != entry && entries[*at].message_hash == message_hash;
     let mut already = Vec::new();
     for path in recipients {
         let others = candidates.iter().copied().filter(same);
@@ -208,7 +220,7 @@ pub(super) fn decide(entries: &[Entry], recipients: &[String]) -> Option<Retry> 
             already.push((path.clone(), outcome, at));
         }
     }
-    Some(Retry { entry, already })
+    Some(Retry { entry, message_hash, already })
 }
 
 /// The recipients without repetitions, in order.

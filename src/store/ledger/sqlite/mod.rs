@@ -18,8 +18,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Bound, Claim, Claimed, IncomingMessage, IncomingStatus, Ledger, LedgerError, LedgerFuture,
-    MAX_KEY_RECORD, MAX_KEY_RECORDS, MAX_OUTBOX_MESSAGE, MAX_PATH, MAX_POLICY, MAX_RECIPIENTS,
-    NewOutboxItem, OutboxId, OutboxItem, Outcome, Outgoing, Remembered, RetryKey, Scope, Upstream,
+    MAX_KEY_RECORD, MAX_KEY_RECORDS, MAX_LIST, MAX_OUTBOX_MESSAGE, MAX_PATH, MAX_POLICY,
+    MAX_RECIPIENTS, NewOutboxItem, OutboxId, OutboxItem, Outcome, Outgoing, Remembered, RetryKey,
+    Scope, Upstream,
 };
 use crate::core::{DeliveryId, Domain};
 use writer::{Counters, Message, submit};
@@ -299,7 +300,7 @@ impl Ledger for SqliteLedger {
         after: Option<&Domain>,
         limit: usize,
     ) -> LedgerFuture<'_, Vec<(Domain, Remembered)>> {
-        let after = after.cloned();
+        let (after, limit) = (after.cloned(), limit.min(MAX_LIST));
         self.read(move |connection| memory::list(connection, scope, after.as_ref(), limit))
     }
 

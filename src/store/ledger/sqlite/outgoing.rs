@@ -48,7 +48,7 @@ pub(super) fn begin(
     connection
         .prepare_cached(
             "UPDATE outgoing SET open_epoch = ?2, open_token = ?3, open_until = ?4, touched = ?5,
-                 expires = ?6
+                 expires = ?6, message_hash = coalesce(message_hash, ?7)
              WHERE delivery_id = ?1",
         )?
         .execute(params![
@@ -58,6 +58,7 @@ pub(super) fn begin(
             sql_time(now.saturating_add(OPEN_LEASE)),
             sql_time(now),
             sql_time(now.saturating_add(instance.retry_memory)),
+            outgoing.message_hash,
         ])?;
     // A recipient may have been in doubt: the mark stays until its outcome is final.
     let mut pending = connection.prepare_cached(
@@ -135,7 +136,7 @@ fn resume(
 ) -> Result<(), LedgerError> {
     let entry = &entries[retry.entry];
     outgoing.delivery_id = entry.delivery_id;
-    outgoing.message_hash = entry.message_hash;
+    outgoing.message_hash = retry.message_hash;
     let settled: HashSet<&str> = retry.already.iter().map(|(path, ..)| path.as_str()).collect();
     outgoing.send.retain(|path| !settled.contains(path.as_str()));
     for (path, outcome, from) in &retry.already {
