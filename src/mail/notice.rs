@@ -1,0 +1,228 @@
+//! Delivery status notifications (RFC 3464) in `multipart/report` (RFC 6522).
+//!
+//! A notice carries header fields of the message it is about, at most, and never text of its
+//! body: what was sealed does not leave in a bounce.
+
+use mail_builder::MessageBuilder;
+use mail_builder::headers::address::Address;
+use mail_builder::headers::content_type::ContentType;
+use mail_builder::headers::raw::Raw;
+use mail_builder::mime::{BodyPart, MimePart};
+
+use super::date::rfc5322;
+use super::header::Header;
+use super::trace::{fold, plain};
+use crate::core::Domain;
+
+/// Octets of the original header that are returned at most; whole fields only.
+const MAX_RETURNED: usize = 32 * 1024;
+
+/// Longest text taken from outside, in characters.
+const MAX_TEXT: usize = 500;
+
+/// Longest line that hops were measured to leave alone, with its CR.
+const MAX_LINE: usize = 990;
+
+/// What became of a recipient (RFC 3464 section 2.3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Passed to a system that does not send notices itself.
+    Relayed,
+    /// Not yet delivered; further attempts follow.
+    Delayed,
+    /// Not delivered, and no further attempt follows.
+    Failed,
+}
+
+impl Action {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Relayed => "relayed",
+            Self::Delayed => "delayed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What is said of one recipient.
+#[derive(Debug, Clone, Copy)]
+pub struct Recipient<'a> {
+    /// The mailbox, as in RCPT TO without angle brackets.
+    pub address: &'a str,
+    /// Decoded ORCPT parameter with its type, such as `rfc822;ann@example.org`.
+    pub original: Option<&'a str>,
+    /// What became of it.
+    pub action: Action,
+    /// Enhanced status code (RFC 3463): class, subject, detail.
+    pub status: (u8, u16, u16),
+    /// The reply of the next hop, if it was one that decided.
+    pub diagnostic: Option<&'a str>,
+    /// One sentence for the person who sent the message.
+    pub reason: &'a str,
+}
+
+/// A notice about one message.
+#[derive(Debug, Clone, Copy)]
+pub struct Dsn<'a> {
+    /// Name of this host, which reports.
+    pub reporting_mta: &'a str,
+    /// Domain in whose name the notice is sent; it comes from its postmaster.
+    pub from: &'a Domain,
+    /// Unique left part of the notice's Message-ID.
+    pub id: &'a str,
+    /// Reverse-path of the message: to whom the notice goes.
+    pub sender: &'a str,
+    /// Decoded ENVID parameter.
+    pub envid: Option<&'a str>,
+    /// When the message arrived, in seconds since 1970.
+    pub arrival: u64,
+    /// Now, in seconds since 1970.
+    pub date: u64,
+    /// Whom the notice is about; at least one.
+    pub recipients: &'a [Recipient<'a>],
+    /// Header of the message, to be returned.
+    pub returned: Option<&'a Header>,
+}
+
+impl Dsn<'_> {
+    /// The whole message: CRLF lines, no line above 998 octets. It goes out with the null
+    /// reverse-path (RFC 3464 section 2).
+    #[must_use]
+    pub fn build(&self) -> Vec<u8> {
+        let id = plain(self.id);
+        let from = format!("postmaster@{}", self.from);
+        let mut parts = vec![
+            MimePart::new("text/plain", self.human()),
+            seven_bit("message/delivery-status", self.status_fields()),
+        ];
+        parts.extend(self.returned.map(returned_part));
+        // The boundary is fixed by the unique id, so that a notice is a function of its inputs.
+        let report = ContentType::new("multipart/report")
+            .attribute("report-type", "delivery-status")
+            .attribute("boundary", format!("=_dsn_{id}"));
+        let mut bytes = Vec::new();
+        MessageBuilder::new()
+            .header("Date", Raw::new(rfc5322(self.date)))
+            .header("Message-ID", Raw::new(format!("<{id}@{}>", self.from)))
+            .from(("Mail Delivery System", from.as_str()))
+            .to(Address::new_address(None::<&str>, visible(self.sender)))
+            .subject(self.subject())
+            .header("Auto-Submitted", Raw::new("auto-replied"))
+            .body(MimePart::new(report, parts))
+            .serialize(&mut bytes);
+        bytes
+    }
+
+    /// The worst that happened.
+    fn action(&self) -> Action {
+        self.recipients.iter().map(|r| r.action).max().unwrap_or(Action::Failed)
+    }
+
+    fn subject(&self) -> &'static str {
+        match self.action() {
+            Action::Failed => "Message not delivered",
+            Action::Delayed => "Message delayed",
+            Action::Relayed => "Message passed on",
+        }
+    }
+
+    /// The part that people read.
+    fn human(&self) -> String {
+        let mut text = match self.action() {
+            Action::Failed => "Your message was not delivered to everyone it was meant for:\r\n",
+            Action::Delayed => {
+                "Your message is not yet delivered to everyone it is meant for. The attempts\r\n\
+                 continue; you need not send it again:\r\n"
+            }
+            Action::Relayed => {
+                "Your message was passed on to a mail system that does not report deliveries:\r\n"
+            }
+        }
+        .to_owned();
+        for recipient in self.recipients {
+            text.push_str("\r\n");
+            text.push_str(&format!(
+                "{}: {}\r\n",
+                visible(recipient.address),
+                recipient.action.word()
+            ));
+            text.push_str(&format!("    {}\r\n", visible(recipient.reason)));
+            if let Some(diagnostic) = recipient.diagnostic {
+                text.push_str(&format!("    The mail system said: {}\r\n", visible(diagnostic)));
+            }
+        }
+        text.push_str("\r\nIf you need help, ask your postmaster and show this whole message.\r\n");
+        text
+    }
+
+    /// `per-message-fields` and one group of `per-recipient-fields` each (RFC 3464 sections 2.2
+    /// and 2.3).
+    fn status_fields(&self) -> String {
+        let mut text = String::new();
+        if let Some(envid) = self.envid {
+            push(&mut text, "Original-Envelope-Id:", &ascii(envid));
+        }
+        push(&mut text, "Reporting-MTA:", &format!("dns; {}", plain(self.reporting_mta)));
+        push(&mut text, "Arrival-Date:", &rfc5322(self.arrival));
+        for recipient in self.recipients {
+            text.push_str("\r\n");
+            if let Some((kind, address)) = recipient.original.and_then(|o| o.split_once(';')) {
+                let original = format!("{}; {}", plain(kind), ascii(address));
+                push(&mut text, "Original-Recipient:", &original);
+            }
+            let kind = if recipient.address.is_ascii() { "rfc822" } else { "utf-8" };
+            let last = format!("{kind}; {}", ascii(recipient.address));
+            push(&mut text, "Final-Recipient:", &last);
+            push(&mut text, "Action:", recipient.action.word());
+            let (class, subject, detail) = recipient.status;
+            push(&mut text, "Status:", &format!("{class}.{subject}.{detail}"));
+            if let Some(diagnostic) = recipient.diagnostic {
+                push(&mut text, "Diagnostic-Code:", &format!("smtp; {}", ascii(diagnostic)));
+            }
+        }
+        text
+    }
+}
+
+fn push(text: &mut String, name: &str, value: &str) {
+    text.push_str(&fold(name, value.split_ascii_whitespace()));
+}
+
+/// Text without control characters, on one line, of at most [`MAX_TEXT`] characters.
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect()
+}
+
+/// The same in ASCII; other characters as `\x{E9}` (RFC 6533 section 3).
+fn ascii(text: &str) -> String {
+    let mut plain = String::new();
+    for c in visible(text).chars() {
+        if c.is_ascii() {
+            plain.push(c);
+        } else {
+            plain.push_str(&format!("\\x{{{:X}}}", u32::from(c)));
+        }
+    }
+    plain
+}
+
+fn seven_bit<'a>(media: &'static str, text: impl Into<BodyPart<'a>>) -> MimePart<'a> {
+    MimePart::new(ContentType::new(media).attribute("charset", "us-ascii"), text)
+        .transfer_encoding("7bit")
+}
+
+/// The original header, cut after a whole field, as it was if 7bit can carry it.
+fn returned_part(header: &Header) -> MimePart<'static> {
+    let mut octets = Vec::new();
+    for field in header.fields() {
+        if octets.len() + field.raw().len() > MAX_RETURNED {
+            break;
+        }
+        octets.extend_from_slice(field.raw());
+    }
+    let short = octets.split(|&b| b == b'\n').all(|line| line.len() <= MAX_LINE);
+    if octets.is_ascii() && short {
+        return seven_bit("text/rfc822-headers", octets);
+    }
+    MimePart::new("text/rfc822-headers", octets)
+}
