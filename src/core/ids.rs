@@ -1,32 +1,46 @@
-//! Identifiers that the protocol derives or draws: fixed octet strings, written in hexadecimal.
+//! Identifiers of envelopes, deliveries and keys.
 
 use std::fmt;
 use std::str::FromStr;
 
+use rand_core::CryptoRng;
+
 /// Why a text is no identifier: not exactly two hexadecimal digits for each octet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("identifier is not {expected} hexadecimal digits")]
-pub struct IdError {
-    /// How many digits the identifier has.
-    pub expected: usize,
+#[error("not {0} hexadecimal digits")]
+pub struct ParseIdError(usize);
+
+fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], ParseIdError> {
+    let error = ParseIdError(2 * N);
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N {
+        return Err(error);
+    }
+    let mut octets = [0; N];
+    for (octet, pair) in octets.iter_mut().zip(digits.chunks_exact(2)) {
+        let [high, low] = [pair[0], pair[1]].map(|d| char::from(d).to_digit(16));
+        let (Some(high), Some(low)) = (high, low) else { return Err(error) };
+        *octet = u8::try_from(high << 4 | low).map_err(|_| error)?;
+    }
+    Ok(octets)
 }
 
-macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $len:literal) => {
+macro_rules! identifier {
+    ($(#[$doc:meta])* $name:ident, $octets:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name([u8; $len]);
+        pub struct $name([u8; $octets]);
 
         impl $name {
-            /// Takes the octets as they stand on the wire.
+            /// The identifier with these octets.
             #[must_use]
-            pub const fn from_bytes(octets: [u8; $len]) -> Self {
+            pub const fn from_bytes(octets: [u8; $octets]) -> Self {
                 Self(octets)
             }
 
-            /// The octets as they stand on the wire.
+            /// The octets of the identifier.
             #[must_use]
-            pub const fn as_bytes(&self) -> &[u8; $len] {
+            pub const fn as_bytes(&self) -> &[u8; $octets] {
                 &self.0
             }
         }
@@ -39,57 +53,65 @@ macro_rules! id {
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}({self})", stringify!($name))
+                write!(f, concat!(stringify!($name), "({})"), self)
             }
         }
 
         impl FromStr for $name {
-            type Err = IdError;
+            type Err = ParseIdError;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                let mut octets = [0; $len];
-                read_hex(text, &mut octets)?;
-                Ok(Self(octets))
+                parse_hex(text).map(Self)
             }
         }
     };
 }
 
-id! {
-    /// The envelope id: SHA-256 over header, encapsulated key and sealed content key
-    /// (draft-mta-seal, "Envelope").
+identifier! {
+    /// Identifier of an envelope: a hash over header, `enc` and sealed key [R-env-06]. Both ends
+    /// and their logs use it.
     EnvelopeId, 32
 }
 
-id! {
-    /// The delivery id: 16 random octets that a retry of one message to one domain keeps
-    /// (draft-mta-seal, "Once-only delivery").
+identifier! {
+    /// Identifier of a delivery: random octets, used again only for a retry [R-con-07].
     DeliveryId, 16
 }
 
-id! {
-    /// The id of a sealing key: SHA-256 over label, suite and raw public key.
+identifier! {
+    /// Identifier of a sealing or signing key, or fingerprint of an identity key [R-key-01].
     KeyId, 32
 }
 
-fn read_hex(text: &str, octets: &mut [u8]) -> Result<(), IdError> {
-    let wrong = IdError { expected: octets.len() * 2 };
-    let digits = text.as_bytes();
-    if digits.len() != wrong.expected {
-        return Err(wrong);
+impl DeliveryId {
+    /// A fresh delivery id.
+    pub fn random(rng: &mut impl CryptoRng) -> Self {
+        let mut octets = [0; 16];
+        rng.fill_bytes(&mut octets);
+        Self(octets)
     }
-    for (octet, pair) in octets.iter_mut().zip(digits.chunks_exact(2)) {
-        let mut value = 0;
-        for digit in pair {
-            let nibble = match digit {
-                b'0'..=b'9' => digit - b'0',
-                b'a'..=b'f' => digit - b'a' + 10,
-                b'A'..=b'F' => digit - b'A' + 10,
-                _ => return Err(wrong),
-            };
-            value = value << 4 | nibble;
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn hexadecimal_round_trip() {
+        let id = KeyId::from_bytes(std::array::from_fn(|i| u8::try_from(i * 7).unwrap()));
+        let text = id.to_string();
+        assert_eq!(text.parse(), Ok(id));
+        assert_eq!(text.to_uppercase().parse(), Ok(id));
+        assert_eq!(format!("{id:?}"), format!("KeyId({text})"));
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        let good = "00112233445566778899aabbccddeeff";
+        assert!(good.parse::<DeliveryId>().is_ok());
+        for bad in ["", &good[1..], &format!("{good}00"), &good.replace("aa", "+a"), "é"] {
+            assert!(bad.parse::<DeliveryId>().is_err(), "{bad}");
         }
-        *octet = value;
     }
-    Ok(())
 }
