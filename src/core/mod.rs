@@ -14,6 +14,7 @@ mod domain;
 mod ed25519;
 mod envelope;
 mod error;
+pub mod esmtp;
 mod extension;
 pub mod header;
 mod ids;

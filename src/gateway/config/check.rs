@@ -1,20 +1,21 @@
 //! What must hold between the keys of a configuration file.
 
 use super::error::{Source, nearest};
-use super::file::{self, File};
+use super::file::{self, DnsMode, File};
 use super::{
-    Config, ConfigError, Dns, DnsMode, Inbound, Level, ListenerTls, LocalDomain, Network, NextHop,
-    NextHopAddress, Outbound, Partner, Treatment,
+    Config, ConfigError, Inbound, ListenerTls, LocalDomain, Network, NextHop, Outbound, Partner,
+    Treatment,
 };
 use crate::core::Domain;
+use crate::dns::{AnchorSource, DnsConfig, Mode, Servers};
+use crate::policy::{Level, LocalPolicy};
+use crate::smtp::Protocol;
+use crate::smtp::next_hop::NextHop as Address;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
-
-/// All look-ups of one recipient must end in time for the client's own timer on RCPT.
-const DNS_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn check(file: File, source: &Source<'_>) -> Result<Config, ConfigError> {
     let base = source.file.parent().unwrap_or(Path::new(""));
@@ -42,8 +43,8 @@ pub(super) fn check(file: File, source: &Source<'_>) -> Result<Config, ConfigErr
         return Err(source.error(find(source, "[inbound]"), what, "give each its own port"));
     }
     let defaults = Treatment {
-        policy: file.defaults.policy,
-        minimum_level: file.defaults.minimum_level,
+        policy: file.defaults.policy.map_or(LocalPolicy::default().rule, |text| text.0),
+        minimum_level: file.defaults.minimum_level.map_or(Level::FirstUse, |text| text.0),
         inbound: file.defaults.inbound,
     };
     Ok(Config {
@@ -135,7 +136,7 @@ fn next_hop(
 ) -> Result<NextHop, ConfigError> {
     let span = hop.span();
     let mut hop = hop.into_inner();
-    if let NextHopAddress::Tcp(host, port) = &hop.address
+    if let Address::Tcp { host, port, .. } = &hop.address
         && let Ok(address) = host.parse()
         && listen.contains(&SocketAddr::new(address, *port))
     {
@@ -183,7 +184,7 @@ fn outbound(
         }
     };
     Ok(Outbound {
-        protocol: table.protocol,
+        protocol: table.protocol.map_or(Protocol::Smtp, |text| text.0),
         clients,
         domain,
         next_hop: next_hop(table.next_hop, &listen, base, source)?,
@@ -235,7 +236,7 @@ fn inbound(
     let table = table.into_inner();
     let listen = listen(table.listen, source)?;
     Ok(Inbound {
-        protocol: table.protocol,
+        protocol: table.protocol.map_or(Protocol::Smtp, |text| text.0),
         next_hop: next_hop(table.next_hop, &listen, base, source)?,
         listen,
         recipients: table.recipients,
@@ -243,7 +244,7 @@ fn inbound(
     })
 }
 
-fn dns(table: file::Dns, base: &Path, source: &Source<'_>) -> Result<Dns, ConfigError> {
+fn dns(table: file::Dns, base: &Path, source: &Source<'_>) -> Result<DnsConfig, ConfigError> {
     let mode_span = table.mode.as_ref().map_or(0..0, Spanned::span);
     let mode = table.mode.map(Spanned::into_inner).unwrap_or_default();
     if mode == DnsMode::Ad {
@@ -264,12 +265,27 @@ fn dns(table: file::Dns, base: &Path, source: &Source<'_>) -> Result<Dns, Config
         let hint = "remove it, or set mode = \"validate\"";
         return Err(source.error(anchor.span(), "`trust_anchor` has no effect in this mode", hint));
     }
-    Ok(Dns {
-        mode,
-        servers: table.servers.into_iter().map(|server| server.into_inner().0.0).collect(),
-        trust_anchor: table.trust_anchor.map(|path| base.join(path.into_inner())),
-        timeout: table.timeout.map_or(DNS_TIMEOUT, |text| text.0),
-    })
+    let mut settings = DnsConfig::default();
+    if let Some(timeout) = table.timeout {
+        if timeout.get_ref().0 > Duration::from_secs(60) {
+            let hint = "the client before us waits 5 minutes for RCPT; 5s is the default";
+            return Err(source.error(timeout.span(), "`timeout` is above 60s", hint));
+        }
+        settings.timeout = timeout.into_inner().0;
+    }
+    if !table.servers.is_empty() {
+        let servers = table.servers.into_iter().map(|server| server.into_inner().0.0);
+        settings.servers = Servers::Listed(servers.collect());
+    }
+    settings.mode = match (mode, table.trust_anchor) {
+        (DnsMode::Validate, None) => Mode::Validate { anchors: AnchorSource::Root },
+        (DnsMode::Validate, Some(path)) => {
+            Mode::Validate { anchors: AnchorSource::File(base.join(path.into_inner())) }
+        }
+        (DnsMode::Ad, _) => Mode::AdBit,
+        (DnsMode::Plain, _) => Mode::Plain,
+    };
+    Ok(settings)
 }
 
 fn partners(
@@ -297,7 +313,7 @@ fn partners(
             ));
         }
         if let Some(level) = &table.minimum_level
-            && *level.get_ref() == Level::Pinned
+            && level.get_ref().0 == Level::Pinned
             && table.identity.is_none()
         {
             let what = format!(
@@ -309,13 +325,11 @@ fn partners(
         partners.push(Partner {
             domain,
             treatment: Treatment {
-                policy: table.policy.unwrap_or(defaults.policy),
-                minimum_level: table
-                    .minimum_level
-                    .map_or(defaults.minimum_level, Spanned::into_inner),
+                policy: table.policy.map_or(defaults.policy, |text| text.0),
+                minimum_level: table.minimum_level.map_or(defaults.minimum_level, |level| level.into_inner().0),
                 inbound: table.inbound.unwrap_or(defaults.inbound),
             },
-            identity: table.identity.map(|text| text.0.0),
+            identity: table.identity.map(|text| text.0),
         });
     }
     Ok(partners)

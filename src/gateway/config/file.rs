@@ -3,8 +3,10 @@
 use super::next_hop::NextHop;
 use super::settings::{Limits, Log, Timeouts};
 use super::value::{FromText, Text};
-use super::{ClearMail, DnsMode, Level, Network, Protocol, Recipients, SealPolicy};
-use crate::core::Domain;
+use super::{ClearMail, Network, Recipients};
+use crate::core::{Domain, KeyId};
+use crate::policy::{Level, Rule};
+use crate::smtp::Protocol;
 use base64::Engine;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -46,8 +48,7 @@ pub(super) struct LocalDomain {
 #[serde(deny_unknown_fields)]
 pub(super) struct Outbound {
     pub(super) listen: Spanned<Vec<Text<SocketAddr>>>,
-    #[serde(default = "smtp")]
-    pub(super) protocol: Protocol,
+    pub(super) protocol: Option<Text<Protocol>>,
     pub(super) clients: Option<Spanned<Vec<Spanned<Text<Network>>>>>,
     pub(super) domain: Option<Spanned<Text<Domain>>>,
     pub(super) next_hop: Spanned<NextHop>,
@@ -58,16 +59,11 @@ pub(super) struct Outbound {
 #[serde(deny_unknown_fields)]
 pub(super) struct Inbound {
     pub(super) listen: Spanned<Vec<Text<SocketAddr>>>,
-    #[serde(default = "smtp")]
-    pub(super) protocol: Protocol,
+    pub(super) protocol: Option<Text<Protocol>>,
     pub(super) next_hop: Spanned<NextHop>,
     #[serde(default)]
     pub(super) recipients: Recipients,
     pub(super) tls: Option<ListenerTls>,
-}
-
-fn smtp() -> Protocol {
-    Protocol::Smtp
 }
 
 #[derive(Deserialize)]
@@ -83,14 +79,24 @@ pub(super) struct Dns {
     pub(super) mode: Option<Spanned<DnsMode>>,
     pub(super) servers: Vec<Spanned<Text<DnsServer>>>,
     pub(super) trust_anchor: Option<Spanned<PathBuf>>,
-    pub(super) timeout: Option<Text<Duration>>,
+    pub(super) timeout: Option<Spanned<Text<Duration>>>,
+}
+
+/// Who validates DNSSEC.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum DnsMode {
+    #[default]
+    Validate,
+    Ad,
+    Plain,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Defaults {
-    pub(super) policy: SealPolicy,
-    pub(super) minimum_level: Level,
+    pub(super) policy: Option<Text<Rule>>,
+    pub(super) minimum_level: Option<Text<Level>>,
     pub(super) inbound: ClearMail,
 }
 
@@ -98,9 +104,9 @@ pub(super) struct Defaults {
 #[serde(deny_unknown_fields)]
 pub(super) struct Partner {
     pub(super) domain: Spanned<Text<Domain>>,
-    pub(super) policy: Option<SealPolicy>,
-    pub(super) minimum_level: Option<Spanned<Level>>,
-    pub(super) identity: Option<Text<Fingerprint>>,
+    pub(super) policy: Option<Text<Rule>>,
+    pub(super) minimum_level: Option<Spanned<Text<Level>>>,
+    pub(super) identity: Option<Text<KeyId>>,
     pub(super) inbound: Option<ClearMail>,
 }
 
@@ -119,25 +125,48 @@ impl FromText for DnsServer {
     }
 }
 
-/// SHA-256 fingerprint of an identity key.
-pub(super) struct Fingerprint(pub(super) [u8; 32]);
+impl FromText for Protocol {
+    const EXPECTED: &'static str = "\"smtp\" or \"lmtp\"";
 
-impl FromText for Fingerprint {
-    const EXPECTED: &'static str = "the SHA-256 fingerprint of the identity key in hexadecimal (64 digits) or base64 (44 characters)";
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text {
+            "smtp" => Ok(Self::Smtp),
+            "lmtp" => Ok(Self::Lmtp),
+            _ => Err(format!("unknown value `{text}`")),
+        }
+    }
+}
+
+impl FromText for Rule {
+    const EXPECTED: &'static str = "\"require\", \"prefer\" or \"never\"";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("unknown value `{text}`"))
+    }
+}
+
+impl FromText for Level {
+    const EXPECTED: &'static str = "\"first-use\", \"remembered\", \"dnssec\" or \"pinned\"";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("unknown value `{text}`"))
+    }
+}
+
+/// A pin: SHA-256 fingerprint of an identity key.
+impl FromText for KeyId {
+    const EXPECTED: &'static str =
+        "the fingerprint of the identity key as 64 hexadecimal digits or 44 characters of base64";
 
     fn from_text(text: &str) -> Result<Self, String> {
         let hex: String = text.chars().filter(|c| *c != ':').collect();
-        let octets = if hex.len() == 64 {
-            (0..64)
-                .step_by(2)
-                .map(|i| hex.get(i..i + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
-                .collect()
-        } else {
-            base64::prelude::BASE64_STANDARD.decode(text).ok()
-        };
+        if let Ok(id) = hex.parse() {
+            return Ok(id);
+        }
+        let octets = base64::prelude::BASE64_STANDARD.decode(text).ok();
         octets
-            .and_then(|octets: Vec<u8>| <[u8; 32]>::try_from(octets).ok())
-            .map(Self)
+            .and_then(|octets| octets.try_into().ok())
+            .map(Self::from_bytes)
             .ok_or_else(|| format!("`{text}` is no fingerprint"))
     }
 }

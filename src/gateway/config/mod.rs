@@ -14,13 +14,17 @@ mod value;
 
 pub use error::{ConfigError, ConfigWarning};
 pub use network::Network;
-pub use next_hop::{NextHop, NextHopAddress, TlsMode};
+pub use next_hop::NextHop;
 pub use settings::{Limits, Log, LogFormat, LogLevel, Timeouts};
 
-use crate::core::Domain;
+use crate::core::{Domain, KeyId};
+use crate::dns::DnsConfig;
+use crate::policy::{Level, LocalPolicy, Rule, SenderPolicy};
+use crate::smtp::Protocol;
+use crate::smtp::tls::{Identity, TlsError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
 /// A whole, validated configuration.
 #[derive(Debug, Clone)]
@@ -36,7 +40,7 @@ pub struct Config {
     /// The outside listener, which unseals.
     pub inbound: Option<Inbound>,
     /// How names are looked up.
-    pub dns: Dns,
+    pub dns: DnsConfig,
     /// What holds for destinations without an entry in [`Config::partners`].
     pub defaults: Treatment,
     /// Settings of single domains.
@@ -58,16 +62,6 @@ pub struct LocalDomain {
     pub name: Domain,
     /// Directory of its keyring.
     pub keys: PathBuf,
-}
-
-/// What a listener or a next hop speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Protocol {
-    /// SMTP (RFC 5321).
-    Smtp,
-    /// LMTP (RFC 2033): one reply for each recipient after the message.
-    Lmtp,
 }
 
 /// The inside listener: takes mail of this organisation and seals it.
@@ -96,7 +90,18 @@ pub struct Inbound {
     pub protocol: Protocol,
     /// Where unsealed and clear mail goes.
     pub next_hop: NextHop,
-    /// Which recipients an unsealed message is delivered to.
+    impl ListenerTls {
+    /// Reads the files and makes what the listener needs.
+    ///
+    /// # Errors
+    ///
+    /// The certificate or key cannot be read or used.
+    pub fn server_config(&self) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+        crate::smtp::tls::server_config(Identity::load(&self.certificate, &self.key)?)
+    }
+}
+
+/// Which recipients an unsealed message is delivered to.
     pub recipients: Recipients,
     /// Certificate and key to offer STARTTLS with.
     pub tls: Option<ListenerTls>,
@@ -122,69 +127,15 @@ pub enum Recipients {
     Signed,
 }
 
-/// How names are looked up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dns {
-    /// Who validates DNSSEC.
-    pub mode: DnsMode,
-    /// Servers to ask; empty: the system's.
-    pub servers: Vec<SocketAddr>,
-    /// File of trust anchors (DS or DNSKEY lines); none: the built-in root.
-    pub trust_anchor: Option<PathBuf>,
-    /// Time for all look-ups of one recipient.
-    pub timeout: Duration,
-}
-
-/// Who validates DNSSEC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DnsMode {
-    /// This process.
-    #[default]
-    Validate,
-    /// A resolver on loopback, whose AD bit is believed.
-    Ad,
-    /// Nobody: every answer counts as insecure.
-    Plain,
-}
-
 /// How mail to and from a domain is treated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Treatment {
     /// Whether mail to it is sealed.
-    pub policy: SealPolicy,
+    pub policy: Rule,
     /// The lowest authenticity of its keys that counts.
     pub minimum_level: Level,
     /// What happens to clear mail from it.
     pub inbound: ClearMail,
-}
-
-/// Whether mail to a destination is sealed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SealPolicy {
-    /// Sealed or not sent.
-    Require,
-    /// Sealed if the destination can unseal.
-    #[default]
-    Prefer,
-    /// Never sealed.
-    Never,
-}
-
-/// How authentic a domain's keys are, lowest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Level {
-    /// Seen for the first time, unproven.
-    #[default]
-    FirstUse,
-    /// The same identity key as before.
-    Remembered,
-    /// A validated chain of DNSSEC.
-    Dnssec,
-    /// The fingerprint was compared out of band.
-    Pinned,
 }
 
 /// What happens to clear mail from a partner.
@@ -206,7 +157,7 @@ pub struct Partner {
     /// How its mail is treated.
     pub treatment: Treatment,
     /// Fingerprint (SHA-256) of its identity key [R-key-01], compared out of band.
-    pub identity: Option<[u8; 32]>,
+    pub identity: Option<KeyId>,
 }
 
 impl Config {
@@ -237,6 +188,31 @@ impl Config {
     #[must_use]
     pub fn partner(&self, domain: &Domain) -> Option<&Partner> {
         self.partners.iter().find(|partner| partner.domain == *domain)
+    }
+
+    /// The pinned fingerprint of a domain's identity key.
+    #[must_use]
+    pub fn pin(&self, domain: &Domain) -> Option<KeyId> {
+        self.partner(domain).and_then(|partner| partner.identity)
+    }
+
+    /// What the decision about mail to `domain` takes from the configuration.
+    #[must_use]
+    pub fn destination(&self, domain: &Domain) -> LocalPolicy {
+        let treatment = self.treatment(domain);
+        LocalPolicy {
+            rule: treatment.policy,
+            minimum_level: treatment.minimum_level,
+            pin: self.pin(domain),
+            ..LocalPolicy::default()
+        }
+    }
+
+    /// What the judgement of mail from `domain` takes from the configuration.
+    #[must_use]
+    pub fn sender(&self, domain: &Domain) -> SenderPolicy {
+        let minimum_level = self.treatment(domain).minimum_level;
+        SenderPolicy { minimum_level, pin: self.pin(domain) }
     }
 
     /// How mail to and from `domain` is treated: as its partner entry says, else the defaults.

@@ -1,6 +1,8 @@
 //! Limits, timeouts and logging: settings that all have defaults.
 
 use super::value::{count, duration, octets};
+use crate::smtp::client::ClientTimeouts;
+use crate::smtp::server::{ServerLimits, ServerTimeouts};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -30,9 +32,18 @@ pub struct Limits {
     /// Received fields in a message, against loops (RFC 5321 section 6.3). Default 50.
     #[serde(deserialize_with = "count")]
     pub received: usize,
-    /// Bad or unknown commands before a connection is closed. Default 20.
+    /// Commands against the protocol before a connection is closed. Default 20.
     #[serde(deserialize_with = "count")]
     pub errors: usize,
+}
+
+impl Limits {
+    /// Those of one connection to a listener.
+    #[must_use]
+    pub fn server(&self) -> ServerLimits {
+        let defaults = ServerLimits::default();
+        ServerLimits { recipients: self.recipients, errors: self.errors, ..defaults }
+    }
 }
 
 impl Default for Limits {
@@ -54,38 +65,49 @@ impl Default for Limits {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Timeouts {
-    /// Listener: waiting for the next command. Default 5m.
+    /// Listener: waiting for a whole command. Default 5m.
     #[serde(deserialize_with = "duration")]
     pub command: Duration,
     /// Listener: waiting for more of a message. Default 3m.
     #[serde(deserialize_with = "duration")]
-    pub data: Duration,
-    /// Listener: one whole message, however slowly it trickles. Default 1h.
+    pub data_block: Duration,
+    /// Listener: one whole message, however slowly it trickles. Default 2h.
     #[serde(deserialize_with = "duration")]
     pub message: Duration,
-    /// Both sides: a TLS handshake. Default 30s.
+    /// Both sides: a TLS handshake. Default 60s.
     #[serde(deserialize_with = "duration")]
     pub handshake: Duration,
+    /// Both sides: the peer takes a block of data, a command or a reply. Default 3m.
+    #[serde(deserialize_with = "duration")]
+    pub write: Duration,
     /// Next hop: opening the connection. Default 30s.
     #[serde(deserialize_with = "duration")]
     pub connect: Duration,
-    /// Next hop: its greeting. Default 5m.
+    /// Next hop: its greeting. RFC 5321 has 5 minutes, but our own client waits meanwhile. Default 60s.
     #[serde(deserialize_with = "duration")]
     pub greeting: Duration,
-    /// Next hop: the reply to a command. Default 5m.
+    /// Next hop: the reply to EHLO. Default 60s.
     #[serde(deserialize_with = "duration")]
-    pub reply: Duration,
+    pub hello: Duration,
+    /// Next hop: the reply to MAIL. Default 5m.
+    #[serde(deserialize_with = "duration")]
+    pub mail: Duration,
+    /// Next hop: the reply to RCPT. Default 5m.
+    #[serde(deserialize_with = "duration")]
+    pub rcpt: Duration,
     /// Next hop: the reply to DATA. Default 2m.
     #[serde(deserialize_with = "duration")]
     pub data_start: Duration,
-    /// Next hop: taking one block of a message. Default 3m.
+    /// Next hop: the reply to the final dot: the 600 seconds that our client waits, less 60. Default 540s.
     #[serde(deserialize_with = "duration")]
-    pub write: Duration,
-    /// Next hop: the reply to the final dot. Default 540s: the 600 that the client before us
-    /// waits, less 60.
+    pub dot: Duration,
+    /// Next hop: the reply to RSET. Default 60s.
     #[serde(deserialize_with = "duration")]
-    pub final_reply: Duration,
-    /// At the end of the process: for open transactions to finish. Default 30s.
+    pub rset: Duration,
+    /// Next hop: the reply to QUIT. Default 5s.
+    #[serde(deserialize_with = "duration")]
+    pub quit: Duration,
+    /// End of the process: for open transactions to finish. Default 30s.
     #[serde(deserialize_with = "duration")]
     pub shutdown: Duration,
 }
@@ -95,16 +117,52 @@ impl Default for Timeouts {
         let seconds = Duration::from_secs;
         Self {
             command: seconds(300),
-            data: seconds(180),
-            message: seconds(3_600),
-            handshake: seconds(30),
-            connect: seconds(30),
-            greeting: seconds(300),
-            reply: seconds(300),
-            data_start: seconds(120),
+            data_block: seconds(180),
+            message: seconds(7_200),
+            handshake: seconds(60),
             write: seconds(180),
-            final_reply: seconds(540),
+            connect: seconds(30),
+            greeting: seconds(60),
+            hello: seconds(60),
+            mail: seconds(300),
+            rcpt: seconds(300),
+            data_start: seconds(120),
+            dot: seconds(540),
+            rset: seconds(60),
+            quit: seconds(5),
             shutdown: seconds(30),
+        }
+    }
+}
+
+impl Timeouts {
+    /// Those of a listener.
+    #[must_use]
+    pub fn server(&self) -> ServerTimeouts {
+        ServerTimeouts {
+            command: self.command,
+            data_block: self.data_block,
+            data: self.message,
+            write: self.write,
+            handshake: self.handshake,
+        }
+    }
+
+    /// Those of a next hop.
+    #[must_use]
+    pub fn client(&self) -> ClientTimeouts {
+        ClientTimeouts {
+            connect: self.connect,
+            greeting: self.greeting,
+            hello: self.hello,
+            tls: self.handshake,
+            mail: self.mail,
+            rcpt: self.rcpt,
+            data: self.data_start,
+            write: self.write,
+            dot: self.dot,
+            rset: self.rset,
+            quit: self.quit,
         }
     }
 }
