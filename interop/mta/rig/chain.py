@@ -26,26 +26,28 @@ class Chain:
         self.gateways = []
         lmtp = inside.startswith("dovecot")
         self.home = Sink(rig, "home")
-        self.clear = Sink(rig, "clear")
+        refuse = "550 5.1.1 no such user"
+        self.clear = Sink(rig, "clear", Profile(rcpt={f"nobody@{NOWHERE}": refuse, f"broken@{TWO}": refuse}))
         one = two = None
         if keys:
             one = Gateway(rig, f"{name}/gateway1", keys[0])
             two = Gateway(rig, f"{name}/gateway2", keys[1])
             self.gateways = [one, two]
 
-        back = f"smtp:[127.0.0.1]:{two.inside_port}" if two else "error:no way back"
+        back = f"smtp:[127.0.0.1]:{two.inside_port if two else self.home.port}"
+        dead_end = f"smtp:[127.0.0.1]:{self.clear.port}"
         if lmtp:
             self.inside = Dovecot(rig, f"{name}/dovecot", TWO, users)
         elif inside == "postfix":
             self.inside = Postfix(
-                rig, f"{name}/postfix2", back, TWO, users,
-                transports=[(f"broken@{TWO}", "error:5.2.1 mailbox closed")],
+                rig, f"{name}/postfix2", back, TWO, [*users, "broken"],
+                transports=[(f"broken@{TWO}", dead_end)],
             )
         else:
             self.inside = Sink(rig, "inside", Profile())
         hop = f"{'lmtp' if lmtp else 'smtp'}://127.0.0.1:{self.inside.port}"
         if inside == "dovecot-unix":
-            hop = f"lmtp+unix://{self.inside.socket}"
+            hop = f"lmtp+unix:{self.inside.socket}"
 
         if two:
             self.delivered = Tap(rig, "delivered", two.outside_port)
@@ -76,7 +78,7 @@ class Chain:
                 rig,
                 f"{name}/postfix1",
                 f"smtp:[127.0.0.1]:{self.handed.port}",
-                transports=[(NOWHERE, "error:5.1.2 no such domain")],
+                transports=[(NOWHERE, dead_end)],
             )
         self.port = self.postfix.port if self.postfix else self.handed.port
 
@@ -93,9 +95,9 @@ class Chain:
             raise RigError(f"{len(found)} messages for {address}")
         return found[0]
 
-    def handed_over(self, address):
-        """The transactions with this recipient that Postfix 1 handed over and saw accepted."""
-        return [t for t in self.handed.transactions(address) if t.accepted]
+    def handed_over(self, address, seconds=30.0):
+        """The one transaction with this recipient that Postfix 1 handed over and saw accepted."""
+        return passed(self.handed, address, seconds)
 
     def wait_empty(self, seconds=30.0):
         """Waits until no MTA has anything queued."""
@@ -110,3 +112,16 @@ class Chain:
                 text.append(f"--- {server.name}")
                 text += server.log_text().splitlines()[-lines:]
         return "\n".join(text)
+
+
+def passed(tap, address, seconds=30.0):
+    """Waits for an accepted transaction with this recipient on a tap; RigError unless it is one."""
+    # Mail is in the mailbox before the answers have come back through all hops.
+    accepted = wait_for(
+        f"the transaction for {address} to end ({tap.name})",
+        lambda: [t for t in tap.transactions(address) if t.accepted],
+        seconds,
+    )
+    if len(accepted) != 1:
+        raise RigError(f"{len(accepted)} transactions for {address} ({tap.name})")
+    return accepted[0]

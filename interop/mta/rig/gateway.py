@@ -2,35 +2,37 @@
 
 import re
 import subprocess
+import tomllib
 
 from .process import Process, RigError, free_port
 
+AUTHSERV = "gateway"  # host part of the gateways' names
 
-def config_text(directory, domain, inside_port, outside_port, inside_hop, outside_hop, dns, anchor):
+
+def config_text(keys, state, inside_port, outside_port, inside_hop, outside_hop, dns):
     """The configuration of one gateway. The only place that knows its key names."""
-    mode = "validate" if anchor else "plain"
+    with open(keys.directory / "mta-seal.toml", "rb") as made:
+        (domain,) = tomllib.load(made)["domain"]
     lines = [
-        f'domains = ["{domain}"]',
-        f'hostname = "gateway.{domain}"',
-        f'data = "{directory}"',
-        "[inside]",
-        f'listen = "127.0.0.1:{inside_port}"',
+        f'hostname = "{AUTHSERV}.{keys.domain}"',
+        f'state = "{state}"',
+        "[[domain]]",
+        f'name = "{keys.domain}"',
+        f'keys = "{keys.directory / domain["keys"]}"',
+        "[outbound]",
+        f'listen = ["127.0.0.1:{inside_port}"]',
         'clients = ["127.0.0.0/8"]',
-        "[inside.next_hop]",
-        f'url = "{inside_hop}"',
-        'tls = "off"',
-        "[outside]",
-        f'listen = "127.0.0.1:{outside_port}"',
-        "[outside.next_hop]",
-        f'url = "{outside_hop}"',
-        'tls = "off"',
+        f'next_hop = {{ url = "{outside_hop}", tls = "off" }}',
+        "[inbound]",
+        f'listen = ["127.0.0.1:{outside_port}"]',
+        f'next_hop = "{inside_hop}"',
         "[dns]",
-        f'mode = "{mode}"',
-        f'servers = ["{dns}"]',
+        f'mode = "{"validate" if dns.anchor else "plain"}"',
+        f'servers = ["{dns.server}"]',
     ]
-    if anchor:
-        lines.append(f'anchors = "{anchor}"')
-    return "\n".join(lines) + "\n"
+    if dns.anchor:
+        lines.append(f'trust_anchor = "{dns.anchor}"')
+    return "\n".join([*lines, "[log]", 'level = "debug"']) + "\n"
 
 
 class Keys:
@@ -66,17 +68,12 @@ class Gateway:
 
     def start(self, inside_hop, outside_hop, dns):
         """Writes the configuration beside the keys and serves; hops are URLs."""
-        self.config = self.keys.directory / "mta-seal.toml"
+        self.config = self.directory / "mta-seal.toml"
+        state = self.directory / "state"  # each chain begins with an empty ledger
+        state.mkdir(mode=0o700)
         self.config.write_text(
             config_text(
-                self.keys.directory,
-                self.keys.domain,
-                self.inside_port,
-                self.outside_port,
-                inside_hop,
-                outside_hop,
-                dns.server,
-                dns.anchor,
+                self.keys, state, self.inside_port, self.outside_port, inside_hop, outside_hop, dns
             )
         )
         self.restart()
