@@ -401,7 +401,7 @@ FORBIDDEN = {
     "CR dot CR": b"a\r.\r" + _SMUGGLED,
     "CRLF dot CR": b"a\r\n.\r" + _SMUGGLED,
     "CR dot CRLF": b"a\r.\r\n" + _SMUGGLED,
-    "CR CRLF dot CRLF": b"a\r\r\n.\r\n",
+    "CR CRLF": b"a\r\r\nb\r\n",
 }
 
 
