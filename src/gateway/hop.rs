@@ -135,6 +135,11 @@ impl Downstream {
         self.client.capabilities()
     }
 
+    /// Whom MAIL named, and its parameters.
+    pub(super) fn sender(&self) -> &(ReversePath, MailParameters) {
+        &self.sender
+    }
+
     /// The recipients that the next hop has accepted.
     pub(super) fn recipients(&self) -> &[Recipient] {
         &self.recipients

@@ -177,7 +177,7 @@ impl Inbound {
     ) -> Result<(VerifyingKey, Level), Stop> {
         let trace = outer.trace;
         let domain = decrypted.sender_domain();
-        let local = self.shared.config.sender_policy(domain);
+        let local = self.shared.config.sender(domain);
         let verdict = self.shared.discovery.sender(domain, &local).await.map_err(|error| {
             warn!(%trace, %error, "ledger unavailable");
             Failure::Ledger

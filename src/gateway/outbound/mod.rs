@@ -17,7 +17,7 @@ use super::settlement::settle;
 use super::system_rng;
 use crate::core::{DeliveryId, Domain};
 use crate::mail::header::Header;
-use crate::policy::{Decision, DeferReason, Demand, LocalPolicy, RejectReason, Rule};
+use crate::policy::{Decision, DeferReason, Demand, RejectReason, Rule};
 use crate::smtp::server::{DataChunk, DataEnd, ServerConnection, SessionError};
 use crate::smtp::{Capabilities, Protocol, Reply};
 use crate::store::ledger::{FinalOutcome, FinalReply, Outcome, Outgoing, Upstream};
@@ -86,13 +86,13 @@ impl Direction for Outbound {
             Ok(start) => start,
             Err(refusal) => {
                 self.give_up(transaction).await;
-                return Ok(self.answer_all(connection, refusal));
+                return self.answer_all(connection, refusal).await;
             }
         };
         if let Err(failure) = self.prepare(&mut transaction, &start).await {
             self.log_refusal(&transaction.sender, &failure);
             self.give_up(transaction).await;
-            return Ok(self.answer_all(connection, failure.reply()));
+            return self.answer_all(connection, failure.reply()).await;
         }
         let streamed = self.stream(&mut transaction, &start, connection).await;
         let (end, hashes) = match streamed {
@@ -111,7 +111,7 @@ impl Direction for Outbound {
                 destination.fail(&Failure::NextHopLost.reply());
             }
             self.book(&transaction, &[], Upstream::Deferred).await;
-            return Ok(self.answer_all(connection, refusal));
+            return self.answer_all(connection, refusal).await;
         }
         Ok(self.conclude(transaction, &start.header, &hashes).await)
     }
@@ -180,14 +180,14 @@ impl Outbound {
     async fn course(&self, domain: Option<&Domain>, demand: Demand) -> Result<Course, Reply> {
         let Some(domain) = domain else {
             // [R-id-02]: nothing to seal to.
-            let required = self.shared.config.local_policy(None).rule == Rule::Require;
+            let required = self.shared.config.defaults.policy == Rule::Require;
             return if required || demand == Demand::Sealed {
                 Err(Failure::NoDomain.reply())
             } else {
                 Ok(Course::Clear)
             };
         };
-        let local: LocalPolicy = self.shared.config.local_policy(Some(domain));
+        let local = self.shared.config.destination(domain);
         let verdict = self.shared.discovery.recipient(domain, &local, demand).await;
         let verdict = verdict.map_err(|error| {
             warn!(%domain, %error, "ledger unavailable");
@@ -326,7 +326,8 @@ impl Outbound {
                 out.extend_from_slice(received.as_bytes());
             }
             let mut stream = stream;
-            push(destination, &mut stream, &start.octets(), &mut out).await;
+            push(destination, &mut stream, start.header.raw(), &mut out).await;
+            push(destination, &mut stream, &start.body, &mut out).await;
             streams.push(stream);
         }
         let end = loop {
@@ -478,7 +479,13 @@ impl Outbound {
                     let (at, place) = transaction.accepted[n];
                     (&transaction.destinations[at].recipients[place], &replies[n])
                 });
-                let notice = report::failure(&self.shared, &transaction.sender, header, failed);
+                let notice = report::failure(
+                    &self.shared,
+                    &transaction.origin,
+                    &transaction.sender,
+                    Some(header),
+                    failed,
+                );
                 if let Err(error) = report::enqueue(&self.shared, notice).await {
                     warn!(trace = %transaction.sender.trace, %error, "no room for a notice");
                     reply = Failure::Ledger.reply();
@@ -552,9 +559,13 @@ impl Outbound {
     }
 
     /// The same reply for every recipient.
-    fn answer_all(&self, connection: &ServerConnection, reply: Reply) -> Answer<Booking> {
-        let replies = vec![reply; connection.accepted_recipients(self.protocol)];
-        Answer { replies, booking: Booking(Vec::new()) }
+    async fn answer_all(
+        &self,
+        connection: &mut ServerConnection,
+        reply: Reply,
+    ) -> Result<Answer<Booking>, SessionError> {
+        let replies = message::refuse_all(connection, &reply).await?;
+        Ok(Answer { replies, booking: Booking(Vec::new()) })
     }
 
     fn log_refusal(&self, sender: &Sender, failure: &Failure) {
