@@ -34,3 +34,12 @@ pub use prefix::{ContentType, ForwardPath, InvalidField, Prefix, ReversePathFiel
 pub use seal::{BLOCK, SealTo, Sealed, Sealer, envelope_len, seal};
 pub use suite::{Suite, SuiteId};
 pub use unseal::{Accepted, Decrypted, Opened, Parsed, Received, Step, Verified, unseal};
+
+#[cfg(test)]
+mod envelope_tests;
+#[cfg(test)]
+mod forge;
+#[cfg(test)]
+mod key_tests;
+#[cfg(test)]
+pub(crate) mod test_rng;
