@@ -48,22 +48,13 @@ fn key_records_are_strict() {
         assert_eq!(parse(&text), Ok(key.clone()));
     }
     assert_eq!(parse(&format!("v=MTASEAL1; k=2; p={p}")), Err(RecordError::Version));
-    assert_eq!(
-        parse(&format!("v=MTASEALKEY1; p={p}")),
-        Err(RecordError::Missing { tag: "k" })
-    );
-    assert_eq!(
-        parse("v=MTASEALKEY1; k=2"),
-        Err(RecordError::Missing { tag: "p" })
-    );
+    assert_eq!(parse(&format!("v=MTASEALKEY1; p={p}")), Err(RecordError::Missing { tag: "k" }));
+    assert_eq!(parse("v=MTASEALKEY1; k=2"), Err(RecordError::Missing { tag: "p" }));
     assert_eq!(
         parse(&format!("v=MTASEALKEY1; k=2; k=2; p={p}")),
         Err(RecordError::Duplicate { tag: "k".into() })
     );
-    assert_eq!(
-        parse(&format!("v=MTASEALKEY1; k=02; p={p}")),
-        value("k", ValueError::LeadingZero)
-    );
+    assert_eq!(parse(&format!("v=MTASEALKEY1; k=02; p={p}")), value("k", ValueError::LeadingZero));
     assert_eq!(
         parse(&format!("v=MTASEALKEY1; k=77; p={p}")),
         value("k", ValueError::UnknownSuite { suite: 77 })
@@ -87,10 +78,7 @@ fn key_records_are_strict() {
     let text = format!("v=MTASEALKEY1; k=2; p={p}; z=");
     let longest = text.clone() + &"z".repeat(MAX_KEY_RECORD - text.len());
     assert_eq!(parse(&longest), Ok(key));
-    assert!(matches!(
-        parse(&(longest + "z")),
-        Err(RecordError::TooLong { limit: 4096, .. })
-    ));
+    assert!(matches!(parse(&(longest + "z")), Err(RecordError::TooLong { limit: 4096, .. })));
 }
 
 /// Reads a TXT entry of a master file: RFC 1035 section 5.1.

@@ -171,10 +171,7 @@ fn values_are_strict() {
     let id = STANDARD.encode([7; 32]);
     let good_keys = STANDARD.encode(signing(2).as_bytes());
     let x25519 = format!("1:{key}");
-    let wrong_length = |length| WrongLength {
-        length,
-        expected: 32,
-    };
+    let wrong_length = |length| WrongLength { length, expected: 32 };
 
     // Each line differs from an accepted record in one value.
     let cases: Vec<(&'static str, String, ValueError)> = vec![
@@ -257,10 +254,7 @@ fn values_are_strict() {
 #[test]
 fn required_tags_and_their_order() {
     for tag in ["m", "n", "x", "a", "i", "g", "k"] {
-        assert_eq!(
-            parse(&with(&[(tag, None)])),
-            Err(RecordError::Missing { tag })
-        );
+        assert_eq!(parse(&with(&[(tag, None)])), Err(RecordError::Missing { tag }));
     }
     // Without keys only in mode none.
     let none = [("m", Some("none")), ("g", None), ("k", None)];
@@ -269,14 +263,8 @@ fn required_tags_and_their_order() {
     let text = with(&[]);
     let at = text.rfind("s=").unwrap();
     let (body, signature) = text.split_at(at);
-    assert_eq!(
-        parse(body),
-        Err(RecordError::Missing { tag: "s" })
-    );
-    assert_eq!(
-        parse(&format!("{text};o=always")),
-        Err(RecordError::SignatureNotLast)
-    );
+    assert_eq!(parse(body), Err(RecordError::Missing { tag: "s" }));
+    assert_eq!(parse(&format!("{text};o=always")), Err(RecordError::SignatureNotLast));
     assert_eq!(
         parse(&format!("{body}{signature};{signature}")),
         Err(RecordError::Duplicate { tag: "s".into() })
@@ -300,10 +288,7 @@ fn the_length_is_limited() {
     verify(&longest);
     assert_eq!(
         parse(&with(&[("z", Some(&"z".repeat(spare + 1)))])),
-        Err(RecordError::TooLong {
-            length: MAX_POLICY + 1,
-            limit: MAX_POLICY
-        })
+        Err(RecordError::TooLong { length: MAX_POLICY + 1, limit: MAX_POLICY })
     );
 }
 
@@ -365,10 +350,8 @@ fn unknown_suites_are_skipped() {
 
 #[test]
 fn white_space_may_stand_where_the_grammar_has_it() {
-    let body: String = tags()
-        .into_iter()
-        .map(|(name, value)| format!("\t {name} \t=\t {value} ;"))
-        .collect();
+    let body: String =
+        tags().into_iter().map(|(name, value)| format!("\t {name} \t=\t {value} ;")).collect();
     let name = policy_name(&domain());
     let text = sign(&name, &format!("v=MTASEAL1\t ;{body}  "), &identity(1));
     verify(&text);
@@ -422,11 +405,8 @@ fn succession_needs_proof() {
     assert!(!succeeds(statement(&domain(), &other, &new, SERIAL, end), SERIAL), "former key");
     assert!(!succeeds(statement(&domain(), &old, &other, SERIAL, end), SERIAL), "new key");
     assert!(!succeeds(statement(&domain(), &old, &new, SERIAL - 1, end), SERIAL), "serial");
-    let stretched: Rollover = good
-        .to_string()
-        .replace(&end.to_string(), &(end + 1).to_string())
-        .parse()
-        .unwrap();
+    let stretched: Rollover =
+        good.to_string().replace(&end.to_string(), &(end + 1).to_string()).parse().unwrap();
     assert!(!succeeds(stretched, SERIAL), "expiry");
 
     // A fingerprint announced by the former policy needs no statement.
@@ -449,14 +429,8 @@ fn what_is_not_valid_is_not_signed() {
         draft.sign(&domain(), &identity(1)).unwrap_err()
     };
     let record = |tag, what| DraftError::Record(RecordError::Value { tag, what });
-    assert_eq!(
-        refused(|d| d.expiry = d.serial),
-        record("x", ValueError::OutOfRange)
-    );
-    assert_eq!(
-        refused(|d| d.max_age = 31_557_601),
-        record("a", ValueError::OutOfRange)
-    );
+    assert_eq!(refused(|d| d.expiry = d.serial), record("x", ValueError::OutOfRange));
+    assert_eq!(refused(|d| d.max_age = 31_557_601), record("a", ValueError::OutOfRange));
     assert_eq!(
         refused(|d| d.signing_keys = vec![signing(2); 9]),
         record("g", ValueError::TooMany { most: 8 })
@@ -473,13 +447,8 @@ fn what_is_not_valid_is_not_signed() {
         DraftError::Rollover
     );
     let mut good = draft();
-    good.rollover = Rollover::sign(
-        &identity(8),
-        &domain(),
-        identity(1).public(),
-        good.serial,
-        good.expiry,
-    );
+    good.rollover =
+        Rollover::sign(&identity(8), &domain(), identity(1).public(), good.serial, good.expiry);
     let text = good.sign(&domain(), &identity(1)).unwrap();
     assert!(verify(&text).succeeds(identity(8).public(), None, SERIAL));
 }
@@ -487,14 +456,8 @@ fn what_is_not_valid_is_not_signed() {
 #[test]
 fn errors_name_the_tag_and_the_fault() {
     let message = |text: &str| parse(text).unwrap_err().to_string();
-    assert_eq!(
-        message(&with(&[("n", Some("007"))])),
-        "tag \"n\": the number has leading zeros"
-    );
-    assert_eq!(
-        message(&with(&[("i", Some("AA=="))])),
-        "tag \"i\": 1 octets where 32 are expected"
-    );
+    assert_eq!(message(&with(&[("n", Some("007"))])), "tag \"n\": the number has leading zeros");
+    assert_eq!(message(&with(&[("i", Some("AA=="))])), "tag \"i\": 1 octets where 32 are expected");
     assert_eq!(message("v=MTASEAL1; m"), "at octet 12 of the record: expected name=value");
 }
 
@@ -512,8 +475,8 @@ fn every_small_change_of_a_signed_record_is_refused() {
     let signed = text.rfind("s=").unwrap();
     let original = text.as_bytes();
     let check = |changed: Vec<u8>| {
-        let accepted = SignedPolicy::parse(&changed)
-            .is_ok_and(|policy| policy.verify(&domain()).is_ok());
+        let accepted =
+            SignedPolicy::parse(&changed).is_ok_and(|policy| policy.verify(&domain()).is_ok());
         if accepted {
             let same = canonical(&changed, signed) == canonical(original, signed);
             assert!(same, "{}", String::from_utf8_lossy(&changed));
@@ -523,9 +486,7 @@ fn every_small_change_of_a_signed_record_is_refused() {
     assert!(check(original.to_vec()));
     let mut insignificant = 0;
     for at in 0..original.len() {
-        let replacements = (0..8)
-            .map(|bit| original[at] ^ (1 << bit))
-            .chain(*b" \t;=,:A\0");
+        let replacements = (0..8).map(|bit| original[at] ^ (1 << bit)).chain(*b" \t;=,:A\0");
         for octet in replacements.filter(|&octet| octet != original[at]) {
             let mut changed = original.to_vec();
             changed[at] = octet;
@@ -549,10 +510,8 @@ fn every_small_change_of_a_signed_record_is_refused() {
 
 fn any_draft() -> impl Strategy<Value = PolicyDraft> {
     let entry = prop_oneof![
-        (1_u8..).prop_map(|seed| SealingEntry::of(
-            &sealing(Suite::X25519, seed),
-            &selector("unused")
-        )),
+        (1_u8..)
+            .prop_map(|seed| SealingEntry::of(&sealing(Suite::X25519, seed), &selector("unused"))),
         (any::<[u8; 32]>(), "[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?").prop_map(|(id, label)| {
             SealingEntry::Listed {
                 suite: Suite::XWing,

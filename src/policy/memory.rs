@@ -180,11 +180,7 @@ impl Lesson<'_> {
             let same_wish = before.enforce_until.is_some() == after.enforce_until.is_some();
             recent == *after && same_wish && now.abs_diff(before.last_seen) < REFRESH
         });
-        if known {
-            MemoryUpdate::Keep
-        } else {
-            MemoryUpdate::Store(Box::new(after.clone()))
-        }
+        if known { MemoryUpdate::Keep } else { MemoryUpdate::Store(Box::new(after.clone())) }
     }
 
     /// The memory after this observation.
