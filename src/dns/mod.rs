@@ -1,1 +1,34 @@
-//! DNS look-ups that keep their authenticity.
+//! TXT look-ups that keep their authenticity and never mistake a failure for an absence.
+//!
+//! [`Resolver`] is the seam that the gateway and its tests plug into; [`StubResolver`] is the
+//! real one. It asks recursive resolvers, follows CNAME records from the query name itself and
+//! reports the weakest link. In [`Mode::Validate`] it validates DNSSEC in this process, with the
+//! CD bit set so that a validating upstream hands bogus data over instead of hiding it behind
+//! SERVFAIL; [`Mode::AdBit`] leaves validation to a resolver on loopback.
+//!
+//! A cache stands in front: answers and denials for their TTL up to [`MAX_TTL`] (RFC 2308),
+//! failures for [`FAILURE_TTL`] (RFC 9520), one look-up per name however many ask.
+//!
+//! [`Scripted`] answers from a list and [`authority`] is a whole server on loopback, for tests and
+//! `mta-seal demo`.
+
+mod anchor;
+pub mod authority;
+mod cache;
+mod chain;
+mod config;
+mod message;
+mod outcome;
+mod resolver;
+mod stub;
+mod transport;
+mod validate;
+
+pub use anchor::{AnchorError, Anchors};
+pub use cache::{Clock, FAILURE_TTL, MAX_TTL};
+pub use config::{AnchorSource, ConfigError, DnsConfig, Mode, Servers};
+pub use outcome::{
+    Authenticity, Denial, Found, Lookup, MAX_CHAIN, MAX_TXT_OCTETS, MAX_TXT_RECORDS,
+};
+pub use resolver::{LookupFuture, QueryName, Resolver, Scripted};
+pub use stub::StubResolver;

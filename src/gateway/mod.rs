@@ -1,1 +1,3 @@
 //! The gateway daemon: the only layer that knows all others.
+
+pub mod config;

@@ -1,1 +1,3 @@
 //! What survives a restart: the ledger and the keyring.
+
+pub mod ledger;

@@ -1,0 +1,213 @@
+//! The body: C2SP chunked-encryption with AES-256-GCM and SHA-512, "Cobblestone-256"
+//! (<https://c2sp.org/chunked-encryption@v1>) [R-env-07].
+//!
+//! ~~~ text
+//! opaque salt[24];
+//! opaque commitment[32];
+//! opaque chunks[];          /* each 16,384 octets and a tag, the last one shorter, maybe empty */
+//! ~~~
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::{constant_time, hkdf};
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use super::error::{SealError, Stage, UnsealError};
+
+/// Octets of plaintext in every chunk but the last.
+pub const CHUNK: usize = 16 * 1024;
+/// Octets of the tag after the ciphertext of each chunk.
+pub const TAG: usize = 16;
+/// Octets of the salt.
+pub const SALT: usize = 24;
+/// Octets of the key commitment.
+pub const COMMITMENT: usize = 32;
+/// Octets before the first chunk.
+pub const START: usize = SALT + COMMITMENT;
+
+const SEALED_CHUNK: usize = CHUNK + TAG;
+/// Most chunks under one key.
+const MAX_CHUNKS: u64 = 1 << 38;
+
+/// Length of the body for a content of `len` octets.
+#[must_use]
+pub const fn body_len(len: u64) -> u64 {
+    let chunks = len / CHUNK as u64 + 1;
+    len.saturating_add(chunks * TAG as u64).saturating_add(START as u64)
+}
+
+/// AES-GCM under the derived key, with the nonce of the next chunk.
+struct Chunks {
+    key: LessSafeKey,
+    base_nonce: [u8; 12],
+    counter: u64,
+}
+
+/// Length of the HKDF output: key, base nonce, commitment.
+struct OutputLen;
+
+impl hkdf::KeyType for OutputLen {
+    fn len(&self) -> usize {
+        32 + 12 + COMMITMENT
+    }
+}
+
+impl Chunks {
+    /// Derives key, base nonce and commitment; `None` if the library refuses the lengths.
+    fn derive(
+        input_key: &[u8; 32],
+        salt: &[u8; SALT],
+        context: &[u8],
+    ) -> Option<(Self, [u8; COMMITMENT])> {
+        let prk = hkdf::Prk::new_less_safe(hkdf::HKDF_SHA512, input_key);
+        let info =
+            [b"c2sp.org/chunked-encryption@v1+".as_slice(), b"AEAD_AES_256_GCM\0", salt, context];
+        let mut output = Zeroizing::new([0; 32 + 12 + COMMITMENT]);
+        prk.expand(&info, OutputLen).ok()?.fill(&mut *output).ok()?;
+        let (key, rest) = output.split_at(32);
+        let (base_nonce, commitment) = rest.split_first_chunk::<12>()?;
+        let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).ok()?);
+        Some((Self { key, base_nonce: *base_nonce, counter: 0 }, commitment.try_into().ok()?))
+    }
+
+    /// The nonce of the next chunk: base nonce XOR its number; `None` beyond the last number.
+    fn nonce(&mut self) -> Option<Nonce> {
+        if self.counter >= MAX_CHUNKS {
+            return None;
+        }
+        let mut nonce = self.base_nonce;
+        for (octet, number) in nonce[4..].iter_mut().zip(self.counter.to_be_bytes()) {
+            *octet ^= number;
+        }
+        self.counter += 1;
+        Some(Nonce::assume_unique_for_key(nonce))
+    }
+
+    fn seal(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
+        let nonce = self.nonce().ok_or(SealError::Encryption)?;
+        let start = out.len();
+        out.extend_from_slice(plaintext);
+        let tag = match self.key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut out[start..])
+        {
+            Ok(tag) => tag,
+            Err(_) => {
+                out.truncate(start);
+                return Err(SealError::Encryption);
+            }
+        };
+        out.extend_from_slice(tag.as_ref());
+        Ok(())
+    }
+
+    /// Decrypts `sealed` into `plaintext`, which is a tag shorter.
+    fn open(&mut self, sealed: &[u8], plaintext: &mut [u8]) -> Option<()> {
+        let nonce = self.nonce()?;
+        let (ciphertext, tag) = sealed.split_at_checked(plaintext.len())?;
+        self.key.open_separate_gather(nonce, Aad::empty(), ciphertext, tag, plaintext).ok()
+    }
+}
+
+/// Encrypts a body chunk by chunk.
+pub(super) struct Encryptor(Chunks);
+
+impl Encryptor {
+    /// Draws a salt, derives the keys and writes salt and commitment; gives them back as well.
+    pub(super) fn start(
+        input_key: &[u8; 32],
+        context: &[u8],
+        rng: &mut impl CryptoRng,
+        out: &mut Vec<u8>,
+    ) -> Result<(Self, [u8; START]), SealError> {
+        let mut start = [0; START];
+        let (salt, commitment_out) =
+            start.split_first_chunk_mut::<SALT>().ok_or(SealError::Encryption)?;
+        rng.fill_bytes(salt);
+        let (chunks, commitment) =
+            Chunks::derive(input_key, salt, context).ok_or(SealError::Encryption)?;
+        commitment_out.copy_from_slice(&commitment);
+        out.extend_from_slice(&start);
+        Ok((Self(chunks), start))
+    }
+
+    /// Encrypts all whole chunks at the front of `plaintext`; returns how many octets those were.
+    pub(super) fn whole_chunks(
+        &mut self,
+        plaintext: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<usize, SealError> {
+        let whole = plaintext.chunks_exact(CHUNK);
+        let taken = plaintext.len() - whole.remainder().len();
+        for chunk in whole {
+            self.0.seal(chunk, out)?;
+        }
+        Ok(taken)
+    }
+
+    /// Encrypts what is left: the last chunk, always shorter than the others, maybe empty.
+    pub(super) fn finish(mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
+        let taken = self.whole_chunks(plaintext, out)?;
+        self.0.seal(&plaintext[taken..], out)
+    }
+}
+
+/// Decrypts a body chunk by chunk; holds one chunk of ciphertext and one of plaintext.
+pub(super) struct Decryptor {
+    chunks: Chunks,
+    /// Ciphertext of the chunk that is incomplete; always shorter than a sealed chunk.
+    partial: Vec<u8>,
+    plaintext: Vec<u8>,
+}
+
+impl Decryptor {
+    /// Derives the keys and compares the commitment, in constant time and before anything is
+    /// decrypted [R-env-07].
+    pub(super) fn start(
+        input_key: &[u8; 32],
+        context: &[u8],
+        start: &[u8; START],
+    ) -> Result<Self, UnsealError> {
+        let failed = UnsealError::Unauthentic(Stage::Commitment);
+        let (salt, commitment) = start.split_first_chunk::<SALT>().ok_or(failed)?;
+        let (chunks, expected) = Chunks::derive(input_key, salt, context).ok_or(failed)?;
+        constant_time::verify_slices_are_equal(&expected, commitment).map_err(|_| failed)?;
+        Ok(Self { chunks, partial: Vec::new(), plaintext: vec![0; CHUNK] })
+    }
+
+    /// Takes octets from the front of `input` up to the end of one chunk, and returns the
+    /// plaintext of the chunk if it is complete; `None` once `input` is used up.
+    ///
+    /// A chunk of full length is never the last one, so it need not wait for what follows.
+    pub(super) fn next_chunk(&mut self, input: &mut &[u8]) -> Result<Option<&[u8]>, UnsealError> {
+        let missing = SEALED_CHUNK - self.partial.len();
+        let Some((taken, rest)) = input.split_at_checked(missing) else {
+            self.partial.extend_from_slice(input);
+            *input = &[];
+            return Ok(None);
+        };
+        *input = rest;
+        let opened = if self.partial.is_empty() {
+            self.chunks.open(taken, &mut self.plaintext)
+        } else {
+            self.partial.extend_from_slice(taken);
+            let opened = self.chunks.open(&self.partial, &mut self.plaintext);
+            self.partial.clear();
+            opened
+        };
+        opened.ok_or(UnsealError::Unauthentic(Stage::Chunk))?;
+        Ok(Some(&self.plaintext))
+    }
+
+    /// The plaintext of the last chunk; to be called at the end of the envelope.
+    pub(super) fn finish(mut self) -> Result<Vec<u8>, UnsealError> {
+        let len = self
+            .partial
+            .len()
+            .checked_sub(TAG)
+            .ok_or(UnsealError::Unauthentic(Stage::Truncated))?;
+        self.plaintext.truncate(len);
+        self.chunks
+            .open(&self.partial, &mut self.plaintext)
+            .ok_or(UnsealError::Unauthentic(Stage::Chunk))?;
+        Ok(self.plaintext)
+    }
+}

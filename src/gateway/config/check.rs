@@ -1,0 +1,336 @@
+//! What must hold between the keys of a configuration file.
+
+use super::error::{Source, nearest};
+use super::file::{self, DnsMode, File};
+use super::{
+    Config, ConfigError, Inbound, ListenerTls, LocalDomain, Network, NextHop, Outbound, Partner,
+    Treatment,
+};
+use crate::core::Domain;
+use crate::dns::{AnchorSource, DnsConfig, Mode, Servers};
+use crate::policy::{Level, LocalPolicy};
+use crate::smtp::Protocol;
+use crate::smtp::next_hop::NextHop as Address;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml::Spanned;
+
+pub(super) fn check(file: File, source: &Source<'_>) -> Result<Config, ConfigError> {
+    let base = source.file.parent().unwrap_or(Path::new(""));
+    let mut warnings = Vec::new();
+    let domains = domains(file.domain, base, source)?;
+    if file.outbound.is_none() && file.inbound.is_none() {
+        let hint = "[outbound] seals mail of this organisation, [inbound] unseals mail for it";
+        return Err(source.error(0..0, "neither [outbound] nor [inbound]: nothing to do", hint));
+    }
+    let outbound = match file.outbound {
+        Some(table) => Some(outbound(table, &domains, base, source, &mut warnings)?),
+        None => None,
+    };
+    let inbound = match file.inbound {
+        Some(table) => Some(inbound(table, base, source)?),
+        None => None,
+    };
+    if let (Some(outbound), Some(inbound)) = (&outbound, &inbound)
+        && let Some(twice) = outbound
+            .listen
+            .iter()
+            .find(|address| address.port() != 0 && inbound.listen.contains(address))
+    {
+        let what = format!("[outbound] and [inbound] both listen on {twice}");
+        return Err(source.error(find(source, "[inbound]"), what, "give each its own port"));
+    }
+    let defaults = Treatment {
+        policy: file.defaults.policy.map_or(LocalPolicy::default().rule, |text| text.0),
+        minimum_level: file.defaults.minimum_level.map_or(Level::FirstUse, |text| text.0),
+        inbound: file.defaults.inbound,
+    };
+    Ok(Config {
+        hostname: file.hostname.0,
+        state: base.join(file.state.unwrap_or_else(|| PathBuf::from("state"))),
+        partners: partners(file.partner, &domains, &defaults, source, &mut warnings)?,
+        domains,
+        outbound,
+        inbound,
+        dns: dns(file.dns, base, source)?,
+        defaults,
+        limits: file.limits,
+        timeouts: file.timeouts,
+        log: file.log,
+        warnings,
+    })
+}
+
+fn find(source: &Source<'_>, needle: &str) -> Range<usize> {
+    let start = source.text.find(needle).unwrap_or(0);
+    start..start
+}
+
+fn domains(
+    tables: Vec<Spanned<file::LocalDomain>>,
+    base: &Path,
+    source: &Source<'_>,
+) -> Result<Vec<LocalDomain>, ConfigError> {
+    let mut domains: Vec<LocalDomain> = Vec::new();
+    for table in tables {
+        let table = table.into_inner();
+        let span = table.name.span();
+        let name = table.name.into_inner().0;
+        if domains.iter().any(|other| other.name == name) {
+            return Err(source.error(
+                span,
+                format!("domain {name} stands twice"),
+                "keep one [[domain]] for each name",
+            ));
+        }
+        let keys_span = table.keys.span();
+        let keys = base.join(table.keys.into_inner());
+        if let Some(other) = domains.iter().find(|other| other.keys == keys) {
+            let what = format!("domains {} and {name} share one keyring", other.name);
+            return Err(source.error(keys_span, what, "give each domain a directory of its own"));
+        }
+        domains.push(LocalDomain { name, keys });
+    }
+    if domains.is_empty() {
+        let hint = "add [[domain]] with `name` and `keys`; `mta-seal init` makes both";
+        return Err(source.error(0..0, "no [[domain]]: whom should the gateway act for?", hint));
+    }
+    Ok(domains)
+}
+
+fn listen(
+    addresses: Spanned<Vec<super::value::Text<SocketAddr>>>,
+    source: &Source<'_>,
+) -> Result<Vec<SocketAddr>, ConfigError> {
+    let span = addresses.span();
+    let addresses: Vec<SocketAddr> =
+        addresses.into_inner().into_iter().map(|text| text.0).collect();
+    if addresses.is_empty() {
+        return Err(source.error(span, "`listen` is empty", "name at least one address and port"));
+    }
+    for (i, address) in addresses.iter().enumerate() {
+        if address.port() != 0 && addresses.iter().take(i).any(|other| other == address) {
+            return Err(source.error(
+                span,
+                format!("`listen` names {address} twice"),
+                "keep it once",
+            ));
+        }
+    }
+    Ok(addresses)
+}
+
+fn tls(table: Option<file::ListenerTls>, base: &Path) -> Option<ListenerTls> {
+    table
+        .map(|tls| ListenerTls { certificate: base.join(tls.certificate), key: base.join(tls.key) })
+}
+
+/// A next hop that is this listener would hand every message back for ever.
+fn next_hop(
+    hop: Spanned<NextHop>,
+    listen: &[SocketAddr],
+    base: &Path,
+    source: &Source<'_>,
+) -> Result<NextHop, ConfigError> {
+    let span = hop.span();
+    let mut hop = hop.into_inner();
+    if let Address::Tcp { host, port, .. } = &hop.address
+        && let Ok(address) = host.parse()
+        && listen.contains(&SocketAddr::new(address, *port))
+    {
+        let hint = "name the MTA behind the gateway";
+        return Err(source.error(span, "`next_hop` is the listener itself", hint));
+    }
+    hop.resolve(base);
+    Ok(hop)
+}
+
+fn outbound(
+    table: Spanned<file::Outbound>,
+    domains: &[LocalDomain],
+    base: &Path,
+    source: &Source<'_>,
+    warnings: &mut Vec<ConfigError>,
+) -> Result<Outbound, ConfigError> {
+    let table_span = table.span();
+    let table = table.into_inner();
+    let listen = listen(table.listen, source)?;
+    let clients = clients(table.clients, source, warnings)?;
+    let domain = match (table.domain, domains) {
+        (Some(domain), _) => {
+            let span = domain.span();
+            let domain = domain.into_inner().0;
+            if !domains.iter().any(|local| local.name == domain) {
+                let names: Vec<String> =
+                    domains.iter().map(|local| local.name.to_string()).collect();
+                let hint = match nearest(domain.as_str(), &names) {
+                    Some(name) => format!("did you mean \"{name}\"?"),
+                    None => format!("one of: {}", names.join(", ")),
+                };
+                return Err(source.error(
+                    span,
+                    format!("`domain` {domain} has no [[domain]]"),
+                    &hint,
+                ));
+            }
+            domain
+        }
+        (None, [only]) => only.name.clone(),
+        (None, _) => {
+            let hint = "say which of the domains signs null and foreign reverse-paths";
+            return Err(source.error(table_span, "missing key `domain`", hint));
+        }
+    };
+    Ok(Outbound {
+        protocol: table.protocol.map_or(Protocol::Smtp, |text| text.0),
+        clients,
+        domain,
+        next_hop: next_hop(table.next_hop, &listen, base, source)?,
+        listen,
+        tls: tls(table.tls, base),
+    })
+}
+
+fn clients(
+    ranges: Option<Spanned<Vec<Spanned<super::value::Text<Network>>>>>,
+    source: &Source<'_>,
+    warnings: &mut Vec<ConfigError>,
+) -> Result<Vec<Network>, ConfigError> {
+    use super::value::FromText;
+    let Some(ranges) = ranges else {
+        return Ok(["127.0.0.0/8", "::1/128"]
+            .iter()
+            .filter_map(|text| Network::from_text(text).ok())
+            .collect());
+    };
+    let span = ranges.span();
+    let mut clients = Vec::new();
+    for range in ranges.into_inner() {
+        let span = range.span();
+        let range = range.into_inner().0;
+        if !range.is_private() {
+            let what = format!(
+                "`clients` admits {range}, which is not private: whoever sends from there is signed as us"
+            );
+            warnings.push(source.error(span, what, "list only hosts of this organisation"));
+        }
+        clients.push(range);
+    }
+    if clients.is_empty() {
+        return Err(source.error(
+            span,
+            "`clients` is empty: nobody could send",
+            "name the ranges of your own MTAs",
+        ));
+    }
+    Ok(clients)
+}
+
+fn inbound(
+    table: Spanned<file::Inbound>,
+    base: &Path,
+    source: &Source<'_>,
+) -> Result<Inbound, ConfigError> {
+    let table = table.into_inner();
+    let listen = listen(table.listen, source)?;
+    Ok(Inbound {
+        protocol: table.protocol.map_or(Protocol::Smtp, |text| text.0),
+        next_hop: next_hop(table.next_hop, &listen, base, source)?,
+        listen,
+        recipients: table.recipients,
+        tls: tls(table.tls, base),
+    })
+}
+
+fn dns(table: file::Dns, base: &Path, source: &Source<'_>) -> Result<DnsConfig, ConfigError> {
+    let mode_span = table.mode.as_ref().map_or(0..0, Spanned::span);
+    let mode = table.mode.map(Spanned::into_inner).unwrap_or_default();
+    if mode == DnsMode::Ad {
+        // The AD bit is a claim of the resolver; on any path but loopback it is anybody's claim.
+        let hint = "name a validating resolver on loopback, or set mode = \"validate\"";
+        if table.servers.is_empty() {
+            return Err(source.error(mode_span, "mode \"ad\" needs `servers`", hint));
+        }
+        if let Some(remote) =
+            table.servers.iter().find(|server| !server.get_ref().0.0.ip().is_loopback())
+        {
+            let what =
+                format!("mode \"ad\" believes {}, which is not on loopback", remote.get_ref().0.0);
+            return Err(source.error(remote.span(), what, hint));
+        }
+    }
+    if let (Some(anchor), false) = (&table.trust_anchor, mode == DnsMode::Validate) {
+        let hint = "remove it, or set mode = \"validate\"";
+        return Err(source.error(anchor.span(), "`trust_anchor` has no effect in this mode", hint));
+    }
+    let mut settings = DnsConfig::default();
+    if let Some(timeout) = table.timeout {
+        if timeout.get_ref().0 > Duration::from_secs(60) {
+            let hint = "the client before us waits 5 minutes for RCPT; 5s is the default";
+            return Err(source.error(timeout.span(), "`timeout` is above 60s", hint));
+        }
+        settings.timeout = timeout.into_inner().0;
+    }
+    if !table.servers.is_empty() {
+        let servers = table.servers.into_iter().map(|server| server.into_inner().0.0);
+        settings.servers = Servers::Listed(servers.collect());
+    }
+    settings.mode = match (mode, table.trust_anchor) {
+        (DnsMode::Validate, None) => Mode::Validate { anchors: AnchorSource::Root },
+        (DnsMode::Validate, Some(path)) => {
+            Mode::Validate { anchors: AnchorSource::File(base.join(path.into_inner())) }
+        }
+        (DnsMode::Ad, _) => Mode::AdBit,
+        (DnsMode::Plain, _) => Mode::Plain,
+    };
+    Ok(settings)
+}
+
+fn partners(
+    tables: Vec<file::Partner>,
+    domains: &[LocalDomain],
+    defaults: &Treatment,
+    source: &Source<'_>,
+    warnings: &mut Vec<ConfigError>,
+) -> Result<Vec<Partner>, ConfigError> {
+    let mut seen = std::collections::HashSet::<Domain>::new();
+    let mut partners = Vec::new();
+    for table in tables {
+        let span = table.domain.span();
+        let domain = table.domain.into_inner().0;
+        if !seen.insert(domain.clone()) {
+            let what = format!("partner {domain} stands twice");
+            return Err(source.error(span, what, "keep one [[partner]] for each domain"));
+        }
+        if domains.iter().any(|local| local.name == domain) {
+            let what = format!("partner {domain} is one of our own domains");
+            warnings.push(source.error(
+                span,
+                what,
+                "mail between our own domains seldom needs an entry",
+            ));
+        }
+        if let Some(level) = &table.minimum_level
+            && level.get_ref().0 == Level::Pinned
+            && table.identity.is_none()
+        {
+            let what = format!(
+                "minimum_level \"pinned\" without `identity`: nothing could ever be sent to {domain}"
+            );
+            let hint = "add identity = \"FINGERPRINT\", compared with the partner by telephone or on paper";
+            return Err(source.error(level.span(), what, hint));
+        }
+        partners.push(Partner {
+            domain,
+            treatment: Treatment {
+                policy: table.policy.map_or(defaults.policy, |text| text.0),
+                minimum_level: table.minimum_level.map_or(defaults.minimum_level, |level| level.into_inner().0),
+                inbound: table.inbound.unwrap_or(defaults.inbound),
+            },
+            identity: table.identity.map(|text| text.0),
+        });
+    }
+    Ok(partners)
+}

@@ -1,0 +1,172 @@
+//! The file as it is written, before anything is checked across keys.
+
+use super::next_hop::NextHop;
+use super::settings::{Limits, Log, Timeouts};
+use super::value::{FromText, Text};
+use super::{ClearMail, Network, Recipients};
+use crate::core::{Domain, KeyId};
+use crate::policy::{Level, Rule};
+use crate::smtp::Protocol;
+use base64::Engine;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use toml::Spanned;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) hostname: Text<Domain>,
+    pub(super) state: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) domain: Vec<Spanned<LocalDomain>>,
+    pub(super) outbound: Option<Spanned<Outbound>>,
+    pub(super) inbound: Option<Spanned<Inbound>>,
+    #[serde(default)]
+    pub(super) dns: Dns,
+    #[serde(default)]
+    pub(super) defaults: Defaults,
+    #[serde(default)]
+    pub(super) partner: Vec<Partner>,
+    #[serde(default)]
+    pub(super) limits: Limits,
+    #[serde(default)]
+    pub(super) timeouts: Timeouts,
+    #[serde(default)]
+    pub(super) log: Log,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LocalDomain {
+    pub(super) name: Spanned<Text<Domain>>,
+    pub(super) keys: Spanned<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Outbound {
+    pub(super) listen: Spanned<Vec<Text<SocketAddr>>>,
+    pub(super) protocol: Option<Text<Protocol>>,
+    pub(super) clients: Option<Spanned<Vec<Spanned<Text<Network>>>>>,
+    pub(super) domain: Option<Spanned<Text<Domain>>>,
+    pub(super) next_hop: Spanned<NextHop>,
+    pub(super) tls: Option<ListenerTls>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Inbound {
+    pub(super) listen: Spanned<Vec<Text<SocketAddr>>>,
+    pub(super) protocol: Option<Text<Protocol>>,
+    pub(super) next_hop: Spanned<NextHop>,
+    #[serde(default)]
+    pub(super) recipients: Recipients,
+    pub(super) tls: Option<ListenerTls>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListenerTls {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Dns {
+    pub(super) mode: Option<Spanned<DnsMode>>,
+    pub(super) servers: Vec<Spanned<Text<DnsServer>>>,
+    pub(super) trust_anchor: Option<Spanned<PathBuf>>,
+    pub(super) timeout: Option<Spanned<Text<Duration>>>,
+}
+
+/// Who validates DNSSEC.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum DnsMode {
+    #[default]
+    Validate,
+    Ad,
+    Plain,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Defaults {
+    pub(super) policy: Option<Text<Rule>>,
+    pub(super) minimum_level: Option<Text<Level>>,
+    pub(super) inbound: ClearMail,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Partner {
+    pub(super) domain: Spanned<Text<Domain>>,
+    pub(super) policy: Option<Text<Rule>>,
+    pub(super) minimum_level: Option<Spanned<Text<Level>>>,
+    pub(super) identity: Option<Text<KeyId>>,
+    pub(super) inbound: Option<ClearMail>,
+}
+
+/// A DNS server, port 53 unless it says otherwise.
+pub(super) struct DnsServer(pub(super) SocketAddr);
+
+impl FromText for DnsServer {
+    const EXPECTED: &'static str =
+        "an address such as \"127.0.0.1\", \"127.0.0.1:53\" or \"[::1]:53\"";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse::<SocketAddr>()
+            .or_else(|_| text.parse().map(|address: std::net::IpAddr| (address, 53).into()))
+            .map(Self)
+            .map_err(|_| format!("`{text}` is no address of a server"))
+    }
+}
+
+impl FromText for Protocol {
+    const EXPECTED: &'static str = "\"smtp\" or \"lmtp\"";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text {
+            "smtp" => Ok(Self::Smtp),
+            "lmtp" => Ok(Self::Lmtp),
+            _ => Err(format!("unknown value `{text}`")),
+        }
+    }
+}
+
+impl FromText for Rule {
+    const EXPECTED: &'static str = "\"require\", \"prefer\" or \"never\"";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("unknown value `{text}`"))
+    }
+}
+
+impl FromText for Level {
+    const EXPECTED: &'static str = "\"first-use\", \"remembered\", \"dnssec\" or \"pinned\"";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("unknown value `{text}`"))
+    }
+}
+
+/// A pin: SHA-256 fingerprint of an identity key.
+impl FromText for KeyId {
+    const EXPECTED: &'static str =
+        "the fingerprint of the identity key as 64 hexadecimal digits or 44 characters of base64";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let hex: String = text.chars().filter(|c| *c != ':').collect();
+        if let Ok(id) = hex.parse() {
+            return Ok(id);
+        }
+        let octets = base64::prelude::BASE64_STANDARD.decode(text).ok();
+        octets
+            .and_then(|octets| octets.try_into().ok())
+            .map(Self::from_bytes)
+            .ok_or_else(|| format!("`{text}` is no fingerprint"))
+    }
+}

@@ -1,0 +1,226 @@
+//! The configuration of a gateway: one TOML file.
+//!
+//! Every mistake is reported as `file:line: what` with the valid values and a hint. Paths are
+//! relative to the directory of the file. `examples/mta-seal.toml` shows every key with its
+//! default.
+
+mod check;
+mod error;
+mod file;
+mod network;
+mod next_hop;
+mod settings;
+mod value;
+
+pub use error::{ConfigError, ConfigWarning};
+pub use network::Network;
+pub use next_hop::NextHop;
+pub use settings::{Limits, Log, LogFormat, LogLevel, Timeouts};
+
+use crate::core::{Domain, KeyId};
+use crate::dns::DnsConfig;
+use crate::policy::{Level, LocalPolicy, Rule, SenderPolicy};
+use crate::smtp::Protocol;
+use crate::smtp::tls::{Identity, TlsError};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A whole, validated configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Name in EHLO, Received fields and, as authserv-id, in Authentication-Results.
+    pub hostname: Domain,
+    /// Directory of the ledger.
+    pub state: PathBuf,
+    /// The domains this gateway seals and unseals for; at least one.
+    pub domains: Vec<LocalDomain>,
+    /// The inside listener, which seals.
+    pub outbound: Option<Outbound>,
+    /// The outside listener, which unseals.
+    pub inbound: Option<Inbound>,
+    /// How names are looked up.
+    pub dns: DnsConfig,
+    /// What holds for destinations without an entry in [`Config::partners`].
+    pub defaults: Treatment,
+    /// Settings of single domains.
+    pub partners: Vec<Partner>,
+    /// Bounds on what peers may use.
+    pub limits: Limits,
+    /// Bounds on how long each step may take.
+    pub timeouts: Timeouts,
+    /// What is logged, and how.
+    pub log: Log,
+    /// What works, but is probably not meant.
+    pub warnings: Vec<ConfigWarning>,
+}
+
+/// A domain this gateway acts for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalDomain {
+    /// Its name.
+    pub name: Domain,
+    /// Directory of its keyring.
+    pub keys: PathBuf,
+}
+
+/// The inside listener: takes mail of this organisation and seals it.
+#[derive(Debug, Clone)]
+pub struct Outbound {
+    /// Addresses it listens on; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Who may use it; at least one range.
+    pub clients: Vec<Network>,
+    /// The local domain that signs null and foreign reverse-paths.
+    pub domain: Domain,
+    /// Where carriers and clear mail go.
+    pub next_hop: NextHop,
+    /// Certificate and key to offer STARTTLS with.
+    pub tls: Option<ListenerTls>,
+}
+
+/// The outside listener: takes mail from the world, unseals it, and passes it to our MTA.
+#[derive(Debug, Clone)]
+pub struct Inbound {
+    /// Addresses it listens on; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Where unsealed and clear mail goes.
+    pub next_hop: NextHop,
+    impl ListenerTls {
+    /// Reads the files and makes what the listener needs.
+    ///
+    /// # Errors
+    ///
+    /// The certificate or key cannot be read or used.
+    pub fn server_config(&self) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+        crate::smtp::tls::server_config(Identity::load(&self.certificate, &self.key)?)
+    }
+}
+
+/// Which recipients an unsealed message is delivered to.
+    pub recipients: Recipients,
+    /// Certificate and key to offer STARTTLS with.
+    pub tls: Option<ListenerTls>,
+}
+
+/// What a listener offers STARTTLS with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// Certificate chain (PEM), its own first.
+    pub certificate: PathBuf,
+    /// Private key (PEM).
+    pub key: PathBuf,
+}
+
+/// Which recipients an unsealed message is delivered to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recipients {
+    /// Those both signed and in the outer SMTP envelope.
+    #[default]
+    Intersection,
+    /// All that are signed, for edges that rewrite aliases.
+    Signed,
+}
+
+/// How mail to and from a domain is treated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Treatment {
+    /// Whether mail to it is sealed.
+    pub policy: Rule,
+    /// The lowest authenticity of its keys that counts.
+    pub minimum_level: Level,
+    /// What happens to clear mail from it.
+    pub inbound: ClearMail,
+}
+
+/// What happens to clear mail from a partner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClearMail {
+    /// Delivered with the result `none`.
+    #[default]
+    Mark,
+    /// Refused.
+    RequireSealed,
+}
+
+/// Settings of one domain we exchange mail with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partner {
+    /// The domain.
+    pub domain: Domain,
+    /// How its mail is treated.
+    pub treatment: Treatment,
+    /// Fingerprint (SHA-256) of its identity key [R-key-01], compared out of band.
+    pub identity: Option<KeyId>,
+}
+
+impl Config {
+    /// Reads and validates a file. Paths inside become relative to its directory.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let octets = std::fs::read(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        let text = String::from_utf8(octets).map_err(|_| {
+            let error = std::io::Error::other("not UTF-8 text");
+            ConfigError::unreadable(path, &error)
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Validates the text of a file that is, or would be, at `path`.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let source = error::Source { file: path, text };
+        let file: file::File = toml::from_str(text).map_err(|error| source.toml(&error))?;
+        check::check(file, &source)
+    }
+
+    /// The local domain of this name.
+    #[must_use]
+    pub fn local(&self, domain: &Domain) -> Option<&LocalDomain> {
+        self.domains.iter().find(|local| local.name == *domain)
+    }
+
+    /// The partner of this name.
+    #[must_use]
+    pub fn partner(&self, domain: &Domain) -> Option<&Partner> {
+        self.partners.iter().find(|partner| partner.domain == *domain)
+    }
+
+    /// The pinned fingerprint of a domain's identity key.
+    #[must_use]
+    pub fn pin(&self, domain: &Domain) -> Option<KeyId> {
+        self.partner(domain).and_then(|partner| partner.identity)
+    }
+
+    /// What the decision about mail to `domain` takes from the configuration.
+    #[must_use]
+    pub fn destination(&self, domain: &Domain) -> LocalPolicy {
+        let treatment = self.treatment(domain);
+        LocalPolicy {
+            rule: treatment.policy,
+            minimum_level: treatment.minimum_level,
+            pin: self.pin(domain),
+            ..LocalPolicy::default()
+        }
+    }
+
+    /// What the judgement of mail from `domain` takes from the configuration.
+    #[must_use]
+    pub fn sender(&self, domain: &Domain) -> SenderPolicy {
+        let minimum_level = self.treatment(domain).minimum_level;
+        SenderPolicy { minimum_level, pin: self.pin(domain) }
+    }
+
+    /// How mail to and from `domain` is treated: as its partner entry says, else the defaults.
+    #[must_use]
+    pub fn treatment(&self, domain: &Domain) -> &Treatment {
+        self.partner(domain).map_or(&self.defaults, |partner| &partner.treatment)
+    }
+}
+
+#[cfg(test)]
+mod tests;

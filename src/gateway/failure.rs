@@ -1,0 +1,157 @@
+//! From a failure to its SMTP reply: the one place where wire texts are written [R-smtp-01].
+//!
+//! The text is generic and stable; what exactly failed goes to the log with the trace id.
+
+use crate::core::Domain;
+use crate::smtp::Reply;
+
+/// Why a recipient or a message is not accepted. The variants are the rows of the draft's table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The look-up of the recipient domain's policy failed and nothing is remembered.
+    PolicyUnknown(Domain),
+    /// Sealing is required or demanded and the domain has no policy.
+    PolicyRequired(Domain),
+    /// The domain has a policy that cannot be used now.
+    PolicyUnusable(Domain),
+    /// The message demands sealing and the operator's rule for the domain is `never`.
+    DemandRefused(Domain),
+    /// The demand field of the message cannot be understood.
+    DemandMalformed,
+    /// The recipient is not in a local domain.
+    NotLocal,
+    /// The client is not allowed to use the sealing listener.
+    SenderNotAllowed,
+    /// The transaction has more recipient domains than the limit.
+    TooManyDomains,
+    /// The transaction has more recipients than the limit.
+    TooManyRecipients,
+    /// The header block is larger than the limit.
+    HeaderTooLarge,
+    /// The message is larger than the limit.
+    TooLarge,
+    /// The sealed message would be larger than the next hop takes.
+    SealedTooLarge,
+    /// The message has passed too many hops.
+    Loop,
+    /// The message has a bare CR, a bare LF or a NUL.
+    BareLineEnd,
+    /// The carrier or the envelope in it is malformed.
+    CarrierMalformed,
+    /// The envelope uses a version, suite or critical extension that is not known.
+    CarrierUnsupported,
+    /// The envelope is for another domain.
+    CarrierForeign,
+    /// The message has two sealed parts.
+    TwoParts,
+    /// The envelope is sealed to a key that this gateway never had.
+    UnknownKey,
+    /// The envelope is sealed to an unknown key while the keyring is known to be incomplete.
+    KeyringIncomplete,
+    /// The envelope is sealed to a key that was destroyed.
+    DestroyedKey,
+    /// Any cryptographic check failed.
+    Unauthentic,
+    /// The sender domain's policy cannot be had.
+    SenderUnknown,
+    /// The reverse-path does not belong to the sender domain.
+    SenderPath,
+    /// The envelope is older than the window.
+    TooOld,
+    /// The envelope is dated in the future.
+    InFuture,
+    /// The outer recipient is not among the signed ones.
+    NotSignedRecipient,
+    /// Another transaction is delivering the same envelope.
+    InProgress,
+    /// Clear mail from a domain that must seal.
+    SealDemanded(Domain),
+    /// The ledger cannot be written.
+    Ledger,
+    /// The next hop cannot be reached.
+    NextHop,
+    /// The connection to the next hop broke.
+    NextHopLost,
+    /// The message needs SMTPUTF8 and the next hop has none.
+    NeedsSmtpUtf8,
+    /// The message needs 8BITMIME and the next hop has none.
+    NeedsEightBit,
+    /// Some recipients were accepted, others only refused for now.
+    Mixed,
+}
+
+impl Failure {
+    /// The name of the row in the draft's table; also the reason code in logs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.row().0
+    }
+
+    /// The reply that the peer sees.
+    #[must_use]
+    pub fn reply(&self) -> Reply {
+        let (_, code, status, text) = self.row();
+        match self.domain() {
+            Some(domain) => Reply::new(code, status, text.replace("DOMAIN", domain.as_str())),
+            None => Reply::new(code, status, text),
+        }
+    }
+
+    /// Whether the sender may try again with a chance of success.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        self.row().1 < 500
+    }
+
+    fn domain(&self) -> Option<&Domain> {
+        match self {
+            Self::PolicyUnknown(domain)
+            | Self::PolicyRequired(domain)
+            | Self::PolicyUnusable(domain)
+            | Self::DemandRefused(domain)
+            | Self::SealDemanded(domain) => Some(domain),
+            _ => None,
+        }
+    }
+
+    #[rustfmt::skip]
+    fn row(&self) -> (&'static str, u16, (u8, u16, u16), &'static str) {
+        match self {
+            Self::PolicyUnknown(_) => ("policy-unknown", 451, (4, 7, 10), "sealing policy of DOMAIN cannot be determined now"),
+            Self::PolicyRequired(_) => ("policy-required", 550, (5, 7, 10), "sealing is required and DOMAIN publishes no sealing policy"),
+            Self::PolicyUnusable(_) => ("policy-unusable", 451, (4, 7, 5), "sealing policy of DOMAIN cannot be used now"),
+            Self::DemandRefused(_) => ("demand-refused", 550, (5, 7, 10), "sealing is demanded and refused by local policy for DOMAIN"),
+            Self::DemandMalformed => ("demand-malformed", 550, (5, 6, 0), "malformed MTA-Seal-Required field"),
+            Self::NotLocal => ("not-local", 550, (5, 7, 1), "relaying denied"),
+            Self::SenderNotAllowed => ("sender-not-allowed", 550, (5, 7, 1), "client may not use this service"),
+            Self::TooManyDomains => ("too-many-domains", 452, (4, 5, 3), "too many recipient domains"),
+            Self::TooManyRecipients => ("too-many-recipients", 452, (4, 5, 3), "too many recipients"),
+            Self::HeaderTooLarge => ("header-too-large", 552, (5, 3, 4), "message header too large"),
+            Self::TooLarge => ("too-large", 552, (5, 3, 4), "message too large"),
+            Self::SealedTooLarge => ("sealed-too-large", 552, (5, 3, 4), "message too large once sealed"),
+            Self::Loop => ("loop", 554, (5, 4, 6), "too many hops"),
+            Self::BareLineEnd => ("bare-line-end", 550, (5, 6, 0), "bare CR, bare LF or NUL in message"),
+            Self::CarrierMalformed => ("carrier-malformed", 550, (5, 6, 0), "sealed message is malformed"),
+            Self::CarrierUnsupported => ("carrier-unsupported", 550, (5, 6, 3), "sealed message uses an unsupported feature"),
+            Self::CarrierForeign => ("carrier-foreign", 550, (5, 7, 5), "sealed message is not for this domain"),
+            Self::TwoParts => ("two-parts", 550, (5, 6, 0), "message has more than one sealed part"),
+            Self::UnknownKey => ("unknown-key", 550, (5, 7, 5), "sealed to a key that is not known here; look up the policy again"),
+            Self::KeyringIncomplete => ("keyring-incomplete", 451, (4, 7, 5), "sealed to a key that is not known here yet"),
+            Self::DestroyedKey => ("destroyed-key", 550, (5, 7, 5), "sealed to a key that no longer exists; please send again"),
+            Self::Unauthentic => ("unauthentic", 550, (5, 7, 7), "sealed message failed verification"),
+            Self::SenderUnknown => ("sender-unknown", 451, (4, 7, 5), "sealing policy of the sender cannot be verified now"),
+            Self::SenderPath => ("sender-path", 550, (5, 7, 1), "reverse-path does not belong to the sealing domain"),
+            Self::TooOld => ("too-old", 550, (5, 4, 7), "sealed message is too old; please send again"),
+            Self::InFuture => ("in-future", 451, (4, 7, 5), "sealed message is dated in the future"),
+            Self::NotSignedRecipient => ("not-signed-recipient", 550, (5, 7, 1), "recipient is not among the sealed recipients"),
+            Self::InProgress => ("in-progress", 451, (4, 5, 0), "another delivery of this message is in progress"),
+            Self::SealDemanded(_) => ("seal-demanded", 550, (5, 7, 10), "clear mail from DOMAIN is refused here; it must be sealed"),
+            Self::Ledger => ("ledger", 451, (4, 3, 0), "local store is unavailable"),
+            Self::NextHop => ("next-hop", 451, (4, 4, 1), "next hop is unavailable"),
+            Self::NextHopLost => ("next-hop-lost", 451, (4, 4, 2), "connection to next hop lost"),
+            Self::NeedsSmtpUtf8 => ("needs-smtputf8", 550, (5, 6, 7), "next hop does not support SMTPUTF8"),
+            Self::NeedsEightBit => ("needs-8bitmime", 550, (5, 6, 3), "next hop does not support 8BITMIME"),
+            Self::Mixed => ("mixed", 451, (4, 5, 0), "some recipients were refused for now; please send again"),
+        }
+    }
+}

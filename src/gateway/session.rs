@@ -1,0 +1,186 @@
+//! The dialogue with the MTA before the gateway, the same in both directions.
+//!
+//! What is done with a sender, a recipient and a message is the matter of a [`Direction`].
+
+use std::net::IpAddr;
+
+use tokio_util::sync::CancellationToken;
+
+use super::ids::TraceId;
+use crate::core::address::{ForwardPath, ReversePath};
+use crate::core::esmtp::{MailParameters, RcptParameters};
+use crate::smtp::server::{Command, ServerConnection, SessionError};
+use crate::smtp::{Capabilities, Reply};
+
+/// Who is connected, for decisions, trace fields and logs.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    /// Its address.
+    pub(super) address: IpAddr,
+    /// What it called itself in the greeting.
+    pub(super) hello: String,
+    /// The `with` keyword of a Received field.
+    pub(super) protocol: &'static str,
+}
+
+/// What MAIL says, and what the message is called in the logs.
+#[derive(Debug, Clone)]
+pub(super) struct Sender {
+    pub(super) path: ReversePath,
+    pub(super) parameters: MailParameters,
+    pub(super) peer: Peer,
+    pub(super) trace: TraceId,
+}
+
+/// One recipient that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Recipient {
+    pub(super) path: ForwardPath,
+    pub(super) parameters: RcptParameters,
+}
+
+/// What the peer is told about a message.
+pub(super) struct Answer<B> {
+    /// One reply (SMTP), or one for each accepted recipient in their order (LMTP).
+    pub(super) replies: Vec<Reply>,
+    /// What to take back if the replies cannot be delivered.
+    pub(super) booking: B,
+}
+
+/// One direction of the gateway.
+pub(super) trait Direction: Send + Sync + 'static {
+    /// An open transaction.
+    type Transaction: Send;
+    /// What was written to the ledger in the expectation that the peer learns the replies.
+    type Booking: Send;
+
+    /// What may be advertised in the reply to EHLO.
+    fn capabilities(&self) -> impl Future<Output = Capabilities> + Send;
+
+    /// Opens a transaction for MAIL.
+    fn begin(&self, sender: Sender) -> impl Future<Output = Result<Self::Transaction, Reply>> + Send;
+
+    /// Answers RCPT.
+    fn recipient(
+        &self,
+        transaction: &mut Self::Transaction,
+        recipient: Recipient,
+    ) -> impl Future<Output = Reply> + Send;
+
+    /// Reads the message and passes it on. DATA waits for its answer on `connection`.
+    ///
+    /// An error means that the connection is over; the transaction has been cleaned up.
+    fn message(
+        &self,
+        transaction: Self::Transaction,
+        connection: &mut ServerConnection,
+    ) -> impl Future<Output = Result<Answer<Self::Booking>, SessionError>> + Send;
+
+    /// The peer will not send this message, or not in this transaction.
+    fn abandon(&self, transaction: Self::Transaction) -> impl Future<Output = ()> + Send;
+
+    /// The replies did not reach the peer.
+    fn take_back(&self, booking: Self::Booking) -> impl Future<Output = ()> + Send;
+}
+
+/// Serves one connection until it ends. When `stop` is cancelled, an open transaction is finished first.
+pub(super) async fn serve<D: Direction>(
+    direction: &D,
+    mut connection: ServerConnection,
+    address: IpAddr,
+    stop: &CancellationToken,
+) -> Result<(), SessionError> {
+    connection.greet().await?;
+    let mut open: Option<D::Transaction> = None;
+    let result = dialogue(direction, &mut connection, address, stop, &mut open).await;
+    if let Some(transaction) = open {
+        direction.abandon(transaction).await;
+    }
+    match result {
+        Ok(End::Stopped) => {
+            connection.close_with(&Reply::new(421, (4, 3, 2), "shutting down")).await
+        }
+        Ok(End::Quit) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+enum End {
+    Quit,
+    Stopped,
+}
+
+async fn dialogue<D: Direction>(
+    direction: &D,
+    connection: &mut ServerConnection,
+    address: IpAddr,
+    stop: &CancellationToken,
+    open: &mut Option<D::Transaction>,
+) -> Result<End, SessionError> {
+    loop {
+        let command = tokio::select! {
+            biased;
+            () = stop.cancelled(), if open.is_none() => return Ok(End::Stopped),
+            command = connection.next_command() => command?,
+        };
+        // Every command but RCPT and DATA ends a transaction that is open, or is refused by the session itself.
+        let transaction = open.take();
+        match command {
+            Command::Rcpt { path, parameters } => {
+                let reply = match transaction {
+                    Some(mut transaction) => {
+                        let recipient = Recipient { path, parameters };
+                        let reply = direction.recipient(&mut transaction, recipient).await;
+                        *open = Some(transaction);
+                        reply
+                    }
+                    None => Reply::new(503, (5, 5, 1), "MAIL first"),
+                };
+                connection.reply(&reply).await?;
+                continue;
+            }
+            Command::Data => {
+                let Some(transaction) = transaction else {
+                    connection.reply(&Reply::new(503, (5, 5, 1), "MAIL first")).await?;
+                    continue;
+                };
+                let answer = direction.message(transaction, connection).await?;
+                for reply in &answer.replies {
+                    if let Err(error) = connection.reply(reply).await {
+                        direction.take_back(answer.booking).await;
+                        return Err(error);
+                    }
+                }
+                continue;
+            }
+            _ => {}
+        }
+        if let Some(transaction) = transaction {
+            direction.abandon(transaction).await;
+        }
+        match command {
+            Command::Hello { .. } => {
+                let offered = direction.capabilities().await;
+                connection.accept_hello(&offered).await?;
+            }
+            Command::StartTls => connection.start_tls().await?,
+            Command::Mail { path, parameters } => {
+                let hello = connection.hello().map(|h| h.name.clone()).unwrap_or_default();
+                let protocol = connection.trace_protocol();
+                let peer = Peer { address, hello, protocol };
+                let trace = TraceId::random(&mut super::system_rng());
+                let sender = Sender { path, parameters, peer, trace };
+                let reply = match direction.begin(sender).await {
+                    Ok(transaction) => {
+                        *open = Some(transaction);
+                        Reply::new(250, (2, 1, 0), "sender ok")
+                    }
+                    Err(reply) => reply,
+                };
+                connection.reply(&reply).await?;
+            }
+            Command::Quit => return Ok(End::Quit),
+            Command::Rset | Command::Rcpt { .. } | Command::Data => {}
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! The one decision: seal, clear, defer or reject.
+
+use crate::core::SealingPublicKey;
+use crate::records::{Mode, VerifiedPolicy};
+
+use super::evidence::{Accepted, Evidence, weigh};
+use super::keys::choose;
+use super::memory::Lesson;
+use super::{
+    Alarm, Authenticity, ClearReason, DeferReason, Demand, Level, LocalPolicy, Memory,
+    MemoryUpdate, Outcome, Refusal, RejectReason, Rule,
+};
+
+/// Where the key of a decision comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// The policy just looked up.
+    Dns,
+    /// A remembered policy; the look-up is to be retried in the background.
+    Memory,
+}
+
+/// What happens to a message for one recipient domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It is sealed.
+    Seal {
+        /// To this key.
+        key: SealingPublicKey,
+        /// The authenticity of the policy, recorded with the message.
+        level: Level,
+        /// Where the policy comes from.
+        source: Source,
+        /// The policy.
+        policy: Box<VerifiedPolicy>,
+    },
+    /// It goes clear.
+    Clear(ClearReason),
+    /// It waits: 451.
+    Defer(DeferReason),
+    /// It is refused: 550.
+    Reject(RejectReason),
+}
+
+/// A decision with what follows from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// What happens to the message.
+    pub decision: Decision,
+    /// What to remember, whatever the decision.
+    pub memory: MemoryUpdate,
+    /// What an operator must hear of.
+    pub alarms: Vec<Alarm>,
+}
+
+/// Decides about a message to one domain at `now`, seconds since 1970 [R-dec-02].
+///
+/// `outcome` and `memory` are of that domain, `memory` in the outgoing scope.
+#[must_use]
+pub fn decide(
+    local: &LocalPolicy,
+    outcome: &Outcome,
+    memory: Option<&Memory>,
+    demand: Demand,
+    now: u64,
+) -> Verdict {
+    let mut alarms = Vec::new();
+    let memory = memory.and_then(|m| m.live(now));
+    let evidence = weigh(outcome, memory, local.pin.as_ref(), now, &mut alarms);
+    let case = Case { local, memory, demand, now };
+    let (decision, memory) = match evidence {
+        Evidence::Accepted(accepted) => case.accepted(&accepted, &mut alarms),
+        other => (case.unsupported(&other, &mut alarms), MemoryUpdate::Keep),
+    };
+    Verdict { decision, memory, alarms }
+}
+
+/// What does not change in the course of one decision.
+struct Case<'a> {
+    local: &'a LocalPolicy,
+    memory: Option<&'a Memory>,
+    demand: Demand,
+    now: u64,
+}
+
+impl Case<'_> {
+    /// Decides by a policy that is in force and believed.
+    fn accepted(
+        &self,
+        accepted: &Accepted<'_>,
+        alarms: &mut Vec<Alarm>,
+    ) -> (Decision, MemoryUpdate) {
+        let found = accepted.found;
+        let known = self.memory.filter(|_| accepted.continues);
+        let choice = choose(&found.policy, &found.keys, known.and_then(|m| m.key.as_ref()));
+        let learned = Lesson {
+            policy: &found.policy,
+            key: choice.key.clone().ok(),
+            level: accepted.unpinned,
+            secure: found.authenticity == Authenticity::Secure,
+            pin: accepted.pin,
+            continues: accepted.continues,
+        }
+        .learn(self.memory, self.now);
+        let enforced = learned.enforces(self.now) || found.policy.record().mode == Mode::Enforce;
+        let update = Lesson::update(self.memory, &learned, self.now);
+
+        if let Some(decision) = self.never(enforced, alarms) {
+            return (decision, update);
+        }
+        if let Some(reason) = self.below_minimum(accepted.level) {
+            return (Decision::Defer(reason), update);
+        }
+        let mode = found.policy.record().mode;
+        if mode == Mode::None {
+            let decision = if enforced {
+                Decision::Defer(DeferReason::EnforceRemembered)
+            } else if self.must_seal() {
+                Decision::Reject(RejectReason::Withdrawn)
+            } else {
+                Decision::Clear(ClearReason::Withdrawn)
+            };
+            return (decision, update);
+        }
+        // [R-dec-14]: the only case in which a key that cannot be used leads to clear mail.
+        let clear_allowed = mode == Mode::Testing && !enforced && !self.must_seal();
+        let decision = match (choice.key, choice.preferred) {
+            (Ok(_), Some(failure)) if !clear_allowed && !self.local.allow.weaker_suite => {
+                Decision::Defer(DeferReason::PreferredKey(failure))
+            }
+            (Ok(key), failure) => {
+                alarms.extend(failure.map(Alarm::WeakerSuite));
+                Decision::Seal {
+                    key,
+                    level: accepted.level,
+                    source: Source::Dns,
+                    policy: Box::new(found.policy.clone()),
+                }
+            }
+            (Err(failure), _) => {
+                if mode == Mode::Testing {
+                    alarms.push(Alarm::TestingKeyUnusable(failure));
+                }
+                if clear_allowed {
+                    Decision::Clear(ClearReason::Testing(failure))
+                } else {
+                    Decision::Defer(DeferReason::Key(failure))
+                }
+            }
+        };
+        (decision, update)
+    }
+
+    /// Decides when no believed policy is in force: by memory, else by what DNS says.
+    fn unsupported(&self, evidence: &Evidence<'_>, alarms: &mut Vec<Alarm>) -> Decision {
+        let enforced = self.memory.is_some_and(|m| m.enforces(self.now));
+        if let Some(decision) = self.never(enforced, alarms) {
+            return decision;
+        }
+        if let Some(decision) = self.by_memory() {
+            return decision;
+        }
+        if enforced {
+            return Decision::Defer(match evidence {
+                Evidence::Refused(refusal) => DeferReason::Refused(*refusal),
+                Evidence::Failed(failure) => DeferReason::Lookup(*failure),
+                Evidence::Denied(..) | Evidence::Accepted(_) => DeferReason::EnforceRemembered,
+            });
+        }
+        match evidence {
+            Evidence::Failed(failure) => {
+                self.clear_on_failure(DeferReason::Lookup(*failure), alarms)
+            }
+            Evidence::Refused(refusal @ (Refusal::Expired | Refusal::NotYetValid)) => {
+                self.clear_on_failure(DeferReason::Refused(*refusal), alarms)
+            }
+            Evidence::Refused(refusal) => Decision::Defer(DeferReason::Refused(*refusal)),
+            Evidence::Denied(denial, authenticity) => {
+                if self.local.pin.is_some() {
+                    return Decision::Defer(DeferReason::PinnedWithoutPolicy);
+                }
+                if let Some(reason) = denial_below(self.local.minimum_level, *authenticity) {
+                    return Decision::Defer(reason);
+                }
+                if self.must_seal() {
+                    Decision::Reject(RejectReason::NoPolicy)
+                } else {
+                    Decision::Clear(ClearReason::NoPolicy {
+                        denial: *denial,
+                        authenticity: *authenticity,
+                    })
+                }
+            }
+            // `decide` sends these to `accepted`.
+            Evidence::Accepted(_) => Decision::Defer(DeferReason::EnforceRemembered),
+        }
+    }
+
+    /// [R-dec-04]: the operator wins over the domain, but not over the message.
+    fn never(&self, enforced: bool, alarms: &mut Vec<Alarm>) -> Option<Decision> {
+        if self.local.rule != Rule::Never {
+            return None;
+        }
+        if self.demand == Demand::Sealed {
+            return Some(Decision::Reject(RejectReason::LocalRule));
+        }
+        if enforced {
+            alarms.push(Alarm::NeverOverEnforce);
+        }
+        Some(Decision::Clear(ClearReason::LocalRule))
+    }
+
+    /// [R-dec-06]: an unexpired remembered policy and key seal, whatever DNS says.
+    fn by_memory(&self) -> Option<Decision> {
+        let memory = self.memory?;
+        let key = memory.key_at(self.now)?;
+        let pin = self.local.pin.as_ref();
+        if pin.is_some_and(|pin| !memory.satisfies(pin)) {
+            return Some(Decision::Defer(DeferReason::MemoryNotPinned));
+        }
+        let level = memory.level(pin);
+        if let Some(reason) = self.below_minimum(level) {
+            return Some(Decision::Defer(reason));
+        }
+        Some(Decision::Seal {
+            key: key.clone(),
+            level,
+            source: Source::Memory,
+            policy: Box::new(memory.policy.clone()),
+        })
+    }
+
+    fn must_seal(&self) -> bool {
+        self.local.rule == Rule::Require || self.demand == Demand::Sealed
+    }
+
+    fn below_minimum(&self, level: Level) -> Option<DeferReason> {
+        let minimum = self.local.minimum_level;
+        (level < minimum).then_some(DeferReason::BelowMinimum { level, minimum })
+    }
+
+    /// [R-dec-18]: the operator's exception for a domain whose policy cannot be had.
+    fn clear_on_failure(&self, otherwise: DeferReason, alarms: &mut Vec<Alarm>) -> Decision {
+        let allowed = self.local.allow.clear_on_failure
+            && !self.must_seal()
+            && self.local.pin.is_none()
+            && self.local.minimum_level < Level::Dnssec;
+        if allowed {
+            alarms.push(Alarm::ClearOnFailure);
+            Decision::Clear(ClearReason::LocalAllowance)
+        } else {
+            Decision::Defer(otherwise)
+        }
+    }
+}
+
+/// [R-dec-16]: an operator who demands DNSSEC does not take an unsigned zone's word for it that
+/// there is no policy.
+pub(super) fn denial_below(minimum: Level, authenticity: Authenticity) -> Option<DeferReason> {
+    let adequate = match authenticity {
+        Authenticity::Secure => minimum <= Level::Dnssec,
+        Authenticity::Insecure => minimum <= Level::Remembered,
+    };
+    (!adequate).then_some(DeferReason::DenialBelowMinimum { minimum })
+}

@@ -1,0 +1,37 @@
+//! Remembered domains: what earlier look-ups of a partner's policy showed.
+
+/// For which direction a domain is remembered.
+///
+/// Look-ups for incoming mail never create memory for outgoing mail: a stranger who sends us a
+/// message must not choose the moment of first use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Decides how mail to the domain is sealed.
+    Outgoing,
+    /// Decides how mail from the domain is verified.
+    Incoming,
+}
+
+/// What is remembered of a domain. Times are Unix seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// The identity key, a raw Ed25519 public key.
+    pub identity_key: [u8; 32],
+    /// The highest serial seen under this identity key.
+    pub serial: u64,
+    /// The policy record's text as seen; at most [`super::MAX_POLICY`] octets.
+    pub policy: Vec<u8>,
+    /// The key records' texts as seen; at most [`super::MAX_KEY_RECORDS`] of
+    /// [`super::MAX_KEY_RECORD`] octets.
+    pub key_records: Vec<Vec<u8>>,
+    /// The authenticity level in the policy layer's numbering.
+    pub level: u8,
+    /// When the identity key was first seen.
+    pub first_seen: u64,
+    /// When the last consistent observation counted.
+    pub last_observed: u64,
+    /// Until when the memory holds.
+    pub until: u64,
+    /// Until when clear mail to the domain is forbidden, if its policy says `enforce`.
+    pub enforce_until: Option<u64>,
+}

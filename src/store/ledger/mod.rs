@@ -1,0 +1,173 @@
+//! The ledger: what must survive a restart so that mail is delivered once and partners stay
+//! known.
+//!
+//! [`Ledger`] has the operations the gateway needs and no more; [`SqliteLedger`] keeps them in
+//! one SQLite file. Every operation that changes something is durable when its future resolves.
+//! The caller passes the time, in Unix seconds. Nothing secret is stored.
+
+mod error;
+mod incoming;
+mod memory;
+mod outbox;
+mod outgoing;
+mod sqlite;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+pub use error::{Bound, LedgerError};
+pub use incoming::{Claim, Claimed, IncomingMessage, IncomingStatus};
+pub use memory::{Remembered, Scope};
+pub use outbox::{NewOutboxItem, OutboxId, OutboxItem, Side};
+pub use outgoing::{FinalOutcome, FinalReply, Outcome, Outgoing, RetryKey, Upstream};
+pub use sqlite::{Options, SqliteLedger};
+
+use crate::core::{DeliveryId, Domain};
+
+/// Most recipients in one call (draft-mta-seal: at most 1,000 forward-paths in an envelope).
+pub const MAX_RECIPIENTS: usize = 1_000;
+/// Longest path in octets; RFC 5321 section 4.5.3.1.3 has 256, internationalised ones need more.
+pub const MAX_PATH: usize = 1_024;
+/// Most octets kept of a permanent reply.
+pub const MAX_REPLY: usize = 2_048;
+/// Largest policy record in octets.
+pub const MAX_POLICY: usize = 16 * 1_024;
+/// Largest key record in octets.
+pub const MAX_KEY_RECORD: usize = 16 * 1_024;
+/// Most key records of one domain.
+pub const MAX_KEY_RECORDS: usize = 16;
+/// Largest message in the outbox in octets.
+pub const MAX_OUTBOX_MESSAGE: usize = 1_024 * 1_024;
+/// Most messages and most octets that one [`Ledger::due`] returns, so that memory is bounded; a
+/// single larger message does not exist.
+pub const MAX_DUE: (usize, usize) = (100, 8 * 1_024 * 1_024);
+/// Most domains that one [`Ledger::remembered`] returns.
+pub const MAX_LIST: usize = 100;
+/// Seconds after which a claim that was neither reported delivered nor released is void. The
+/// longest wait for a final reply is 10 minutes (RFC 5321 section 4.5.3.2.6).
+pub const CLAIM_LEASE: u64 = 3_600;
+/// Seconds after which an outgoing transaction that was not finished no longer counts as open.
+pub const OPEN_LEASE: u64 = 24 * 3_600;
+
+/// What an operation of the ledger returns.
+pub type LedgerFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'a>>;
+
+/// A ledger as the layers above hold it.
+pub type SharedLedger = Arc<dyn Ledger>;
+
+/// The gateway's durable memory.
+///
+/// Futures may be dropped at any time; the operation then happens or not. `now` is the time in
+/// Unix seconds.
+pub trait Ledger: Send + Sync + std::fmt::Debug {
+    /// Begins an outgoing transaction once its header block is known: chooses the delivery id
+    /// and the recipients that are still to be sent (the rules stand at [`Outgoing`]'s module).
+    ///
+    /// Every transaction that was begun must be finished or retired, also when it fails.
+    fn begin_outgoing(
+        &self,
+        retry_key: RetryKey,
+        recipients: &[String],
+        fresh: DeliveryId,
+        now: u64,
+    ) -> LedgerFuture<'_, Outgoing>;
+
+    /// Records the outcomes for `outgoing.send` before the client is answered; a recipient that
+    /// is not named counts as [`Outcome::Unknown`]. `message_hash` is that of the whole message,
+    /// if it was read to its end.
+    ///
+    /// If a report to the outbox belongs to the answer, put it there first: a crash in between
+    /// then costs a second report, not a lost one. If the reply could not be written to the
+    /// client after [`Upstream::Told`], report again with [`Upstream::Deferred`].
+    ///
+    /// # Errors
+    /// [`LedgerError::MessageDiffers`] if another hash was recorded,
+    /// [`LedgerError::StrayRecipient`] for an outcome of a recipient not in `outgoing.send`.
+    fn finish_outgoing(
+        &self,
+        outgoing: &Outgoing,
+        outcomes: &[(String, Outcome)],
+        message_hash: Option<[u8; 32]>,
+        upstream: Upstream,
+        now: u64,
+    ) -> LedgerFuture<'_, ()>;
+
+    /// Forgets the delivery id: the message turned out to be another one. The next transaction
+    /// with this retry key gets a fresh id.
+    fn retire_outgoing(&self, outgoing: &Outgoing) -> LedgerFuture<'_, ()>;
+
+    /// What is known of each recipient, in the order given; claims nothing.
+    fn incoming_status(
+        &self,
+        message: &IncomingMessage,
+        recipients: &[String],
+        now: u64,
+    ) -> LedgerFuture<'_, Vec<IncomingStatus>>;
+
+    /// Claims each recipient that is free, in one step; the answers are in the order given. A
+    /// recipient that is named twice is claimed once, the second gets
+    /// [`Claimed::InProgress`].
+    fn claim(
+        &self,
+        message: &IncomingMessage,
+        recipients: &[String],
+        now: u64,
+    ) -> LedgerFuture<'_, Vec<Claimed>>;
+
+    /// Records that the next hop has accepted for these recipients, before the client is told.
+    /// It is remembered at least until `keep_until` (Unix seconds): the time after which the
+    /// message would be refused as too old anyway.
+    fn delivered(&self, claims: &[Claim], keep_until: u64) -> LedgerFuture<'_, ()>;
+
+    /// Gives claims back: the next hop did not accept, or its answer is unknown.
+    fn release(&self, claims: &[Claim]) -> LedgerFuture<'_, ()>;
+
+    /// What is remembered of a domain, expired or not.
+    fn recall(&self, scope: Scope, domain: &Domain) -> LedgerFuture<'_, Option<Remembered>>;
+
+    /// Remembers a domain, in place of what was remembered before. `false`: nothing was written,
+    /// since a higher serial under the same identity key is already there (two look-ups may
+    /// finish in either order).
+    ///
+    /// # Errors
+    /// [`LedgerError::Limit`] if the record is too large, or the domain is new and there are as
+    /// many domains as may be remembered; no other domain is forgotten for it.
+    fn remember(
+        &self,
+        scope: Scope,
+        domain: &Domain,
+        remembered: &Remembered,
+        now: u64,
+    ) -> LedgerFuture<'_, bool>;
+
+    /// Forgets a domain; `false` if it was not remembered.
+    fn forget(&self, scope: Scope, domain: &Domain) -> LedgerFuture<'_, bool>;
+
+    /// The remembered domains in order of their names: those after `after`, at most `limit` and
+    /// [`MAX_LIST`].
+    fn remembered(
+        &self,
+        scope: Scope,
+        after: Option<&Domain>,
+        limit: usize,
+    ) -> LedgerFuture<'_, Vec<(Domain, Remembered)>>;
+
+    /// Puts a message of the gateway's own into the outbox; it is due at once.
+    ///
+    /// # Errors
+    /// [`LedgerError::Limit`] if it is too large or the outbox is full.
+    fn enqueue(&self, item: &NewOutboxItem) -> LedgerFuture<'_, OutboxId>;
+
+    /// Messages whose time has come, earliest first; at most `limit` and [`MAX_DUE`].
+    fn due(&self, now: u64, limit: usize) -> LedgerFuture<'_, Vec<OutboxItem>>;
+
+    /// Removes a message that the next hop has, or that is given up.
+    fn done(&self, id: OutboxId) -> LedgerFuture<'_, ()>;
+
+    /// Makes a message due again at `next_attempt` (Unix seconds).
+    fn postpone(&self, id: OutboxId, next_attempt: u64) -> LedgerFuture<'_, ()>;
+
+    /// Deletes what has expired, at most about `limit` rows of each kind, and says how many went;
+    /// call again while it is not 0. Run it every few minutes.
+    fn expire(&self, now: u64, limit: usize) -> LedgerFuture<'_, usize>;
+}

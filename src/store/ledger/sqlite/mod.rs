@@ -1,0 +1,351 @@
+//! The ledger in one SQLite file: WAL, `synchronous=FULL`, one writer with group commit.
+
+mod incoming;
+mod memory;
+mod open;
+mod outbox;
+mod outgoing;
+mod schema;
+mod writer;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use rusqlite::{Connection, params};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Bound, Claim, Claimed, IncomingMessage, IncomingStatus, Ledger, LedgerError, LedgerFuture,
+    MAX_KEY_RECORD, MAX_KEY_RECORDS, MAX_LIST, MAX_OUTBOX_MESSAGE, MAX_PATH, MAX_POLICY,
+    MAX_RECIPIENTS, NewOutboxItem, OutboxId, OutboxItem, Outcome, Outgoing, Remembered, RetryKey,
+    Scope, Upstream,
+};
+use crate::core::{DeliveryId, Domain};
+use writer::{Counters, Message, submit};
+
+/// How to open a ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Seconds for which the outcome of an outgoing transaction is remembered for its retry.
+    /// Default 7 days; MTAs usually give up after 5.
+    pub retry_memory: u64,
+    /// Most remembered domains in each scope. Default 100,000.
+    pub max_remembered: u64,
+    /// Most messages in the outbox. Default 10,000.
+    pub max_outbox_items: u64,
+    /// Most octets of messages in the outbox. Default 64 MiB.
+    pub max_outbox_octets: u64,
+    /// Largest size of the database file in octets, rounded down to pages of 4 KiB; beyond it
+    /// the ledger is full. Default none: the file system decides.
+    pub max_size: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            retry_memory: 7 * 24 * 3_600,
+            max_remembered: 100_000,
+            max_outbox_items: 10_000,
+            max_outbox_octets: 64 * 1_024 * 1_024,
+            max_size: None,
+        }
+    }
+}
+
+/// What the operations need to know of the opened ledger.
+#[derive(Debug)]
+struct Instance {
+    epoch: i64,
+    next_token: AtomicI64,
+    retry_memory: u64,
+    max_remembered: u64,
+    max_outbox: (u64, u64),
+}
+
+impl Instance {
+    /// A number that is used once in this epoch.
+    fn token(&self) -> i64 {
+        self.next_token.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// A handle to a ledger in one SQLite file; clones share the file and its threads, which end
+/// with the last handle or with [`SqliteLedger::close`].
+#[derive(Clone)]
+pub struct SqliteLedger {
+    instance: Arc<Instance>,
+    /// None if open for reading only.
+    writer: Option<mpsc::Sender<Message>>,
+    reader: mpsc::Sender<Message>,
+    counters: Arc<Counters>,
+}
+
+impl SqliteLedger {
+    /// Opens the ledger for writing, creating it with mode 0600 if it is not there, and takes
+    /// its lock: a second daemon on the same file is refused. Claims and transactions left open
+    /// by an earlier process end. `now` is in Unix seconds. Blocks while it works.
+    ///
+    /// # Errors
+    /// [`LedgerError::Locked`] if another process has it open for writing,
+    /// [`LedgerError::NewerSchema`], [`LedgerError::NotALedger`], [`LedgerError::Corrupt`], or
+    /// what the file system says.
+    pub fn open(path: &Path, options: &Options, now: u64) -> Result<Self, LedgerError> {
+        open::for_writing(path, options, now)
+    }
+
+    /// Opens an existing ledger for reading, also while a daemon has it open; operations that
+    /// write fail with [`LedgerError::ReadOnly`]. Blocks while it works.
+    ///
+    /// # Errors
+    /// As [`SqliteLedger::open`], and [`LedgerError::OlderSchema`].
+    pub fn open_read_only(path: &Path) -> Result<Self, LedgerError> {
+        open::for_reading(path)
+    }
+
+    /// Finishes what was submitted, closes the file and gives its lock back. Other handles get
+    /// [`LedgerError::Closed`] from then on.
+    pub async fn close(self) {
+        // The writer last: the last connection of all tidies the write-ahead log away.
+        for queue in [Some(self.reader), self.writer].into_iter().flatten() {
+            let (waiter, stopped) = oneshot::channel();
+            if queue.send(Message::Stop(waiter)).await.is_ok() {
+                let _ = stopped.await;
+            }
+        }
+    }
+
+    /// How many transactions were committed, and how many operations they held.
+    #[must_use]
+    pub fn commits(&self) -> (u64, u64) {
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        (count(&self.counters.commits), count(&self.counters.jobs))
+    }
+
+    fn write<T, F>(&self, action: F) -> LedgerFuture<'_, T>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Result<T, LedgerError> + Send + 'static,
+    {
+        match &self.writer {
+            Some(queue) => Box::pin(submit(queue, action)),
+            None => fail(LedgerError::ReadOnly),
+        }
+    }
+
+    fn read<T, F>(&self, action: F) -> LedgerFuture<'_, T>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Result<T, LedgerError> + Send + 'static,
+    {
+        Box::pin(submit(&self.reader, action))
+    }
+}
+
+impl fmt::Debug for SqliteLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteLedger").field("epoch", &self.instance.epoch).finish_non_exhaustive()
+    }
+}
+
+fn fail<'a, T: Send + 'a>(error: LedgerError) -> LedgerFuture<'a, T> {
+    Box::pin(std::future::ready(Err(error)))
+}
+
+/// Refuses what no gateway would send; returns the paths for the job to own.
+fn bounded(recipients: &[String]) -> Result<Vec<String>, LedgerError> {
+    if recipients.len() > MAX_RECIPIENTS {
+        return Err(LedgerError::Limit(Bound::Recipients));
+    }
+    if recipients.iter().any(|path| path.len() > MAX_PATH) {
+        return Err(LedgerError::Limit(Bound::Path));
+    }
+    Ok(recipients.to_vec())
+}
+
+/// SQLite's integers are signed; a time past year 292 billion is "never".
+fn sql_time(seconds: u64) -> i64 {
+    i64::try_from(seconds).unwrap_or(i64::MAX)
+}
+
+fn unix_time(seconds: i64) -> u64 {
+    u64::try_from(seconds).unwrap_or(0)
+}
+
+impl Ledger for SqliteLedger {
+    fn begin_outgoing(
+        &self,
+        retry_key: RetryKey,
+        recipients: &[String],
+        fresh: DeliveryId,
+        now: u64,
+    ) -> LedgerFuture<'_, Outgoing> {
+        let recipients = match bounded(recipients) {
+            Ok(recipients) => recipients,
+            Err(error) => return fail(error),
+        };
+        let instance = self.instance.clone();
+        self.write(move |connection| {
+            outgoing::begin(connection, &instance, retry_key, &recipients, fresh, now)
+        })
+    }
+
+    fn finish_outgoing(
+        &self,
+        outgoing: &Outgoing,
+        outcomes: &[(String, Outcome)],
+        message_hash: Option<[u8; 32]>,
+        upstream: Upstream,
+        now: u64,
+    ) -> LedgerFuture<'_, ()> {
+        if outcomes.len() > MAX_RECIPIENTS {
+            return fail(LedgerError::Limit(Bound::Recipients));
+        }
+        let (instance, outgoing) = (self.instance.clone(), outgoing.clone());
+        let outcomes = outcomes.to_vec();
+        self.write(move |connection| {
+            outgoing::finish(
+                connection,
+                &instance,
+                &outgoing,
+                &outcomes,
+                message_hash,
+                upstream,
+                now,
+            )
+        })
+    }
+
+    fn retire_outgoing(&self, outgoing: &Outgoing) -> LedgerFuture<'_, ()> {
+        let id = outgoing.delivery_id;
+        self.write(move |connection| outgoing::retire(connection, id))
+    }
+
+    fn incoming_status(
+        &self,
+        message: &IncomingMessage,
+        recipients: &[String],
+        now: u64,
+    ) -> LedgerFuture<'_, Vec<IncomingStatus>> {
+        let recipients = match bounded(recipients) {
+            Ok(recipients) => recipients,
+            Err(error) => return fail(error),
+        };
+        let message = message.clone();
+        self.read(move |connection| incoming::status(connection, &message, &recipients, now))
+    }
+
+    fn claim(
+        &self,
+        message: &IncomingMessage,
+        recipients: &[String],
+        now: u64,
+    ) -> LedgerFuture<'_, Vec<Claimed>> {
+        let recipients = match bounded(recipients) {
+            Ok(recipients) => recipients,
+            Err(error) => return fail(error),
+        };
+        let (instance, message) = (self.instance.clone(), message.clone());
+        self.write(move |connection| {
+            incoming::claim(connection, &instance, &message, &recipients, now)
+        })
+    }
+
+    fn delivered(&self, claims: &[Claim], keep_until: u64) -> LedgerFuture<'_, ()> {
+        let keys: Vec<_> = claims.iter().flat_map(|claim| claim.keys).collect();
+        self.write(move |connection| incoming::delivered(connection, &keys, keep_until))
+    }
+
+    fn release(&self, claims: &[Claim]) -> LedgerFuture<'_, ()> {
+        let instance = self.instance.clone();
+        let claims: Vec<_> =
+            claims.iter().flat_map(|claim| claim.keys.map(|key| (key, claim.token))).collect();
+        self.write(move |connection| incoming::release(connection, &instance, &claims))
+    }
+
+    fn recall(&self, scope: Scope, domain: &Domain) -> LedgerFuture<'_, Option<Remembered>> {
+        let domain = domain.clone();
+        self.read(move |connection| memory::recall(connection, scope, &domain))
+    }
+
+    fn remember(
+        &self,
+        scope: Scope,
+        domain: &Domain,
+        remembered: &Remembered,
+        now: u64,
+    ) -> LedgerFuture<'_, bool> {
+        if remembered.policy.len() > MAX_POLICY
+            || remembered.key_records.len() > MAX_KEY_RECORDS
+            || remembered.key_records.iter().any(|record| record.len() > MAX_KEY_RECORD)
+        {
+            return fail(LedgerError::Limit(Bound::Record));
+        }
+        let (instance, domain) = (self.instance.clone(), domain.clone());
+        let remembered = remembered.clone();
+        self.write(move |connection| {
+            memory::remember(connection, &instance, scope, &domain, &remembered, now)
+        })
+    }
+
+    fn forget(&self, scope: Scope, domain: &Domain) -> LedgerFuture<'_, bool> {
+        let domain = domain.clone();
+        self.write(move |connection| memory::forget(connection, scope, &domain))
+    }
+
+    fn remembered(
+        &self,
+        scope: Scope,
+        after: Option<&Domain>,
+        limit: usize,
+    ) -> LedgerFuture<'_, Vec<(Domain, Remembered)>> {
+        let (after, limit) = (after.cloned(), limit.min(MAX_LIST));
+        self.read(move |connection| memory::list(connection, scope, after.as_ref(), limit))
+    }
+
+    fn enqueue(&self, item: &NewOutboxItem) -> LedgerFuture<'_, OutboxId> {
+        if item.message.len() > MAX_OUTBOX_MESSAGE {
+            return fail(LedgerError::Limit(Bound::OutboxMessage));
+        }
+        if item.reverse_path.len() > MAX_PATH {
+            return fail(LedgerError::Limit(Bound::Path));
+        }
+        if let Err(error) = bounded(&item.recipients) {
+            return fail(error);
+        }
+        let (instance, item) = (self.instance.clone(), item.clone());
+        self.write(move |connection| outbox::enqueue(connection, &instance, &item))
+    }
+
+    fn due(&self, now: u64, limit: usize) -> LedgerFuture<'_, Vec<OutboxItem>> {
+        self.read(move |connection| outbox::due(connection, now, limit))
+    }
+
+    fn done(&self, id: OutboxId) -> LedgerFuture<'_, ()> {
+        self.write(move |connection| outbox::done(connection, id))
+    }
+
+    fn postpone(&self, id: OutboxId, next_attempt: u64) -> LedgerFuture<'_, ()> {
+        self.write(move |connection| outbox::postpone(connection, id, next_attempt))
+    }
+
+    fn expire(&self, now: u64, limit: usize) -> LedgerFuture<'_, usize> {
+        self.write(move |connection| {
+            let mut gone = 0;
+            for statement in [
+                "DELETE FROM outgoing WHERE delivery_id IN
+                     (SELECT delivery_id FROM outgoing WHERE expires <= ?1 LIMIT ?2)",
+                "DELETE FROM incoming WHERE key IN
+                     (SELECT key FROM incoming WHERE expires <= ?1 LIMIT ?2)",
+                "DELETE FROM remembered WHERE rowid IN
+                     (SELECT rowid FROM remembered WHERE expires <= ?1 LIMIT ?2)",
+            ] {
+                gone += connection
+                    .prepare_cached(statement)?
+                    .execute(params![sql_time(now), sql_time(limit as u64)])?;
+            }
+            Ok(gone)
+        })
+    }
+}

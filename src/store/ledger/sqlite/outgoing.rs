@@ -1,0 +1,310 @@
+//! Retry memory in SQL; the rules stand in `ledger/outgoing.rs`.
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::super::outgoing::{Entry, Retry, Standing, decide, distinct};
+use super::super::{
+    FinalOutcome, FinalReply, LedgerError, MAX_REPLY, OPEN_LEASE, Outcome, Outgoing, RetryKey,
+    Upstream,
+};
+use super::{Instance, sql_time};
+use crate::core::DeliveryId;
+
+/// Most entries of one retry key that are looked at, the latest first.
+const MAX_ENTRIES: i64 = 64;
+
+const PENDING: i64 = 0;
+const WAITING: i64 = 1;
+const ACCEPTED: i64 = 2;
+const REFUSED: i64 = 3;
+const TOLD: i64 = 4;
+
+pub(super) fn begin(
+    connection: &Connection,
+    instance: &Instance,
+    retry_key: RetryKey,
+    recipients: &[String],
+    fresh: DeliveryId,
+    now: u64,
+) -> Result<Outgoing, LedgerError> {
+    let recipients = distinct(recipients);
+    let entries = load(connection, retry_key, &recipients, now)?;
+    let retry = decide(&entries, &recipients);
+    let mut outgoing = Outgoing {
+        delivery_id: fresh,
+        send: recipients,
+        already: Vec::new(),
+        message_hash: None,
+        retry: retry.is_some(),
+        retry_key,
+        token: instance.token(),
+    };
+    match retry {
+        Some(retry) => resume(connection, &entries, retry, &mut outgoing)?,
+        None => insert(connection, &outgoing, None, now)?,
+    }
+    connection
+        .prepare_cached(
+            "UPDATE outgoing SET open_epoch = ?2, open_token = ?3, open_until = ?4, touched = ?5,
+                 expires = ?6, message_hash = coalesce(message_hash, ?7)
+             WHERE delivery_id = ?1",
+        )?
+        .execute(params![
+            outgoing.delivery_id.as_bytes(),
+            instance.epoch,
+            outgoing.token,
+            sql_time(now.saturating_add(OPEN_LEASE)),
+            sql_time(now),
+            sql_time(now.saturating_add(instance.retry_memory)),
+            outgoing.message_hash,
+        ])?;
+    // A recipient may have been in doubt: the mark stays until its outcome is final.
+    let mut pending = connection.prepare_cached(
+        "INSERT INTO outgoing_recipient (delivery_id, path, state, doubt) VALUES (?1, ?2, ?3, 0)
+         ON CONFLICT DO UPDATE SET doubt = doubt OR state = ?3, state = ?3, code = NULL,
+             reply = NULL",
+    )?;
+    for path in &outgoing.send {
+        pending.execute(params![outgoing.delivery_id.as_bytes(), path, PENDING])?;
+    }
+    Ok(outgoing)
+}
+
+/// Entries of the retry key that are neither open nor expired, the latest first, with what they
+/// say about the recipients of the transaction.
+fn load(
+    connection: &Connection,
+    retry_key: RetryKey,
+    recipients: &[String],
+    now: u64,
+) -> Result<Vec<Entry>, LedgerError> {
+    let wanted: HashSet<&str> = recipients.iter().map(String::as_str).collect();
+    let mut entries = connection.prepare_cached(
+        "SELECT delivery_id, message_hash FROM outgoing
+         WHERE retry_key = ?1 AND expires > ?2
+             AND NOT (open_until > ?2 AND open_epoch IN (SELECT epoch FROM epoch)
+                      AND open_epoch IS NOT NULL)
+         ORDER BY touched DESC, delivery_id LIMIT ?3",
+    )?;
+    let entries = entries
+        .query_map(params![retry_key.as_bytes(), sql_time(now), MAX_ENTRIES], |row| {
+            Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Option<[u8; 32]>>(1)?))
+        })?
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut known = connection.prepare_cached(
+        "SELECT path, state, doubt, code, reply FROM outgoing_recipient WHERE delivery_id = ?1",
+    )?;
+    let mut loaded = Vec::with_capacity(entries.len());
+    for (delivery_id, message_hash) in entries {
+        let mut recipients = HashMap::new();
+        let mut rows = known.query([delivery_id])?;
+        while let Some(row) = rows.next()? {
+            let path: String = row.get(0)?;
+            if wanted.contains(path.as_str()) {
+                recipients.insert(path, standing(row)?);
+            }
+        }
+        let delivery_id = DeliveryId::from_bytes(delivery_id);
+        loaded.push(Entry { delivery_id, message_hash, recipients });
+    }
+    Ok(loaded)
+}
+
+fn standing(row: &Row<'_>) -> Result<Standing, LedgerError> {
+    Ok(match row.get::<_, i64>(1)? {
+        // Its transaction vanished at a point nobody knows.
+        PENDING => Standing::Waiting { doubt: true },
+        WAITING => Standing::Waiting { doubt: row.get(2)? },
+        ACCEPTED => Standing::Final(FinalOutcome::Accepted),
+        REFUSED => Standing::Final(FinalOutcome::Permanent(FinalReply {
+            code: row.get(3)?,
+            text: row.get(4)?,
+        })),
+        TOLD => Standing::Told,
+        _ => return Err(LedgerError::Corrupt),
+    })
+}
+
+/// Makes the transaction continue an entry, and books the outcomes of others to it.
+fn resume(
+    connection: &Connection,
+    entries: &[Entry],
+    retry: Retry,
+    outgoing: &mut Outgoing,
+) -> Result<(), LedgerError> {
+    let entry = &entries[retry.entry];
+    outgoing.delivery_id = entry.delivery_id;
+    outgoing.message_hash = retry.message_hash;
+    let settled: HashSet<&str> = retry.already.iter().map(|(path, ..)| path.as_str()).collect();
+    outgoing.send.retain(|path| !settled.contains(path.as_str()));
+    for (path, outcome, from) in &retry.already {
+        if *from != retry.entry {
+            let other = entries[*from].delivery_id;
+            set_final(connection, outgoing.delivery_id, path, outcome)?;
+            set_told(connection, other, path)?;
+            drop_if_told(connection, other)?;
+        }
+    }
+    outgoing.already =
+        retry.already.into_iter().map(|(path, outcome, _)| (path, outcome)).collect();
+    Ok(())
+}
+
+pub(super) fn finish(
+    connection: &Connection,
+    instance: &Instance,
+    outgoing: &Outgoing,
+    outcomes: &[(String, Outcome)],
+    message_hash: Option<[u8; 32]>,
+    upstream: Upstream,
+    now: u64,
+) -> Result<(), LedgerError> {
+    let sent: HashSet<&str> = outgoing.send.iter().map(String::as_str).collect();
+    let outcomes: HashMap<&str, &Outcome> =
+        outcomes.iter().map(|(path, outcome)| (path.as_str(), outcome)).collect();
+    if outcomes.keys().any(|path| !sent.contains(path)) {
+        return Err(LedgerError::StrayRecipient);
+    }
+    let id = outgoing.delivery_id;
+    let entry = connection
+        .prepare_cached(
+            "SELECT message_hash, open_epoch = ?2 AND open_token = ?3 FROM outgoing
+             WHERE delivery_id = ?1",
+        )?
+        .query_row(params![id.as_bytes(), instance.epoch, outgoing.token], |row| {
+            Ok((row.get::<_, Option<[u8; 32]>>(0)?, row.get::<_, Option<bool>>(1)?))
+        })
+        .optional()?;
+    // Whether this transaction has the entry. Not so at a second report, when a retry may
+    // already be under way: then only its final outcomes are news.
+    let ours = match entry {
+        Some((Some(recorded), _)) if message_hash.is_some_and(|hash| hash != recorded) => {
+            return Err(LedgerError::MessageDiffers);
+        }
+        Some((_, ours)) => ours == Some(true),
+        None => {
+            insert(connection, outgoing, message_hash, now)?;
+            true
+        }
+    };
+    let settle = |path: &str, outcome: &FinalOutcome| match upstream {
+        Upstream::Told => set_told(connection, id, path),
+        Upstream::Deferred => set_final(connection, id, path, outcome),
+    };
+    for (path, outcome) in &outgoing.already {
+        settle(path, outcome)?;
+    }
+    for path in &outgoing.send {
+        match outcomes.get(path.as_str()).copied() {
+            Some(Outcome::Accepted) => settle(path, &FinalOutcome::Accepted)?,
+            Some(Outcome::Permanent(reply)) => {
+                settle(path, &FinalOutcome::Permanent(reply.clone()))?;
+            }
+            Some(Outcome::Temporary) if ours => set_waiting(connection, id, path, false)?,
+            Some(Outcome::Unknown) | None if ours => set_waiting(connection, id, path, true)?,
+            Some(Outcome::Temporary | Outcome::Unknown) | None => {}
+        }
+    }
+    connection
+        .prepare_cached(
+            "UPDATE outgoing SET message_hash = coalesce(message_hash, ?2), touched = ?3,
+                 expires = ?4, open_epoch = iif(?5, NULL, open_epoch)
+             WHERE delivery_id = ?1",
+        )?
+        .execute(params![
+            id.as_bytes(),
+            message_hash,
+            sql_time(now),
+            sql_time(now.saturating_add(instance.retry_memory)),
+            ours,
+        ])?;
+    drop_if_told(connection, id)
+}
+
+pub(super) fn retire(connection: &Connection, id: DeliveryId) -> Result<(), LedgerError> {
+    connection
+        .prepare_cached("DELETE FROM outgoing WHERE delivery_id = ?1")?
+        .execute([id.as_bytes()])?;
+    Ok(())
+}
+
+fn insert(
+    connection: &Connection,
+    outgoing: &Outgoing,
+    message_hash: Option<[u8; 32]>,
+    now: u64,
+) -> Result<(), LedgerError> {
+    let added = connection
+        .prepare_cached(
+            "INSERT INTO outgoing (delivery_id, retry_key, message_hash, touched, expires)
+             VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            outgoing.delivery_id.as_bytes(),
+            outgoing.retry_key.as_bytes(),
+            message_hash,
+            sql_time(now),
+        ])?;
+    if added == 1 { Ok(()) } else { Err(LedgerError::Conflict) }
+}
+
+fn set_waiting(
+    connection: &Connection,
+    id: DeliveryId,
+    path: &str,
+    doubt: bool,
+) -> Result<(), LedgerError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO outgoing_recipient (delivery_id, path, state, doubt)
+             VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET state = ?3, doubt = doubt OR ?4",
+        )?
+        .execute(params![id.as_bytes(), path, WAITING, doubt])?;
+    Ok(())
+}
+
+fn set_told(connection: &Connection, id: DeliveryId, path: &str) -> Result<(), LedgerError> {
+    set_state(connection, id, path, TOLD, None)
+}
+
+fn set_final(
+    connection: &Connection,
+    id: DeliveryId,
+    path: &str,
+    outcome: &FinalOutcome,
+) -> Result<(), LedgerError> {
+    match outcome {
+        FinalOutcome::Accepted => set_state(connection, id, path, ACCEPTED, None),
+        FinalOutcome::Permanent(reply) => set_state(connection, id, path, REFUSED, Some(reply)),
+    }
+}
+
+fn set_state(
+    connection: &Connection,
+    id: DeliveryId,
+    path: &str,
+    state: i64,
+    reply: Option<&FinalReply>,
+) -> Result<(), LedgerError> {
+    let text = reply.map(|reply| &reply.text[..reply.text.floor_char_boundary(MAX_REPLY)]);
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO outgoing_recipient (delivery_id, path, state, doubt, code, reply)
+             VALUES (?1, ?2, ?3, 0, ?4, ?5)",
+        )?
+        .execute(params![id.as_bytes(), path, state, reply.map(|reply| reply.code), text])?;
+    Ok(())
+}
+
+fn drop_if_told(connection: &Connection, id: DeliveryId) -> Result<(), LedgerError> {
+    connection
+        .prepare_cached(
+            "DELETE FROM outgoing WHERE delivery_id = ?1 AND NOT EXISTS
+                 (SELECT 1 FROM outgoing_recipient WHERE delivery_id = ?1 AND state <> ?2)",
+        )?
+        .execute(params![id.as_bytes(), TOLD])?;
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! The tables, and how a file of an earlier version becomes one of this version.
+
+use rusqlite::Connection;
+
+use super::super::LedgerError;
+
+/// Marks the file as a ledger: "MSLg" (SQLite's application id).
+const APPLICATION_ID: i64 = 0x4d53_4c67;
+
+/// The steps from each schema version to the next; a released step never changes.
+const STEPS: &[&str] = &[VERSION_1];
+
+/// The schema this version of the program reads and writes.
+pub(super) const VERSION: i64 = STEPS.len() as i64;
+
+/// Times are Unix seconds. Keys of `incoming` are hashes: fixed size, whatever peers send.
+/// `tally` counts what is bounded, kept by triggers and so by the same transaction.
+const VERSION_1: &str = "
+CREATE TABLE epoch (
+    epoch   INTEGER PRIMARY KEY AUTOINCREMENT,
+    started INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE outgoing (
+    delivery_id  BLOB PRIMARY KEY,
+    retry_key    BLOB NOT NULL,
+    message_hash BLOB,
+    open_epoch   INTEGER,
+    open_token   INTEGER,
+    open_until   INTEGER,
+    touched      INTEGER NOT NULL,
+    expires      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX outgoing_retry ON outgoing (retry_key, touched);
+CREATE INDEX outgoing_expires ON outgoing (expires);
+
+-- state: 0 pending, 1 waiting, 2 accepted, 3 refused for good, 4 told
+CREATE TABLE outgoing_recipient (
+    delivery_id BLOB NOT NULL REFERENCES outgoing ON DELETE CASCADE,
+    path        TEXT NOT NULL,
+    state       INTEGER NOT NULL CHECK (state BETWEEN 0 AND 4),
+    doubt       INTEGER NOT NULL CHECK (doubt IN (0, 1)),
+    code        INTEGER,
+    reply       TEXT,
+    PRIMARY KEY (delivery_id, path)
+) STRICT, WITHOUT ROWID;
+
+-- epoch and token: claimed by; both null: delivered
+CREATE TABLE incoming (
+    key     BLOB PRIMARY KEY,
+    epoch   INTEGER,
+    token   INTEGER,
+    expires INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX incoming_expires ON incoming (expires);
+
+-- scope: 0 outgoing, 1 incoming; serial: unsigned, kept as its two's complement
+CREATE TABLE remembered (
+    scope         INTEGER NOT NULL,
+    domain        TEXT NOT NULL,
+    identity_key  BLOB NOT NULL,
+    serial        INTEGER NOT NULL,
+    policy        BLOB NOT NULL,
+    level         INTEGER NOT NULL,
+    first_seen    INTEGER NOT NULL,
+    last_observed INTEGER NOT NULL,
+    until         INTEGER NOT NULL,
+    enforce_until INTEGER,
+    expires       INTEGER NOT NULL,
+    PRIMARY KEY (scope, domain)
+) STRICT;
+CREATE INDEX remembered_expires ON remembered (expires);
+CREATE TABLE remembered_key (
+    scope    INTEGER NOT NULL,
+    domain   TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    record   BLOB NOT NULL,
+    PRIMARY KEY (scope, domain, position),
+    FOREIGN KEY (scope, domain) REFERENCES remembered ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+-- side: 0 inside, 1 outside
+CREATE TABLE outbox (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    side         INTEGER NOT NULL,
+    reverse_path TEXT NOT NULL,
+    message      BLOB NOT NULL,
+    created      INTEGER NOT NULL,
+    next_attempt INTEGER NOT NULL,
+    attempts     INTEGER NOT NULL
+) STRICT;
+CREATE INDEX outbox_next ON outbox (next_attempt);
+CREATE TABLE outbox_recipient (
+    id       INTEGER NOT NULL REFERENCES outbox ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    path     TEXT NOT NULL,
+    PRIMARY KEY (id, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tally (
+    name   TEXT PRIMARY KEY,
+    items  INTEGER NOT NULL,
+    octets INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO tally VALUES ('outbox', 0, 0), ('remembered 0', 0, 0), ('remembered 1', 0, 0);
+CREATE TRIGGER outbox_in AFTER INSERT ON outbox BEGIN
+    UPDATE tally SET items = items + 1, octets = octets + length(new.message)
+    WHERE name = 'outbox';
+END;
+CREATE TRIGGER outbox_out AFTER DELETE ON outbox BEGIN
+    UPDATE tally SET items = items - 1, octets = octets - length(old.message)
+    WHERE name = 'outbox';
+END;
+CREATE TRIGGER remembered_in AFTER INSERT ON remembered BEGIN
+    UPDATE tally SET items = items + 1 WHERE name = 'remembered ' || new.scope;
+END;
+CREATE TRIGGER remembered_out AFTER DELETE ON remembered BEGIN
+    UPDATE tally SET items = items - 1 WHERE name = 'remembered ' || old.scope;
+END;
+";
+
+/// Says which schema version the file has; 0 for a file without any content.
+pub(super) fn version(connection: &Connection) -> Result<i64, LedgerError> {
+    let pragma = |name: &str| {
+        connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0))
+    };
+    let version = pragma("user_version")?;
+    let application = pragma("application_id")?;
+    let objects: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match (application, version) {
+        (0, 0) if objects == 0 => Ok(0),
+        (APPLICATION_ID, found) if found > VERSION => {
+            Err(LedgerError::NewerSchema { found, supported: VERSION })
+        }
+        (APPLICATION_ID, found) if found > 0 => Ok(found),
+        _ => Err(LedgerError::NotALedger),
+    }
+}
+
+/// Brings the file to [`VERSION`] in one transaction, and begins a new epoch: every earlier one
+/// is dead, since the caller holds the lock of the ledger. Returns the epoch.
+pub(super) fn migrate(connection: &mut Connection, now: i64) -> Result<i64, LedgerError> {
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let found = version(&transaction)?;
+    let from = usize::try_from(found).map_err(|_| LedgerError::NotALedger)?;
+    for step in STEPS.iter().skip(from) {
+        transaction.execute_batch(step)?;
+    }
+    if found < VERSION {
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    transaction.execute("INSERT INTO epoch (started) VALUES (?1)", [now])?;
+    let epoch = transaction.last_insert_rowid();
+    transaction.execute("DELETE FROM epoch WHERE epoch <> ?1", [epoch])?;
+    transaction.execute("DELETE FROM incoming WHERE epoch <> ?1", [epoch])?;
+    transaction.commit()?;
+    Ok(epoch)
+}
