@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use mta_seal::core::address::{ForwardPath, ReversePath};
 use mta_seal::core::esmtp::{MailParameters, RcptParameters};
+use mta_seal::smtp::Reply;
 use mta_seal::smtp::client::{Client, ClientError, ClientOptions, Missing, Outcome, Step};
 use mta_seal::smtp::data::Violation;
 use mta_seal::smtp::tls::ClientTls;
-use mta_seal::smtp::Reply;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
@@ -17,8 +17,10 @@ use tokio::task::JoinHandle;
 type Exchange = (&'static str, &'static str);
 
 const GREETING: Exchange = ("", "220 mx ESMTP\r\n");
-const EHLO: Exchange =
-    ("EHLO gw.example\r\n", "250-mx\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 DSN\r\n");
+const EHLO: Exchange = (
+    "EHLO gw.example\r\n",
+    "250-mx\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 DSN\r\n",
+);
 const MAIL: Exchange = ("MAIL FROM:<a@example.com>\r\n", "250 2.1.0 ok\r\n");
 const RCPT: Exchange = ("RCPT TO:<b@example.org>\r\n", "250 2.1.5 ok\r\n");
 const DATA: Exchange = ("DATA\r\n", "354 go on\r\n");

@@ -218,15 +218,7 @@ async fn helo_offers_nothing_and_greetings_reset() {
     let (lines, _, result) = run(smtp(), wire).await;
     assert_eq!(
         lines[1..],
-        [
-            "250 mx.ex",
-            "555 5.5.4",
-            "250 2.0.0",
-            "250 2.0.0",
-            "250 ENHAN",
-            "503 5.5.1",
-            "221 2.0.0"
-        ]
+        ["250 mx.ex", "555 5.5.4", "250 2.0.0", "250 2.0.0", "250 ENHAN", "503 5.5.1", "221 2.0.0"]
     );
     result.unwrap();
 }
@@ -243,10 +235,7 @@ async fn lmtp_gives_one_reply_per_accepted_recipient() {
         .unwrap();
     replies(&mut client, 8).await;
     client.write_all(b".\r\nMAIL FROM:<>\r\nDATA\r\n").await.unwrap();
-    assert_eq!(
-        replies(&mut client, 4).await,
-        ["250 2.0.0", "250 2.0.0", "250 2.0.0", "503 5.5.1"]
-    );
+    assert_eq!(replies(&mut client, 4).await, ["250 2.0.0", "250 2.0.0", "250 2.0.0", "503 5.5.1"]);
     drop(client);
     assert_eq!(server.await.unwrap().0.messages, [(Vec::new(), DataEnd::Clean)]);
 }
