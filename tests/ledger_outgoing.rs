@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use mta_seal::core::DeliveryId;
@@ -153,6 +153,29 @@ async fn regrouped_recipients_keep_their_outcomes_once() {
 }
 
 #[tokio::test]
+async fn an_entry_that_gave_one_outcome_away_keeps_the_others() {
+    let place = Place::new();
+    let ledger = place.open();
+    let one = begin(&ledger, &["a", "b", "c"], 1).await;
+    let outcomes = [("a", Outcome::Accepted), ("b", Outcome::Accepted), ("c", Outcome::Temporary)];
+    finish(&ledger, &one, &outcomes, Upstream::Deferred).await;
+    let two = begin(&ledger, &["d"], 2).await;
+    finish(&ledger, &two, &[("d", Outcome::Unknown)], Upstream::Deferred).await;
+    let three = begin(&ledger, &["a", "d"], 3).await;
+    assert_eq!((three.delivery_id, three.send.clone()), (id(2), paths(&["d"])));
+    finish(&ledger, &three, &[("d", Outcome::Temporary)], Upstream::Deferred).await;
+
+    let four = begin(&ledger, &["a", "b"], 4).await;
+    assert_eq!((four.send.len(), four.already.len()), (0, 2));
+    finish(&ledger, &four, &[], Upstream::Told).await;
+    // Both are told now: the first entry must not send to `a` under its id again.
+    let five = begin(&ledger, &["a", "c"], 5).await;
+    assert_eq!((five.delivery_id, five.send.len()), (id(5), 2));
+    let six = begin(&ledger, &["c"], 6).await;
+    assert_eq!(six.delivery_id, id(1));
+}
+
+#[tokio::test]
 async fn a_transaction_that_died_is_in_doubt_and_keeps_its_id() {
     let place = Place::new();
     let ledger = place.open();
@@ -193,6 +216,25 @@ async fn a_reply_that_was_not_written_is_taken_back() {
     let retry = begin(&ledger, &["a"], 2).await;
     assert_eq!(retry.already, [("a".to_owned(), FinalOutcome::Accepted)]);
     assert_eq!((retry.send.len(), retry.message_hash), (0, HASH));
+}
+
+#[tokio::test]
+async fn an_id_is_not_used_again_for_those_that_were_told_meanwhile() {
+    let place = Place::new();
+    let ledger = place.open();
+    let first = begin(&ledger, &["a", "b"], 1).await;
+    let outcomes = [("a", Outcome::Accepted), ("b", Outcome::Temporary)];
+    finish(&ledger, &first, &outcomes, Upstream::Told).await;
+    // Another client's identical message takes the place of the retry, and is answered.
+    let second = begin(&ledger, &["b"], 2).await;
+    assert_eq!(second.delivery_id, id(1));
+    finish(&ledger, &second, &[("b", Outcome::Accepted)], Upstream::Told).await;
+    // Only now the first reply turns out to be lost, and its client repeats everything.
+    finish(&ledger, &first, &outcomes, Upstream::Deferred).await;
+    let retry = begin(&ledger, &["a", "b"], 3).await;
+    assert_eq!(retry.already, [("a".to_owned(), FinalOutcome::Accepted)]);
+    assert_eq!(retry.send, paths(&["b"]));
+    assert_ne!(retry.delivery_id, id(1), "the far side would take it for a copy");
 }
 
 #[tokio::test]
@@ -264,9 +306,29 @@ enum End {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Message { recipients: u8, lmtp: bool },
-    Begin { message: usize, group: u8 },
-    End { transaction: usize, hop: [Hop; 3], end: End },
+    Message {
+        recipients: u8,
+        lmtp: bool,
+    },
+    Begin {
+        message: usize,
+        group: u8,
+    },
+    End {
+        transaction: usize,
+        hop: [Hop; 3],
+        end: End,
+    },
+    /// The gateway notices that a reply was not written; the client may be back before.
+    NoticeLoss {
+        report: usize,
+    },
+}
+
+struct Report {
+    outgoing: Outgoing,
+    outcomes: Vec<(String, Outcome)>,
+    hash: Option<[u8; 32]>,
 }
 
 struct Message {
@@ -274,6 +336,7 @@ struct Message {
     lmtp: bool,
 }
 
+#[derive(Debug)]
 struct Transaction {
     message: usize,
     outgoing: Outgoing,
@@ -287,10 +350,13 @@ struct World {
     runtime: tokio::runtime::Runtime,
     messages: Vec<Message>,
     open: Vec<Transaction>,
+    unread: Vec<Report>,
     ids: u8,
     seen: HashSet<(DeliveryId, String)>,
     delivered: BTreeMap<String, u32>,
     told: BTreeMap<String, u32>,
+    /// Recipients whose acceptance the gateway has recorded.
+    heard: BTreeSet<String>,
 }
 
 const NAMES: [&str; 3] = ["a@example.org", "b@example.org", "B@example.org"];
@@ -308,10 +374,12 @@ impl World {
             runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
             messages: Vec::new(),
             open: Vec::new(),
+            unread: Vec::new(),
             ids: 0,
             seen: HashSet::new(),
             delivered: BTreeMap::new(),
             told: BTreeMap::new(),
+            heard: BTreeSet::new(),
         }
     }
 
@@ -330,6 +398,13 @@ impl World {
                 if !self.open.is_empty() {
                     let transaction = self.open.swap_remove(transaction % self.open.len());
                     self.end(transaction, *hop, *end);
+                }
+            }
+            Step::NoticeLoss { report } => {
+                if !self.unread.is_empty() {
+                    let at = report % self.unread.len();
+                    let Report { outgoing, outcomes, hash } = self.unread.swap_remove(at);
+                    self.finish(&outgoing, &outcomes, hash, Upstream::Deferred);
                 }
             }
         }
@@ -401,6 +476,8 @@ impl World {
         if end == End::DiesBeforeRecord {
             return self.restart();
         }
+        let accepted = outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Accepted);
+        self.heard.extend(accepted.map(|(path, _)| path.clone()));
         let open = |outcome: &Outcome| matches!(outcome, Outcome::Temporary | Outcome::Unknown);
         let deferred = outcomes.iter().any(|(_, o)| open(o)) && !self.messages[message].lmtp;
         let left = matches!(end, End::ClientLeft | End::ClientLeftEarly);
@@ -409,10 +486,8 @@ impl World {
         self.finish(&outgoing, &outcomes, hash, upstream);
         match end {
             End::DiesBeforeAnswer => return self.restart(),
-            End::ReplyLost => {
-                return self.finish(&outgoing, &outcomes, hash, Upstream::Deferred);
-            }
             _ if upstream == Upstream::Deferred => return,
+            End::ReplyLost => return self.unread.push(Report { outgoing, outcomes, hash }),
             _ => {}
         }
         let settled = outcomes.into_iter().filter(|(_, outcome)| !open(outcome));
@@ -439,6 +514,7 @@ impl World {
 
     fn restart(&mut self) {
         self.open.clear();
+        self.unread.clear();
         self.runtime.block_on(self.ledger.take().unwrap().close());
         self.ledger = Some(self.place.open());
     }
@@ -451,10 +527,19 @@ impl World {
         }
     }
 
+    /// For worlds with one message: who is known to have it gets it no more.
+    fn nobody_accepted_is_sent_again(&self) {
+        let mut sent = self.open.iter().flat_map(|transaction| &transaction.outgoing.send);
+        assert!(!sent.any(|path| self.heard.contains(path)), "sent again: {:?}", self.open);
+    }
+
     /// Lets every client come back until it has all its answers.
     fn drain(&mut self) {
         while let Some(transaction) = self.open.pop() {
             self.end(transaction, [Hop::Defers; 3], End::Answered);
+        }
+        while !self.unread.is_empty() {
+            self.step(&Step::NoticeLoss { report: 0 });
         }
         for message in 0..self.messages.len() {
             self.begin(message, 7);
@@ -485,7 +570,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         (any::<usize>(), 1_u8..8).prop_map(|(message, group)| Step::Begin { message, group });
     let end = (any::<usize>(), hops(true), prop::sample::select(ends))
         .prop_map(|(transaction, hop, end)| Step::End { transaction, hop, end });
-    prop_oneof![2 => message, 4 => begin, 4 => end]
+    let notice = any::<usize>().prop_map(|report| Step::NoticeLoss { report });
+    prop_oneof![2 => message, 4 => begin, 4 => end, 1 => notice]
 }
 
 /// Attempts of one message, one after another, with the recipients that each one names.
@@ -526,7 +612,9 @@ proptest! {
         world.step(&Step::Message { recipients: 7, lmtp });
         for (_, hop, end) in attempts {
             world.step(&Step::Begin { message: 0, group: 7 });
+            world.nobody_accepted_is_sent_again();
             world.step(&Step::End { transaction: 0, hop, end });
+            world.step(&Step::NoticeLoss { report: 0 });
         }
         world.drain();
         prop_assert!(world.delivered.values().all(|count| *count == 1), "{:?}", world.delivered);
@@ -537,16 +625,10 @@ proptest! {
     fn regrouping_sends_nobody_twice(attempts in attempts(false), lmtp: bool) {
         let mut world = World::new();
         world.step(&Step::Message { recipients: 7, lmtp });
-        let mut accepted: HashMap<String, DeliveryId> = HashMap::new();
         for (group, hop, end) in attempts {
             world.step(&Step::Begin { message: 0, group });
-            for transaction in &world.open {
-                for path in &transaction.outgoing.send {
-                    prop_assert!(!accepted.contains_key(path), "{path} is sent again");
-                }
-            }
+            world.nobody_accepted_is_sent_again();
             world.step(&Step::End { transaction: 0, hop, end });
-            accepted = world.seen.iter().map(|(id, path)| (path.clone(), *id)).collect();
         }
         world.drain();
         prop_assert!(world.delivered.values().all(|count| *count == 1), "{:?}", world.delivered);

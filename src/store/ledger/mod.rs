@@ -6,10 +6,10 @@
 //! The caller passes the time, in Unix seconds. Nothing secret is stored.
 
 mod error;
-mod incoming;
+pub mod incoming;
 mod memory;
 mod outbox;
-mod outgoing;
+pub mod outgoing;
 mod sqlite;
 
 use std::pin::Pin;
@@ -61,7 +61,7 @@ pub type SharedLedger = Arc<dyn Ledger>;
 /// Unix seconds.
 pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Begins an outgoing transaction once its header block is known: chooses the delivery id
-    /// and the recipients that are still to be sent (the rules stand at [`Outgoing`]'s module).
+    /// and the recipients that are still to be sent, by the rules of [`outgoing`].
     ///
     /// Every transaction that was begun must be finished or retired, also when it fails.
     fn begin_outgoing(
