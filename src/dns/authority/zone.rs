@@ -8,9 +8,7 @@ use hickory_proto::dnssec::crypto::Ed25519SigningKey;
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS, RRSIG};
 use hickory_proto::dnssec::{DigestType, DnssecSigner, SigningKey};
 use hickory_proto::rr::rdata::{CNAME, NS, SOA, TXT};
-use hickory_proto::rr::{
-    DNSClass, LowerName, Name, RData, Record, RecordSet, RrKey,
-};
+use hickory_proto::rr::{DNSClass, LowerName, Name, RData, Record, RecordSet, RrKey};
 use hickory_server::dnssec::NxProofKind;
 use hickory_server::store::in_memory::InMemoryZoneHandler;
 use hickory_server::zone_handler::{AxfrPolicy, ZoneType};

@@ -326,7 +326,9 @@ fn partners(
             domain,
             treatment: Treatment {
                 policy: table.policy.map_or(defaults.policy, |text| text.0),
-                minimum_level: table.minimum_level.map_or(defaults.minimum_level, |level| level.into_inner().0),
+                minimum_level: table
+                    .minimum_level
+                    .map_or(defaults.minimum_level, |level| level.into_inner().0),
                 inbound: table.inbound.unwrap_or(defaults.inbound),
             },
             identity: table.identity.map(|text| text.0),

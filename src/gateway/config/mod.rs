@@ -90,18 +90,7 @@ pub struct Inbound {
     pub protocol: Protocol,
     /// Where unsealed and clear mail goes.
     pub next_hop: NextHop,
-    impl ListenerTls {
-    /// Reads the files and makes what the listener needs.
-    ///
-    /// # Errors
-    ///
-    /// The certificate or key cannot be read or used.
-    pub fn server_config(&self) -> Result<Arc<rustls::ServerConfig>, TlsError> {
-        crate::smtp::tls::server_config(Identity::load(&self.certificate, &self.key)?)
-    }
-}
-
-/// Which recipients an unsealed message is delivered to.
+    /// Which recipients an unsealed message is delivered to.
     pub recipients: Recipients,
     /// Certificate and key to offer STARTTLS with.
     pub tls: Option<ListenerTls>,
@@ -114,6 +103,17 @@ pub struct ListenerTls {
     pub certificate: PathBuf,
     /// Private key (PEM).
     pub key: PathBuf,
+}
+
+impl ListenerTls {
+    /// Reads the files and makes what the listener needs.
+    ///
+    /// # Errors
+    ///
+    /// The certificate or key cannot be read or used.
+    pub fn server_config(&self) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+        crate::smtp::tls::server_config(Identity::load(&self.certificate, &self.key)?)
+    }
 }
 
 /// Which recipients an unsealed message is delivered to.

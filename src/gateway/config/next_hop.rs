@@ -31,7 +31,9 @@ impl NextHop {
     fn new(address: Address, tls: Option<TlsLevel>) -> Self {
         let local = match address.host() {
             None => true,
-            Some(host) => host == "localhost" || host.parse().is_ok_and(|a: IpAddr| a.is_loopback()),
+            Some(host) => {
+                host == "localhost" || host.parse().is_ok_and(|a: IpAddr| a.is_loopback())
+            }
         };
         let tls = tls.unwrap_or(if local { TlsLevel::Off } else { TlsLevel::Opportunistic });
         Self { address, tls, ca: None, name: None, client_certificate: None }
@@ -139,8 +141,12 @@ impl<'de> Visitor<'de> for NextHopVisitor {
         hop.client_certificate = match (table.certificate, table.key) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
-            (Some(_), None) => return Err(A::Error::custom("missing key `key` beside `certificate`")),
-            (None, Some(_)) => return Err(A::Error::custom("missing key `certificate` beside `key`")),
+            (Some(_), None) => {
+                return Err(A::Error::custom("missing key `key` beside `certificate`"));
+            }
+            (None, Some(_)) => {
+                return Err(A::Error::custom("missing key `certificate` beside `key`"));
+            }
         };
         Ok(hop)
     }
