@@ -7,10 +7,10 @@ use rand_core::Rng;
 
 use crate::core::Domain;
 use crate::core::address::ReversePath;
-use crate::store::RetryKey;
+use crate::store::ledger::RetryKey;
 
 /// Names one transaction in logs and in the `Received:` field that the gateway prepends.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceId([u8; 8]);
 
 impl TraceId {

@@ -63,7 +63,7 @@ impl Direction for Outbound {
     }
 
     async fn begin(&self, sender: Sender) -> Result<Transaction, Reply> {
-        let local = sender.path.domain().filter(|d| self.shared.keyrings.contains_key(*d)).cloned();
+        let local = sender.path.domain().filter(|d| self.shared.domains.contains_key(*d)).cloned();
         let foreign = local.is_none() && !sender.path.is_null();
         let origin = local.unwrap_or_else(|| self.domain.clone());
         Ok(Transaction { sender, origin, foreign, destinations: Vec::new(), accepted: Vec::new() })
@@ -369,15 +369,15 @@ impl Outbound {
         let open = destination.outcomes.iter().zip(&destination.recipients);
         let recipients: Vec<&Recipient> =
             open.filter(|(outcome, _)| outcome.is_none()).map(|(_, recipient)| recipient).collect();
-        let (Some(keyring), Some(booking)) =
-            (self.shared.keyrings.get(origin), &destination.booking)
+        let (Some(local), Some(booking)) =
+            (self.shared.domains.get(origin), &destination.booking)
         else {
             destination.fail(&Failure::Ledger.reply());
             return None;
         };
         let sealing = Sealing {
             sender_domain: origin,
-            signing: keyring.signing_key(),
+            signing: &local.signing,
             foreign,
             sealed_at: self.shared.clock.now(),
             delivery_id: booking.delivery_id,
