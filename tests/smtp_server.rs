@@ -436,3 +436,65 @@ async fn methods_out_of_order_are_refused() {
     assert_eq!(server.hello().unwrap().name, "x");
     assert_eq!(server.trace_protocol(), "ESMTP");
 }
+
+mod hostile {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+
+    const PARTS: &[&[u8]] = &[
+        b"EHLO x\r\n",
+        b"HELO x\r\n",
+        b"MAIL FROM:<a@example.com>\r\n",
+        b"RCPT TO:<b@example.org>\r\n",
+        b"RCPT TO:<no@example.org>\r\n",
+        b"DATA\r\n",
+        b"RSET\r\n",
+        b"NOOP\r\n",
+        b"STARTTLS\r\n",
+        b"QUIT\r\n",
+        b".\r\n",
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"\0",
+        b"\xff",
+        b"text",
+        b" SIZE=1",
+        b"<>",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        /// Whatever comes in whatever pieces, the session ends, and answers whole reply lines.
+        #[test]
+        fn any_input_is_answered_by_replies(parts in vec(select(PARTS), 0..40), step in 1usize..60) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let wire = parts.concat();
+            let text = runtime.block_on(async {
+                let (mut client, io) = duplex(1 << 16);
+                let server = ServerConnection::new(io, Arc::new(smtp()));
+                let peer = async {
+                    for piece in wire.chunks(step) {
+                        let _ = client.write_all(piece).await;
+                        tokio::task::yield_now().await;
+                    }
+                    let _ = client.shutdown().await;
+                    let mut text = String::new();
+                    client.read_to_string(&mut text).await.unwrap();
+                    text
+                };
+                let mut seen = Seen::default();
+                tokio::join!(accept_all(server, &mut seen), peer).1
+            });
+            prop_assert!(text.ends_with("\r\n"));
+            for line in text.split_terminator("\r\n") {
+                prop_assert!(line.bytes().all(|b| (b' '..=b'~').contains(&b)), "{:?}", line);
+                prop_assert!(line[..3].bytes().all(|b| b.is_ascii_digit()), "{:?}", line);
+            }
+        }
+    }
+}
