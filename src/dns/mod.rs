@@ -15,6 +15,7 @@
 mod anchor;
 pub mod authority;
 mod cache;
+mod chain;
 mod config;
 mod message;
 mod outcome;

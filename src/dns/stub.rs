@@ -4,18 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use domain::base::{Message, Name};
+use domain::base::Name;
 use tokio::time::timeout;
 
 use super::MAX_TTL;
-use super::anchor::Anchors;
 use super::cache::{Cache, Clock};
 use super::config::{ConfigError, DnsConfig, Trust};
-use super::message::{self, Asking, End, Reading};
+use super::message::{self, Asking, End};
 use super::outcome::{Authenticity, Denial, Found, Lookup, MAX_CHAIN};
 use super::resolver::{LookupFuture, QueryName, Resolver};
 use super::transport::Transport;
-use super::validate::Validator;
+use super::validate::{Validator, Verdict};
 
 /// Looks up TXT records at recursive resolvers, as [`DnsConfig`] says, with a cache in front.
 ///
@@ -87,38 +86,36 @@ impl Engine {
 
     async fn walk(&self, name: &QueryName) -> Lookup {
         let Ok(name) = name.as_str().parse::<Name<Bytes>>() else { return Lookup::Malformed };
-        let validator = match &self.trust {
-            Trust::Validate(anchors) => match self.validator(anchors) {
-                Ok(validator) => Some(validator),
-                Err(outcome) => return outcome,
-            },
+        let mut validator = match &self.trust {
+            Trust::Validate(anchors) => Some(Validator::new(anchors, self.transport.clone())),
             Trust::AdBit | Trust::Plain => None,
         };
         let mut way =
             Way { name, chain: Vec::new(), authenticity: Authenticity::Secure, ttl: MAX_TTL };
         loop {
-            match self.step(&mut way, validator.as_ref()).await {
+            match self.step(&mut way, validator.as_mut()).await {
                 Ok(None) => {}
                 Ok(Some(outcome)) | Err(outcome) => return outcome,
             }
         }
     }
 
-    fn validator(&self, anchors: &Anchors) -> Result<Validator, Lookup> {
-        Validator::new(anchors, self.transport.clone())
-    }
-
     /// Asks for the name reached so far; `None` if its answer ends at another name.
     async fn step(
         &self,
         way: &mut Way,
-        validator: Option<&Validator>,
+        validator: Option<&mut Validator>,
     ) -> Result<Option<Lookup>, Lookup> {
         let question = message::question(&way.name, self.asking())?;
         let reply = self.transport.exchange(&question).await?;
-        let (reading, authenticity) = self.judge(&reply, &way.name, validator).await?;
-        way.authenticity = way.authenticity.min(authenticity);
-        way.ttl = way.ttl.min(reading.ttl);
+        let reading = message::read(&reply, &way.name)?;
+        let verdict = match (&self.trust, validator) {
+            (_, Some(validator)) => validator.judge(&reply, &reading).await?,
+            (Trust::AdBit, None) if reply.header().ad() => Verdict::unlimited(Authenticity::Secure),
+            (_, None) => Verdict::unlimited(Authenticity::Insecure),
+        };
+        way.authenticity = way.authenticity.min(verdict.authenticity);
+        way.ttl = way.ttl.min(reading.ttl).min(verdict.ttl);
         for name in reading.names.into_iter().skip(1) {
             if name == way.name || way.chain.contains(&name) || way.chain.len() >= MAX_CHAIN {
                 return Err(Lookup::CnameLoop);
@@ -144,23 +141,6 @@ impl Engine {
                 None
             }
         })
-    }
-
-    async fn judge(
-        &self,
-        reply: &Message<Bytes>,
-        name: &Name<Bytes>,
-        validator: Option<&Validator>,
-    ) -> Result<(Reading, Authenticity), Lookup> {
-        let reading = message::read(reply, name)?;
-        match (&self.trust, validator) {
-            (_, Some(validator)) => {
-                let (authenticity, part) = validator.judge(reply, &reading).await?;
-                Ok((message::read(&part, name)?, authenticity))
-            }
-            (Trust::AdBit, None) if reply.header().ad() => Ok((reading, Authenticity::Secure)),
-            (_, None) => Ok((reading, Authenticity::Insecure)),
-        }
     }
 
     fn asking(&self) -> Asking {

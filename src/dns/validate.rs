@@ -1,73 +1,79 @@
 //! In-process DNSSEC validation (RFC 4035), by the `domain` crate's validator.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use domain::base::{Message, Name, Rtype};
 use domain::dnssec::validator::context::{Config, ValidationContext, ValidationState};
-use domain::net::client::request::{Error, GetResponse, SendRequest};
 
 use super::anchor::Anchors;
-use super::message::{self, End, Reading};
+use super::chain::ChainSource;
+use super::message::{self, End, Link, Reading};
 use super::outcome::{Authenticity, Lookup};
-use super::transport::{Failure, Question, Transport};
+use super::transport::{Failure, Transport};
 
 /// NSEC3 iterations above which a zone counts as unsigned (RFC 9276 section 3.2).
 const NSEC3_ITERATIONS: u16 = 100;
 
-/// Judges the answers of one look-up.
+/// Most zones on the way to one name that the validator needs help with.
+const MAX_STEPS: usize = 8;
+
+/// Judges the answers of one look-up, link by link.
 ///
-/// Made anew for each look-up: the validator's caches keep a broken chain for a week and a good
-/// signature beyond its expiry, and a shared one could not say whose question to a server failed.
+/// Each link gets a validation context of its own, and only the fetched DS and DNSKEY records are
+/// shared. The validator's cache keeps a broken chain for a week and a good signature beyond its
+/// expiry, could not say whose question to a server failed, and holds a second zone below the
+/// same empty non-terminal for bogus.
 pub(super) struct Validator {
-    anchors: Anchors,
-    context: ValidationContext<ChainSource>,
+    configured: Anchors,
+    /// The configured anchors and the DS records that were validated on the way.
+    reached: Anchors,
     source: ChainSource,
 }
 
+/// What the validator says about one answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Verdict {
+    /// The weakest link.
+    pub(super) authenticity: Authenticity,
+    /// How long the records may be used, by their TTLs and signatures.
+    pub(super) ttl: Duration,
+}
+
 impl Validator {
-    pub(super) fn new(anchors: &Anchors, transport: Arc<Transport>) -> Result<Self, Lookup> {
-        let source = ChainSource { transport, failure: Arc::default() };
-        let mut config = Config::new();
-        config.set_nsec3_iter_insecure(NSEC3_ITERATIONS);
-        let built = anchors.build().map_err(|_| Lookup::Bogus)?;
-        let context = ValidationContext::with_config(built, source.clone(), config);
-        Ok(Self { anchors: anchors.clone(), context, source })
+    pub(super) fn new(anchors: &Anchors, transport: Arc<Transport>) -> Self {
+        let source = ChainSource::new(transport);
+        Self { configured: anchors.clone(), reached: anchors.clone(), source }
     }
 
-    /// The verdict over the part of `reply` that `reading` used, and the part itself with its
-    /// TTLs lowered to what the signatures allow.
+    /// The verdict over the part of `reply` that `reading` used.
     pub(super) async fn judge(
-        &self,
+        &mut self,
         reply: &Message<Bytes>,
         reading: &Reading,
-    ) -> Result<(Authenticity, Message<Bytes>), Lookup> {
-        let names = &reading.names;
-        let Some(start) = names.first() else { return Err(Lookup::Malformed) };
-        let plausible = |owner: &Name<Bytes>, signer: &Name<Bytes>| self.plausible(owner, signer);
+    ) -> Result<Verdict, Lookup> {
+        let mut whole = Verdict::unlimited(Authenticity::Secure);
+        for step in reading.names.windows(2) {
+            let [owner, target] = step else { continue };
+            let question = match message::link(reply, owner, target)? {
+                Link::Cname => (owner.clone(), Rtype::CNAME),
+                Link::Dname(above) => (above, Rtype::DNAME),
+            };
+            whole.weaken(self.verdict(reply, &question.0, question.1).await?);
+        }
+        let Some(last) = reading.names.last() else { return Err(Lookup::Malformed) };
         match &reading.end {
             End::Txt(_) | End::Denied { soa: Some(_), .. } => {
-                let part = message::excerpt(reply, (start, Rtype::TXT), names, plausible)?;
-                self.verdict(part).await
+                whole.weaken(self.verdict(reply, last, Rtype::TXT).await?);
             }
             // The validator takes a denial without SOA for bogus, but unsigned zones give such.
             End::Denied { soa: None, .. } => {
-                let (authenticity, _) = self.verdict(message::probe(start)?).await?;
-                Ok((authenticity, reply.clone()))
+                whole.weaken(self.verdict_on(message::probe(last)?).await?);
             }
-            End::Open => {
-                let mut weakest = Authenticity::Secure;
-                let Some((_, owners)) = names.split_last() else { return Err(Lookup::Malformed) };
-                for owner in owners {
-                    let only = std::slice::from_ref(owner);
-                    let part = message::excerpt(reply, (owner, Rtype::CNAME), only, plausible)?;
-                    weakest = weakest.min(self.verdict(part).await?.0);
-                }
-                Ok((weakest, reply.clone()))
-            }
+            End::Open => {}
         }
+        Ok(whole)
     }
 
     /// Whether a signature by `signer` can be meant for `owner`.
@@ -76,16 +82,70 @@ impl Validator {
     /// owner. The validator takes the security status of whatever signer is named, so a forger
     /// could name an unsigned zone elsewhere, or one above a private trust anchor.
     fn plausible(&self, owner: &Name<Bytes>, signer: &Name<Bytes>) -> bool {
-        owner.ends_with(signer) && self.anchors.covering(owner) == self.anchors.covering(signer)
+        owner.ends_with(signer)
+            && self.configured.covering(owner) == self.configured.covering(signer)
     }
 
     async fn verdict(
+        &mut self,
+        reply: &Message<Bytes>,
+        name: &Name<Bytes>,
+        rtype: Rtype,
+    ) -> Result<Verdict, Lookup> {
+        let part = self.excerpt(reply, name, rtype)?;
+        self.verdict_on(part).await
+    }
+
+    async fn verdict_on(&mut self, part: Message<Vec<u8>>) -> Result<Verdict, Lookup> {
+        for _ in 0..MAX_STEPS {
+            let verdict = self.validate(part.clone()).await?;
+            let secure = verdict.authenticity == Authenticity::Secure;
+            if secure || !self.step_into_signed_zone().await? {
+                return Ok(verdict);
+            }
+        }
+        Err(Lookup::Bogus)
+    }
+
+    fn excerpt(
         &self,
-        mut part: Message<Vec<u8>>,
-    ) -> Result<(Authenticity, Message<Bytes>), Lookup> {
-        let verdict = self.context.validate_msg::<Vec<u8>, Vec<u8>>(&mut part).await;
-        let authenticity = match verdict {
+        reply: &Message<Bytes>,
+        name: &Name<Bytes>,
+        rtype: Rtype,
+    ) -> Result<Message<Vec<u8>>, Failure> {
+        message::excerpt(reply, (name, rtype), |owner, signer| self.plausible(owner, signer))
+    }
+
+    /// Makes a trust anchor of the DS records of a zone that the validator took for unsigned only
+    /// because it does not count the zone's algorithm among the supported ones, although it can
+    /// verify it; false if there is none.
+    ///
+    /// RFC 8624 section 3.1 recommends validating ECDSAP384SHA384 and ED25519. As anchors, DS
+    /// records of these algorithms are followed; they become anchors only if they are secure.
+    async fn step_into_signed_zone(&mut self) -> Result<bool, Lookup> {
+        for (zone, reply) in self.source.overlooked() {
+            let Some(text) = message::ds_text(&reply, &zone) else { continue };
+            if self.reached.stands_at(&zone) {
+                continue;
+            }
+            let part = self.excerpt(&reply, &zone, Rtype::DS)?;
+            if self.validate(part).await?.authenticity != Authenticity::Secure {
+                continue;
+            }
+            self.reached = self.reached.with(&text).map_err(|_| Lookup::Malformed)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    async fn validate(&self, mut part: Message<Vec<u8>>) -> Result<Verdict, Lookup> {
+        let mut config = Config::new();
+        config.set_nsec3_iter_insecure(NSEC3_ITERATIONS);
+        let anchors = self.reached.build().map_err(|_| Lookup::Malformed)?;
+        let context = ValidationContext::with_config(anchors, self.source.clone(), config);
+        let authenticity = match context.validate_msg::<Vec<u8>, Vec<u8>>(&mut part).await {
             Ok((ValidationState::Secure, _)) => Authenticity::Secure,
+            // RFC 4033 section 5: without an anchor nothing says that data must be signed.
             Ok((ValidationState::Insecure | ValidationState::Indeterminate, _)) => {
                 Authenticity::Insecure
             }
@@ -99,9 +159,19 @@ impl Validator {
             }
             Err(_) => return Err(Lookup::Malformed),
         };
-        let octets = Bytes::from(part.into_octets());
-        let part = Message::from_octets(octets).map_err(|_| Lookup::Malformed)?;
-        Ok((authenticity, part))
+        Ok(Verdict { authenticity, ttl: message::least_ttl(&part) })
+    }
+}
+
+impl Verdict {
+    /// A verdict without signatures, so without a limit of its own.
+    pub(super) fn unlimited(authenticity: Authenticity) -> Self {
+        Self { authenticity, ttl: Duration::MAX }
+    }
+
+    fn weaken(&mut self, other: Self) {
+        self.authenticity = self.authenticity.min(other.authenticity);
+        self.ttl = self.ttl.min(other.ttl);
     }
 }
 
@@ -112,44 +182,5 @@ impl From<Failure> for Lookup {
             Failure::Malformed => Self::Malformed,
             Failure::Rcode(rcode) => Self::ServFail { rcode },
         }
-    }
-}
-
-/// Fetches DS and DNSKEY records for the validator and notes why it could not.
-#[derive(Debug, Clone)]
-struct ChainSource {
-    transport: Arc<Transport>,
-    failure: Arc<Mutex<Option<Failure>>>,
-}
-
-impl ChainSource {
-    fn failure(&self) -> Option<Failure> {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl SendRequest<Question> for ChainSource {
-    fn send_request(&self, question: Question) -> Box<dyn GetResponse + Send + Sync> {
-        Box::new(ChainRequest { source: self.clone(), question })
-    }
-}
-
-#[derive(Debug)]
-struct ChainRequest {
-    source: ChainSource,
-    question: Question,
-}
-
-impl GetResponse for ChainRequest {
-    fn get_response(
-        &mut self,
-    ) -> Pin<Box<dyn Future<Output = Result<Message<Bytes>, Error>> + Send + Sync + '_>> {
-        Box::pin(async {
-            self.source.transport.exchange(&self.question).await.map_err(|failure| {
-                let mut noted = self.source.failure.lock().unwrap_or_else(PoisonError::into_inner);
-                *noted = (*noted).max(Some(failure));
-                Error::NoTransportAvailable
-            })
-        })
     }
 }

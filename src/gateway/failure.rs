@@ -18,6 +18,8 @@ pub enum Failure {
     DemandRefused(Domain),
     /// The demand field of the message cannot be understood.
     DemandMalformed,
+    /// Sealing is required or demanded, and the recipient has no domain to seal to.
+    NoDomain,
     /// The recipient is not in a local domain.
     NotLocal,
     /// The client is not allowed to use the sealing listener.
@@ -122,6 +124,7 @@ impl Failure {
             Self::PolicyUnusable(_) => ("policy-unusable", 451, (4, 7, 5), "sealing policy of DOMAIN cannot be used now"),
             Self::DemandRefused(_) => ("demand-refused", 550, (5, 7, 10), "sealing is demanded and refused by local policy for DOMAIN"),
             Self::DemandMalformed => ("demand-malformed", 550, (5, 6, 0), "malformed MTA-Seal-Required field"),
+            Self::NoDomain => ("no-domain", 550, (5, 7, 10), "sealing is required and the recipient has no domain"),
             Self::NotLocal => ("not-local", 550, (5, 7, 1), "relaying denied"),
             Self::SenderNotAllowed => ("sender-not-allowed", 550, (5, 7, 1), "client may not use this service"),
             Self::TooManyDomains => ("too-many-domains", 452, (4, 5, 3), "too many recipient domains"),

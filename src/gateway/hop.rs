@@ -9,8 +9,7 @@ use super::failure::Failure;
 use super::session::Recipient;
 use crate::core::address::ReversePath;
 use crate::core::esmtp::MailParameters;
-use crate::smtp::client::{Client, ClientError, ClientOptions};
-use crate::smtp::next_hop::NextHop;
+use crate::smtp::client::{Client, ClientError, ClientOptions, Missing, Outcome, Step};
 use crate::smtp::{Capabilities, Protocol, Reply};
 
 /// How long an idle connection is kept; below the idle timeouts of common MTAs (Postfix and Dovecot: 5 min and more).
@@ -24,19 +23,18 @@ const CAPABILITIES: Duration = Duration::from_secs(60);
 
 /// The MTA behind one direction of the gateway.
 pub(super) struct Hop {
-    next_hop: NextHop,
     options: ClientOptions,
     idle: Mutex<Vec<(Client, Instant)>>,
     capabilities: Mutex<Option<(Capabilities, Instant)>>,
 }
 
 impl Hop {
-    pub(super) fn new(next_hop: NextHop, options: ClientOptions) -> Self {
-        Self { next_hop, options, idle: Mutex::default(), capabilities: Mutex::default() }
+    pub(super) fn new(options: ClientOptions) -> Self {
+        Self { options, idle: Mutex::default(), capabilities: Mutex::default() }
     }
 
     pub(super) fn protocol(&self) -> Protocol {
-        self.next_hop.protocol()
+        self.options.next_hop.protocol()
     }
 
     /// What the next hop can do. Without a connection, what it could do when it was last seen; if it never was, the
@@ -55,14 +53,14 @@ impl Hop {
                 capabilities
             }
             Err(error) => {
-                debug!(next_hop = %self.next_hop, %error, "next hop not reachable for EHLO");
+                debug!(next_hop = %self.options.next_hop, %error, "next hop not reachable for EHLO");
                 known.map(|(capabilities, _)| capabilities).unwrap_or_default()
             }
         }
     }
 
     async fn connect(&self) -> Result<Client, ClientError> {
-        let client = Client::connect(&self.next_hop, &self.options).await?;
+        let client = Client::connect(&self.options).await?;
         let seen = Some((client.capabilities().clone(), Instant::now()));
         *self.capabilities.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         Ok(client)
@@ -75,6 +73,9 @@ impl Hop {
     }
 
     fn give_back(&self, client: Client) {
+        if !client.is_open() {
+            return;
+        }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < MAX_IDLE {
             idle.push((client, Instant::now()));
@@ -91,23 +92,14 @@ impl Hop {
         if let Some(mut client) = self.take_idle() {
             match client.mail(path, parameters).await {
                 Ok(reply) if reply.code() != 421 => return Ok((client, reply)),
-                Ok(_) | Err(ClientError::Lost(_)) => {}
-                Err(error) => return Err(error),
+                Err(error @ ClientError::Missing(_)) => return Err(error),
+                Ok(_) | Err(_) => {}
             }
         }
         let mut client = self.connect().await?;
         let reply = client.mail(path, parameters).await?;
         Ok((client, reply))
     }
-}
-
-/// What became of a message at the next hop.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Delivery {
-    /// One reply for each recipient, in the order in which they were accepted.
-    Answered(Vec<Reply>),
-    /// The final dot may have been sent, and no reply came.
-    Unknown(Reply),
 }
 
 /// One transaction with the next hop.
@@ -141,6 +133,11 @@ impl Downstream {
     /// What this connection can do.
     pub(super) fn capabilities(&self) -> &Capabilities {
         self.client.capabilities()
+    }
+
+    /// Whom MAIL named, and its parameters.
+    pub(super) fn sender(&self) -> &(ReversePath, MailParameters) {
+        &self.sender
     }
 
     /// The recipients that the next hop has accepted.
@@ -194,7 +191,6 @@ impl Downstream {
     pub(super) async fn data(&mut self) -> Result<(), Reply> {
         match self.client.data().await {
             Ok(reply) if reply.code() == 354 => Ok(()),
-            Ok(reply) if reply.is_positive() => Err(Failure::NextHopLost.reply()),
             Ok(reply) => Err(pass_on(reply)),
             Err(error) => Err(refusal(&self.hop, &error)),
         }
@@ -205,20 +201,22 @@ impl Downstream {
         self.client.write(content).await.map_err(|error| refusal(&self.hop, &error))
     }
 
-    /// Sends the final dot and waits for the replies.
-    pub(super) async fn finish(mut self) -> Delivery {
-        match self.client.finish().await {
-            Ok(replies) => {
-                let n = self.recipients.len();
-                let replies: Vec<Reply> = replies.into_iter().map(pass_on).collect();
-                self.hop.give_back(self.client);
-                Delivery::Answered(match (replies.len(), self.hop.protocol()) {
-                    (1, Protocol::Smtp) => vec![replies[0].clone(); n],
-                    _ => replies,
-                })
-            }
-            Err(error) => Delivery::Unknown(refusal(&self.hop, &error)),
+    /// Sends the final dot and waits for the outcome of each recipient, in the order in which they were accepted.
+    ///
+    /// The error is the reply for a message whose final dot was not sent.
+    pub(super) async fn finish(mut self) -> Result<Vec<Outcome>, Reply> {
+        let finished = self.client.finish().await.map_err(|error| refusal(&self.hop, &error))?;
+        if let Some(error) = &finished.lost {
+            warn!(next_hop = %self.hop.options.next_hop, %error, "no reply to the final dot");
         }
+        let mut outcomes: Vec<Outcome> = finished.outcomes.into_iter().map(known).collect();
+        if self.hop.protocol() == Protocol::Smtp
+            && let Some(only) = outcomes.first().cloned()
+        {
+            outcomes = vec![only; self.recipients.len()];
+        }
+        self.hop.give_back(self.client);
+        Ok(outcomes)
     }
 
     /// Ends the transaction before DATA; the connection can be used again.
@@ -238,15 +236,28 @@ fn pass_on(reply: Reply) -> Reply {
     reply.with_status()
 }
 
+fn known(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Reply(reply) => Outcome::Reply(pass_on(reply)),
+        Outcome::Unknown => Outcome::Unknown,
+    }
+}
+
+/// The reply for the client before us when the next hop fails; the failure itself is logged.
 fn refusal(hop: &Hop, error: &ClientError) -> Reply {
-    let failure = match error {
-        ClientError::NeedsSmtpUtf8 => Failure::NeedsSmtpUtf8,
-        ClientError::NeedsEightBitMime => Failure::NeedsEightBit,
-        ClientError::Violation(_) => Failure::BareLineEnd,
-        ClientError::Refused(reply) => return pass_on(reply.clone()),
-        ClientError::Connect(_) | ClientError::Tls(_) => Failure::NextHop,
-        ClientError::Lost(_) => Failure::NextHopLost,
-    };
-    warn!(next_hop = %hop.next_hop, %error, reason = failure.name(), "next hop failed");
-    failure.reply()
+    warn!(next_hop = %hop.options.next_hop, %error, "next hop failed");
+    match error {
+        ClientError::Missing(Missing::SmtpUtf8) => Failure::NeedsSmtpUtf8.reply(),
+        ClientError::Missing(Missing::EightBitMime) => Failure::NeedsEightBit.reply(),
+        ClientError::Content(_) => Failure::BareLineEnd.reply(),
+        ClientError::EarlyReply(reply) => pass_on(reply.clone()),
+        ClientError::Io { step: Step::Connect, .. }
+        | ClientError::Timeout(Step::Connect | Step::Greeting | Step::Hello | Step::StartTls)
+        | ClientError::Closed(Step::Greeting | Step::Hello | Step::StartTls)
+        | ClientError::NoTls(_)
+        | ClientError::Tls(_)
+        // A next hop that refuses to talk at all is not at fault for this message.
+        | ClientError::Refused { .. } => Failure::NextHop.reply(),
+        _ => Failure::NextHopLost.reply(),
+    }
 }

@@ -1,3 +1,80 @@
 //! The gateway daemon: the only layer that knows all others.
+//!
+//! One connection is one [`session`]: the dialogue with the MTA before us, in which each transaction is decided,
+//! passed on and answered by a direction. [`outbound`] seals, [`inbound`] unseals. Both pass
+//! messages on through a [`hop`], decide with the help of [`discovery`], and answer by the table of [`failure`].
 
+mod clock;
 pub mod config;
+mod discovery;
+mod failure;
+mod hop;
+mod ids;
+mod inbound;
+mod listener;
+mod message;
+mod outbound;
+mod outbox;
+mod report;
+mod serve;
+mod session;
+mod settlement;
+mod smtp_envelope;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rand_core::UnwrapErr;
+use tokio::sync::Notify;
+
+pub use clock::{Clock, SystemClock};
+pub use failure::Failure;
+pub use serve::{Gateway, Parts, StartError};
+
+use crate::core::Domain;
+use crate::mail::trace::{Protocol as TraceProtocol, Received};
+use crate::smtp::Protocol;
+use crate::store::keyring::Keyring;
+use crate::store::ledger::SharedLedger;
+use config::Config;
+use discovery::Discovery;
+use session::Sender;
+
+/// What every connection of a gateway shares.
+pub(crate) struct Shared {
+    config: Config,
+    keyrings: HashMap<Domain, Keyring>,
+    ledger: SharedLedger,
+    discovery: Discovery,
+    clock: Arc<dyn Clock>,
+    /// Wakes the outbox when something was put into it.
+    outbox: Notify,
+}
+
+impl Shared {
+    /// The trace field of a message that came in this transaction.
+    fn received(&self, sender: &Sender, protocol: Protocol) -> String {
+        let peer = &sender.peer;
+        let field = Received {
+            helo: &peer.hello,
+            peer: peer.address,
+            by: self.config.hostname.as_str(),
+            with: TraceProtocol {
+                lmtp: protocol == Protocol::Lmtp,
+                extended: peer.extended,
+                tls: peer.tls,
+                auth: false,
+                utf8: sender.parameters.smtputf8,
+            },
+            id: &sender.trace.to_string(),
+            date: self.clock.now(),
+        };
+        field.to_field()
+    }
+}
+
+/// The operating system's random numbers. They do not fail on a running system; if they did, no message could be
+/// sealed and the connection's task ends with a panic, which loses and reveals nothing.
+fn system_rng() -> UnwrapErr<getrandom::SysRng> {
+    UnwrapErr(getrandom::SysRng)
+}

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::ids::TraceId;
 use crate::core::address::{ForwardPath, ReversePath};
 use crate::core::esmtp::{MailParameters, RcptParameters};
-use crate::smtp::server::{Command, ServerConnection, SessionError};
+use crate::smtp::server::{Command, HelloKind, ServerConnection, SessionError};
 use crate::smtp::{Capabilities, Reply};
 
 /// Who is connected, for decisions, trace fields and logs.
@@ -19,8 +19,10 @@ pub(super) struct Peer {
     pub(super) address: IpAddr,
     /// What it called itself in the greeting.
     pub(super) hello: String,
-    /// The `with` keyword of a Received field.
-    pub(super) protocol: &'static str,
+    /// Whether it greeted with EHLO or LHLO.
+    pub(super) extended: bool,
+    /// Whether the connection is under TLS.
+    pub(super) tls: bool,
 }
 
 /// What MAIL says, and what the message is called in the logs.
@@ -165,9 +167,13 @@ async fn dialogue<D: Direction>(
             }
             Command::StartTls => connection.start_tls().await?,
             Command::Mail { path, parameters } => {
-                let hello = connection.hello().map(|h| h.name.clone()).unwrap_or_default();
-                let protocol = connection.trace_protocol();
-                let peer = Peer { address, hello, protocol };
+                let greeting = connection.hello();
+                let peer = Peer {
+                    address,
+                    hello: greeting.map(|hello| hello.name.clone()).unwrap_or_default(),
+                    extended: greeting.is_some_and(|hello| hello.kind != HelloKind::Helo),
+                    tls: connection.tls().is_some(),
+                };
                 let trace = TraceId::random(&mut super::system_rng());
                 let sender = Sender { path, parameters, peer, trace };
                 let reply = match direction.begin(sender).await {

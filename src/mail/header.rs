@@ -11,6 +11,10 @@ use std::ops::Range;
 /// Default limit of a header block in octets, with its empty line.
 pub const MAX_HEADER: usize = 256 * 1024;
 
+/// Longest field name with its colon in octets: a line has no more (RFC 5322 section 2.1.1), and
+/// judging a line again and again stays cheap.
+const MAX_NAME: usize = 998;
+
 /// Name of the field in which a message demands to be sealed.
 pub const SEAL_REQUIRED: &str = "MTA-Seal-Required";
 
@@ -96,13 +100,17 @@ impl HeaderCollector {
         while self.end.is_none() {
             let line = self.buffer.get(self.line..).unwrap_or_default();
             let Some(len) = find_crlf(line, self.searched) else {
+                let judged = judge(line);
                 // A line that can no longer become a field ends the header at once.
-                if judge(line) == Line::Other || (line.len() > 1 && self.is_orphan(line)) {
+                let orphan = judged == Line::Continuation && self.fields.is_empty();
+                if judged == Line::Other || orphan {
                     self.end = Some(End { fields: self.line, body: self.line });
                     break;
                 }
                 self.searched = line.len();
-                if self.line + line.len() > self.limit {
+                // A line not yet judged may turn out to be body, which has no limit here.
+                let counted = if judged == Line::Unknown { 0 } else { line.len() };
+                if self.line + counted > self.limit {
                     return Err(HeaderTooLarge { limit: self.limit });
                 }
                 return Ok(false);
@@ -135,11 +143,6 @@ impl HeaderCollector {
             self.line = start + len;
             self.searched = 0;
         }
-    }
-
-    /// Whether the line would continue a field that is not there.
-    fn is_orphan(&self, line: &[u8]) -> bool {
-        self.fields.is_empty() && judge(line) == Line::Continuation
     }
 
     /// Ends the header block, also that of a message which ended before an empty line, and
@@ -185,12 +188,14 @@ fn judge(line: &[u8]) -> Line {
         Some(b' ' | b'\t') => return Line::Continuation,
         Some(_) => {}
     }
-    let name = line.iter().position(|&b| !is_ftext(b)).unwrap_or(line.len());
-    let blank = line.iter().skip(name).position(|&b| b != b' ' && b != b'\t').map(|n| name + n);
-    match blank.and_then(|at| line.get(at)) {
+    let window = line.get(..MAX_NAME).unwrap_or(line);
+    let name = window.iter().position(|&b| !is_ftext(b)).unwrap_or(window.len());
+    let after = window.iter().skip(name).find(|&&b| b != b' ' && b != b'\t');
+    match after {
         Some(b':') if name > 0 => Line::Field(name),
         Some(b'\r') if line == b"\r" => Line::Unknown,
         Some(_) => Line::Other,
+        None if line.len() > MAX_NAME => Line::Other,
         None => Line::Unknown,
     }
 }

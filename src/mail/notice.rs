@@ -7,7 +7,7 @@ use mail_builder::MessageBuilder;
 use mail_builder::headers::address::Address;
 use mail_builder::headers::content_type::ContentType;
 use mail_builder::headers::raw::Raw;
-use mail_builder::mime::{BodyPart, MimePart};
+use mail_builder::mime::MimePart;
 
 use super::date::rfc5322;
 use super::header::Header;
@@ -93,7 +93,7 @@ impl Dsn<'_> {
         let from = format!("postmaster@{}", self.from);
         let mut parts = vec![
             MimePart::new("text/plain", self.human()),
-            seven_bit("message/delivery-status", self.status_fields()),
+            seven_bit("message/delivery-status", self.status_fields().into_bytes()),
         ];
         parts.extend(self.returned.map(returned_part));
         // The boundary is fixed by the unique id, so that a notice is a function of its inputs.
@@ -159,8 +159,8 @@ impl Dsn<'_> {
     /// and 2.3).
     fn status_fields(&self) -> String {
         let mut text = String::new();
-        if let Some(envid) = self.envid {
-            push(&mut text, "Original-Envelope-Id:", &ascii(envid));
+        if let Some(envid) = self.envid.map(ascii).filter(|id| !id.trim().is_empty()) {
+            push(&mut text, "Original-Envelope-Id:", &envid);
         }
         push(&mut text, "Reporting-MTA:", &format!("dns; {}", plain(self.reporting_mta)));
         push(&mut text, "Arrival-Date:", &rfc5322(self.arrival));
@@ -193,10 +193,14 @@ fn visible(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect()
 }
 
-/// The same in ASCII; other characters as `\x{E9}` (RFC 6533 section 3).
+/// The same in ASCII; other characters as `\x{E9}` (RFC 6533 section 3). At most [`MAX_TEXT`]
+/// characters come out as well, so that a line stays short.
 fn ascii(text: &str) -> String {
     let mut plain = String::new();
     for c in visible(text).chars() {
+        if plain.len() >= MAX_TEXT {
+            break;
+        }
         if c.is_ascii() {
             plain.push(c);
         } else {
@@ -206,9 +210,8 @@ fn ascii(text: &str) -> String {
     plain
 }
 
-fn seven_bit<'a>(media: &'static str, text: impl Into<BodyPart<'a>>) -> MimePart<'a> {
-    MimePart::new(ContentType::new(media).attribute("charset", "us-ascii"), text)
-        .transfer_encoding("7bit")
+fn seven_bit(media: &'static str, octets: Vec<u8>) -> MimePart<'static> {
+    MimePart::new(media, octets).transfer_encoding("7bit")
 }
 
 /// The original header, cut after a whole field, as it was if 7bit can carry it.

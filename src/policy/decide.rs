@@ -103,7 +103,7 @@ impl Case<'_> {
         }
         .learn(self.memory, self.now);
         let enforced = learned.enforces(self.now) || found.policy.record().mode == Mode::Enforce;
-        let update = MemoryUpdate::Store(Box::new(learned));
+        let update = Lesson::update(self.memory, &learned, self.now);
 
         if let Some(decision) = self.never(enforced, alarms) {
             return (decision, update);

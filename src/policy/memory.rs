@@ -10,6 +10,10 @@ pub const FIRST_HOLD: u64 = 172_800;
 /// Least time in seconds between two observations that both lengthen the hold: 24 hours.
 pub const OBSERVATION_GAP: u64 = 86_400;
 
+/// A memory is not written again for less than this many seconds of a later last observation: one
+/// hour.
+const REFRESH: u64 = 3600;
+
 /// For which direction a memory was made. Looking up a sender never makes memory for sending to
 /// it, or an attacker could choose the moment of first use [R-dec-12].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,7 +67,7 @@ pub struct Memory {
 pub enum MemoryUpdate {
     /// Leave it as it is.
     Keep,
-    /// Replace it; to be durable before mail is sent on the strength of it.
+    /// Replace it; it should be durable before mail is sent on the strength of it [R-dec-09].
     Store(Box<Memory>),
 }
 
@@ -164,6 +168,21 @@ pub(super) struct Lesson<'a> {
 }
 
 impl Lesson<'_> {
+    /// What to store after this observation: nothing, if it differs from what is remembered only by
+    /// a little time.
+    pub(super) fn update(before: Option<&Memory>, after: &Memory, now: u64) -> MemoryUpdate {
+        let known = before.is_some_and(|before| {
+            let recent = Memory {
+                last_seen: after.last_seen,
+                enforce_until: after.enforce_until,
+                ..before.clone()
+            };
+            let same_wish = before.enforce_until.is_some() == after.enforce_until.is_some();
+            recent == *after && same_wish && now.abs_diff(before.last_seen) < REFRESH
+        });
+        if known { MemoryUpdate::Keep } else { MemoryUpdate::Store(Box::new(after.clone())) }
+    }
+
     /// The memory after this observation.
     pub(super) fn learn(self, before: Option<&Memory>, now: u64) -> Memory {
         let record = self.policy.record();

@@ -90,7 +90,7 @@ pub struct FoundPolicy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// A policy.
-    Found(FoundPolicy),
+    Found(Box<FoundPolicy>),
     /// An answer that there is none.
     NoPolicy {
         /// Its form.

@@ -101,7 +101,7 @@ fn by_policy(
     }
     .learn(memory, now);
     let decision = verify_by(local, &found.policy, accepted.level, Source::Dns);
-    (decision, MemoryUpdate::Store(Box::new(learned)))
+    (decision, Lesson::update(memory, &learned, now))
 }
 
 fn by_memory(local: &SenderPolicy, memory: Option<&Memory>, now: u64) -> Option<SenderDecision> {

@@ -17,12 +17,12 @@ use super::next_hop::NextHop;
 use super::reply::{ReplyDecoder, ReplyError};
 use super::stream::{Stream, TlsInfo};
 use super::tls::{ClientTls, TlsLevel};
-use super::{Capabilities, Io, Protocol, Reply};
+use super::{Capabilities, Io, Protocol, Reply, Severity};
 use crate::core::address::{ForwardPath, ReversePath};
 use crate::core::esmtp::{Body, MailParameters, RcptParameters};
 
 /// Least free room in the read buffer, in octets.
-const READ_SIZE: usize = 16 * 1024;
+const READ_SIZE: usize = 2 * 1024;
 
 /// Encoded data are sent at this size, in octets.
 const WRITE_SIZE: usize = 64 * 1024;
@@ -207,6 +207,39 @@ pub enum ClientError {
     /// The caller called a method that the state of the connection does not allow.
     #[error("client method called out of order")]
     OutOfOrder,
+}
+
+impl ClientError {
+    /// The reply for the client whose message this was. Its text names no detail of the next hop
+    /// but what the next hop itself replied.
+    #[must_use]
+    pub fn refusal(&self) -> Reply {
+        match self {
+            Self::Io { step: Step::Connect, .. } | Self::Timeout(Step::Connect) => {
+                Reply::new(451, (4, 4, 1), "next hop is unreachable")
+            }
+            Self::Io { .. } | Self::Timeout(_) | Self::Closed(_) => {
+                Reply::new(451, (4, 4, 2), "connection to the next hop was lost")
+            }
+            // What one connection is refused says nothing about a message.
+            Self::Refused { .. } => Reply::new(451, (4, 3, 2), "next hop does not accept mail now"),
+            Self::Garbage { .. } | Self::Unsolicited(_) => {
+                Reply::new(451, (4, 5, 0), "next hop broke the protocol")
+            }
+            Self::EarlyReply(reply) if reply.is_positive() => {
+                Reply::new(451, (4, 5, 0), "next hop broke the protocol")
+            }
+            Self::EarlyReply(reply) => reply.clone().relayed(),
+            Self::NoTls(_) | Self::Tls(_) => {
+                Reply::new(451, (4, 7, 5), "no secure connection to the next hop")
+            }
+            Self::Missing(missing) => missing.refusal(),
+            Self::Content(violation) => {
+                Reply::new(550, (5, 6, 0), format!("message refused: {violation}"))
+            }
+            Self::OutOfOrder => Reply::new(451, (4, 3, 0), "internal error"),
+        }
+    }
 }
 
 /// What became of the message for one recipient, or for all of them (SMTP).
@@ -425,15 +458,18 @@ impl Client {
             return Err(ClientError::OutOfOrder);
         }
         let reply = self.command("DATA", Step::Data, self.timeouts.data).await?;
-        if reply.is_positive() {
-            // A 2yz here leaves open what the next hop takes for content.
-            return self.broken(ClientError::Refused { step: Step::Data, reply });
+        match reply.severity() {
+            Severity::Intermediate if reply.code() == 354 => {
+                self.encoder = DataEncoder::new();
+                self.state = State::Data;
+                Ok(reply)
+            }
+            // These leave open what the next hop takes for content.
+            Severity::Positive | Severity::Intermediate => {
+                self.broken(ClientError::Unsolicited(Step::Data))
+            }
+            Severity::Transient | Severity::Permanent => Ok(reply),
         }
-        if reply.code() == 354 {
-            self.encoder = DataEncoder::new();
-            self.state = State::Data;
-        }
-        Ok(reply)
     }
 
     /// Sends a piece of content, dot-stuffed; it may be cut anywhere.
@@ -485,7 +521,8 @@ impl Client {
         let lost = self.collect_outcomes(expected, &mut outcomes).await.err();
         outcomes.resize(expected, Outcome::Unknown);
         let closing = |outcome: &Outcome| matches!(outcome, Outcome::Reply(r) if r.code() == 421);
-        if lost.is_none() && !outcomes.iter().any(closing) {
+        let in_step = self.input.is_empty() && self.replies.is_idle();
+        if lost.is_none() && in_step && !outcomes.iter().any(closing) {
             self.state = State::Ready;
             self.accepted = 0;
         } else {
@@ -503,7 +540,7 @@ impl Client {
         self.send(Step::Dot).await?;
         while outcomes.len() < expected {
             let reply = self.receive(Step::Dot, deadline).await?;
-            if reply.severity() == super::Severity::Intermediate {
+            if reply.severity() == Severity::Intermediate {
                 return Err(ClientError::Unsolicited(Step::Dot));
             }
             outcomes.push(Outcome::Reply(reply));
@@ -637,7 +674,11 @@ impl Client {
             };
         }
         self.state = resume;
-        self.read_reply(step, limit).await
+        let reply = self.read_reply(step, limit).await?;
+        if reply.severity() == Severity::Intermediate && step != Step::Data {
+            return self.broken(ClientError::Unsolicited(step));
+        }
+        Ok(reply)
     }
 
     async fn read_reply(&mut self, step: Step, limit: Duration) -> Result<Reply, ClientError> {

@@ -205,12 +205,18 @@ impl Reply {
         self.status.unwrap_or_else(|| EnhancedStatus::derived(self.code))
     }
 
-    /// The same reply with the status of [`Reply::status`] written out, for passing it on where
-    /// ENHANCEDSTATUSCODES is offered.
+    /// The next hop's reply as it is passed on to a client: with its status written out.
+    ///
+    /// A 421 becomes 451: it was about the next hop's connection, and would make the client drop
+    /// its own and throttle mail for everyone else. So does a 3yz, which has no place there.
     #[must_use]
-    pub fn with_status(mut self) -> Self {
-        if self.severity() != Severity::Intermediate {
-            self.status = Some(self.status());
+    pub fn relayed(mut self) -> Self {
+        match self.severity() {
+            Severity::Intermediate => return Self::new(451, (4, 5, 0), "unexpected reply"),
+            _ => self.status = Some(self.status()),
+        }
+        if self.code == 421 {
+            self.code = 451;
         }
         self
     }
@@ -449,6 +455,15 @@ mod tests {
         assert_eq!(status(b"450 5.1.1 what\r\n"), "4.2.0");
         let odd = decode(b"250 127.0.0.1 knows you\r\n").unwrap().unwrap();
         assert_eq!(odd.lines().next(), Some("127.0.0.1 knows you"));
-        assert_eq!(wire(&odd.with_status()), "250 2.0.0 127.0.0.1 knows you\r\n");
+        assert_eq!(wire(&odd.relayed()), "250 2.0.0 127.0.0.1 knows you\r\n");
+    }
+
+    #[test]
+    fn relayed_replies_never_close_the_upstream_connection() {
+        let relayed = |reply: Reply| wire(&reply.relayed());
+        assert_eq!(relayed(Reply::plain(421, "bye")), "451 4.3.2 bye\r\n");
+        assert_eq!(relayed(Reply::new(421, (4, 7, 0), "slow")), "451 4.7.0 slow\r\n");
+        assert!(relayed(Reply::plain(354, "go on")).starts_with("451 4.5.0 "));
+        assert_eq!(relayed(Reply::plain(550, "no")), "550 5.0.0 no\r\n");
     }
 }

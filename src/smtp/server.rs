@@ -18,15 +18,19 @@ use super::command::{self, Parsed};
 use super::data::{DataDecoder, DataEvent, Violation};
 use super::line::{COMMAND_LINE_LIMIT, LineDecoder, LineError};
 use super::stream::Stream;
-use super::{Capabilities, Io, Protocol, Reply};
+use super::{Capabilities, Io, Protocol, Reply, Severity};
 use crate::core::address::{ForwardPath, ReversePath};
 use crate::core::esmtp::{MailParameters, RcptParameters};
 
 pub use super::command::HelloKind;
 pub use super::stream::TlsInfo;
 
-/// Least free room in the read buffer, in octets.
-const READ_SIZE: usize = 32 * 1024;
+/// Least free room in the read buffer while data are read, in octets.
+const DATA_READ_SIZE: usize = 32 * 1024;
+
+/// Least free room in the read buffer while commands are read, in octets: what an idle connection
+/// costs.
+const COMMAND_READ_SIZE: usize = 2 * 1024;
 
 /// Replies are sent at this size even if more commands are waiting, in octets.
 const REPLY_BUFFER: usize = 16 * 1024;
@@ -432,8 +436,12 @@ impl ServerConnection {
 
     /// Answers the command that waits, or one recipient after the data of LMTP.
     ///
-    /// If data are still being read, the rest is read and dropped first.
+    /// If data are still being read, the rest is read and dropped first. A 3yz reply is out of
+    /// order, as is a positive one to commands whose acceptance has a method of its own.
     pub async fn reply(&mut self, reply: &Reply) -> Result<(), SessionError> {
+        if reply.severity() == Severity::Intermediate {
+            return Err(SessionError::OutOfOrder);
+        }
         if self.pending == Pending::Reading {
             self.discard_data().await?;
         }
@@ -443,7 +451,6 @@ impl ServerConnection {
                 return Err(SessionError::OutOfOrder);
             }
             Pending::Hello | Pending::Data | Pending::StartTls => {
-                // Their positive answers have methods of their own.
                 if positive {
                     return Err(SessionError::OutOfOrder);
                 }
@@ -525,6 +532,8 @@ impl ServerConnection {
                 DataEvent::End(result) => {
                     let too_large = incoming.limit.is_some_and(|limit| incoming.octets > limit);
                     self.data = None;
+                    // Gives the large buffer back.
+                    self.input = BytesMut::from(&self.input[..]);
                     let accepted = self.transaction.as_ref().map_or(1, |t| t.accepted);
                     self.pending = Pending::Final(match self.options.protocol {
                         Protocol::Smtp => 1,
@@ -771,7 +780,8 @@ impl ServerConnection {
 
     /// Reads once into the input buffer.
     async fn fill(&mut self, deadline: Instant) -> Result<(), SessionError> {
-        self.input.reserve(READ_SIZE);
+        let room = if self.data.is_some() { DATA_READ_SIZE } else { COMMAND_READ_SIZE };
+        self.input.reserve(room);
         match timeout_at(deadline, self.stream.read_buf(&mut self.input)).await {
             Ok(Ok(0)) => Err(SessionError::Closed),
             Ok(Ok(_)) => Ok(()),

@@ -54,16 +54,20 @@ impl Decoder {
     /// Takes text and appends octets to `out` block by block.
     pub(super) fn push(&mut self, mut input: &[u8], out: &mut Vec<u8>) -> Result<(), BadBase64> {
         while !input.is_empty() {
-            let room = self.target - self.text.len();
-            let (now, later) = input.split_at(room.min(input.len()));
-            if self.spaced {
-                self.text.extend(now.iter().filter(|b| !is_white_space(**b)));
-            } else {
-                self.text.extend_from_slice(now);
-            }
-            input = later;
-            if self.text.len() == self.target {
-                self.block(out)?;
+            let (mut line, rest) = split_line(input);
+            input = rest;
+            while !line.is_empty() {
+                let room = self.target - self.text.len();
+                let (now, later) = line.split_at(room.min(line.len()));
+                line = later;
+                if self.spaced {
+                    self.text.extend(now.iter().filter(|b| !is_white_space(**b)));
+                } else {
+                    self.text.extend_from_slice(now);
+                }
+                if self.text.len() == self.target {
+                    self.block(out)?;
+                }
             }
         }
         Ok(())
@@ -100,6 +104,21 @@ impl Decoder {
         self.text.retain(|b| !is_white_space(*b));
         self.decode(out)
     }
+}
+
+/// The text up to the next line end, and what follows that. A guess at lines of 76 characters
+/// saves the search; if there are line ends inside, they are sifted out later.
+fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
+    if let Some((line, rest)) = text.split_first_chunk::<78>()
+        && let Some(line) = line.strip_suffix(b"\r\n")
+    {
+        return (line, rest);
+    }
+    let (line, rest) = match memchr::memchr(b'\n', text) {
+        Some(lf) => (text.get(..lf).unwrap_or_default(), text.get(lf + 1..).unwrap_or_default()),
+        None => (text, &[][..]),
+    };
+    (line.strip_suffix(b"\r").unwrap_or(line), rest)
 }
 
 /// White space in base64 text [R-car-07].

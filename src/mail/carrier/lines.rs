@@ -16,6 +16,9 @@ pub(super) trait Sink {
     /// Whether a part's header is being read, whose line ends take effect at once. Those of
     /// content wait until the next line is known to be no delimiter.
     fn in_header(&self) -> bool;
+    /// Whether the content is base64, so that text with its line ends, but without `-`, may be
+    /// passed as one piece.
+    fn in_base64(&self) -> bool;
     /// A piece of the current line.
     fn text(&mut self, text: &[u8]) -> Result<(), ScanError>;
     /// The line ended; the next begins at the offset `next` of the body.
@@ -54,10 +57,30 @@ impl Lines {
             if self.at_start && first == b'-' && !sink.boundaries().is_empty() {
                 self.holding = true;
             }
+            if !self.holding && !self.cr && first != b'-' && sink.in_base64() {
+                input = self.pass_base64(input, sink)?;
+                continue;
+            }
             self.at_start = false;
             input = if self.holding { self.hold(input, sink)? } else { self.pass(input, sink)? };
         }
         Ok(())
+    }
+
+    /// Passes lines on as far as none can be a delimiter: most of a carrier in a few steps. Line
+    /// ends are white space there, so none need be held back.
+    fn pass_base64<'a>(
+        &mut self,
+        input: &'a [u8],
+        sink: &mut impl Sink,
+    ) -> Result<&'a [u8], ScanError> {
+        let (text, rest) = input.split_at(memchr::memchr(b'-', input).unwrap_or(input.len()));
+        self.offset += text.len() as u64;
+        self.owed = false;
+        self.at_start = text.ends_with(b"\r\n");
+        self.cr = text.ends_with(b"\r");
+        sink.text(text)?;
+        Ok(rest)
     }
 
     /// Passes text on to the end of the line or of the input.

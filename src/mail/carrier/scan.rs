@@ -403,6 +403,10 @@ impl Sink for Output<'_> {
         matches!(self.body.place, Place::Header { .. })
     }
 
+    fn in_base64(&self) -> bool {
+        matches!(&self.body.place, Place::Content { decoder, .. } if decoder.is_plain_base64())
+    }
+
     fn text(&mut self, text: &[u8]) -> Result<(), ScanError> {
         match &mut self.body.place {
             Place::Skipped => Ok(()),

@@ -72,6 +72,11 @@ impl PartDecoder {
         self.sealed
     }
 
+    /// Whether what is left is base64 text without another encoding around it.
+    pub(super) fn is_plain_base64(&self) -> bool {
+        self.sealed && self.quoted.is_none() && matches!(self.form, Form::Base64(_))
+    }
+
     /// Takes a piece of a line.
     pub(super) fn text(&mut self, text: &[u8], out: &mut Vec<u8>) -> Result<(), TransferError> {
         if self.sealed {
@@ -93,8 +98,10 @@ impl PartDecoder {
             None => self.form(text, out),
             Some(quoted) => {
                 let mut plain = Vec::new();
-                quoted.text(text, &mut plain).map_err(|_| TransferError::QuotedPrintable)?;
-                self.form(&plain, out)
+                let read = quoted.text(text, &mut plain);
+                // What stands before the error may have an error of its own, which comes first.
+                self.form(&plain, out)?;
+                read.map_err(|_| TransferError::QuotedPrintable)
             }
         }
     }
@@ -102,8 +109,6 @@ impl PartDecoder {
     /// Takes the end of a line that is followed by more content.
     pub(super) fn line_end(&mut self, out: &mut Vec<u8>) -> Result<(), TransferError> {
         match self.quoted.as_mut() {
-            // The text is white space to base64, and most of a carrier is such lines.
-            None if matches!(self.form, Form::Base64(_)) && self.sealed => Ok(()),
             None => self.text(b"\r\n", out),
             Some(quoted) => {
                 if !self.sealed {

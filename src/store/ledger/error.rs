@@ -91,24 +91,3 @@ pub enum LedgerError {
     #[error("outcome reported for a recipient that is not of this transaction")]
     StrayRecipient,
 }
-
-impl From<rusqlite::Error> for LedgerError {
-    fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::Error as E;
-        use rusqlite::ErrorCode as C;
-        match error {
-            E::SqliteFailure(failure, _) => match failure.code {
-                C::DiskFull => Self::Full,
-                C::DatabaseBusy | C::DatabaseLocked => Self::Locked,
-                C::DatabaseCorrupt | C::NotADatabase => Self::Corrupt,
-                C::ReadOnly => Self::ReadOnly,
-                _ => Self::Unavailable { code: failure.extended_code },
-            },
-            E::FromSqlConversionFailure(..)
-            | E::IntegralValueOutOfRange(..)
-            | E::InvalidColumnType(..)
-            | E::Utf8Error(..) => Self::Corrupt,
-            _ => Self::Unavailable { code: 0 },
-        }
-    }
-}

@@ -6,10 +6,10 @@
 //! The caller passes the time, in Unix seconds. Nothing secret is stored.
 
 mod error;
-mod incoming;
+pub mod incoming;
 mod memory;
 mod outbox;
-mod outgoing;
+pub mod outgoing;
 mod sqlite;
 
 use std::pin::Pin;
@@ -41,6 +41,8 @@ pub const MAX_OUTBOX_MESSAGE: usize = 1_024 * 1_024;
 /// Most messages and most octets that one [`Ledger::due`] returns, so that memory is bounded; a
 /// single larger message does not exist.
 pub const MAX_DUE: (usize, usize) = (100, 8 * 1_024 * 1_024);
+/// Most domains that one [`Ledger::remembered`] returns.
+pub const MAX_LIST: usize = 100;
 /// Seconds after which a claim that was neither reported delivered nor released is void. The
 /// longest wait for a final reply is 10 minutes (RFC 5321 section 4.5.3.2.6).
 pub const CLAIM_LEASE: u64 = 3_600;
@@ -59,7 +61,7 @@ pub type SharedLedger = Arc<dyn Ledger>;
 /// Unix seconds.
 pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Begins an outgoing transaction once its header block is known: chooses the delivery id
-    /// and the recipients that are still to be sent (the rules stand at [`Outgoing`]'s module).
+    /// and the recipients that are still to be sent, by the rules of [`outgoing`].
     ///
     /// Every transaction that was begun must be finished or retired, also when it fails.
     fn begin_outgoing(
@@ -141,7 +143,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Forgets a domain; `false` if it was not remembered.
     fn forget(&self, scope: Scope, domain: &Domain) -> LedgerFuture<'_, bool>;
 
-    /// The remembered domains in order of their names, at most `limit` after `after`.
+    /// The remembered domains in order of their names: those after `after`, at most `limit` and
+    /// [`MAX_LIST`].
     fn remembered(
         &self,
         scope: Scope,

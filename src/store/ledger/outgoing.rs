@@ -21,6 +21,7 @@
 //! | waiting | last outcome temporary or unknown; *in doubt* once any was unknown | sent again under the same delivery id |
 //! | final | accepted or refused for good, but the client heard 451, or left | not sent again; the outcome is the answer |
 //! | told | the client was told the final outcome | another message |
+//! | moved | the final outcome stands in another entry | not sent again under this delivery id |
 //!
 //! ```text
 //!            begin           finish                    begin, same recipients
@@ -42,13 +43,14 @@
 //!    doubt gives its delivery id, since only the same id lets the far side recognise what it
 //!    may already have; then the one with most recipients; then the latest. A final outcome
 //!    that it lacks is taken from another candidate with the same message hash, where the
-//!    recipient becomes told: an outcome is used once.
+//!    recipient becomes moved: an outcome is used once. A candidate with a moved recipient that
+//!    would have to be sent does not give its delivery id.
 //! 4. Recipients with a final outcome are returned as `already`, all others are to be sent.
 //!
 //! Entries with disjoint recipients keep different delivery ids: the far side remembers delivery
 //! id *and* recipient, and two groups retried at the same time must not wait for each other.
 //!
-//! An entry whose recipients are all told is deleted. An open transaction whose process died
+//! An entry whose recipients are all told or moved is deleted. An open transaction whose process died
 //! leaves waiting recipients in doubt.
 //!
 //! # What remains
@@ -157,6 +159,8 @@ pub(super) enum Standing {
     Final(FinalOutcome),
     /// Settled, and the client knows it.
     Told,
+    /// Settled, as another entry says.
+    Moved,
 }
 
 /// An entry as `begin` sees it: not open, not expired, only the recipients of the transaction.
@@ -172,6 +176,8 @@ pub(super) struct Entry {
 pub(super) struct Retry {
     /// The entry, as an index.
     pub(super) entry: usize,
+    /// The hash that the message must have, if any is known.
+    pub(super) message_hash: Option<[u8; 32]>,
     /// Settled recipients with the entry that says so.
     pub(super) already: Vec<(String, FinalOutcome, usize)>,
 }
@@ -182,33 +188,52 @@ pub(super) fn decide(entries: &[Entry], recipients: &[String]) -> Option<Retry> 
         .filter(|&at| {
             let known = &entries[at].recipients;
             let here = || recipients.iter().filter_map(|path| known.get(path));
-            here().next().is_some() && here().all(|standing| *standing != Standing::Told)
+            here().all(|standing| *standing != Standing::Told)
+                && here().any(|standing| *standing != Standing::Moved)
         })
         .collect();
     let weight = |at: usize| {
         let known = &entries[at].recipients;
         let here = || recipients.iter().filter_map(|path| known.get(path));
         let doubtful = here().filter(|s| **s == Standing::Waiting { doubt: true }).count();
-        (doubtful, here().count())
+        (doubtful, here().filter(|s| **s != Standing::Moved).count())
     };
-    // `max_by_key` takes the last of equals; the latest entry comes first.
-    let entry = candidates.iter().rev().copied().max_by_key(|&at| weight(at))?;
-    let same =
-        |at: &usize| *at != entry && entries[*at].message_hash == entries[entry].message_hash;
+    let mut donors = candidates.clone();
+    // The sort is stable: of equals the latest stays first.
+    donors.sort_by_key(|&at| std::cmp::Reverse(weight(at)));
+    donors.into_iter().find_map(|entry| resume(entries, &candidates, entry, recipients))
+}
+
+/// What a retry under the id of `entry` looks like; `None` if its id must not be used.
+fn resume(
+    entries: &[Entry],
+    candidates: &[usize],
+    entry: usize,
+    recipients: &[String],
+) -> Option<Retry> {
+    let outcome = |at: usize, path: &String| match entries[at].recipients.get(path) {
+        Some(Standing::Final(outcome)) => Some(outcome.clone()),
+        _ => None,
+    };
+    // An attempt that never read the message to its end recorded no hash; the hash that the
+    // message at hand must have is then that of the outcomes it relies on.
+    let message_hash = entries[entry].message_hash.or_else(|| {
+        let settled = |at: &usize| recipients.iter().any(|path| outcome(*at, path).is_some());
+        candidates.iter().copied().filter(settled).find_map(|at| entries[at].message_hash)
+    });
+    let same = |at: &usize| *at != entry && entries[*at].message_hash == message_hash;
     let mut already = Vec::new();
     for path in recipients {
         let others = candidates.iter().copied().filter(same);
-        let settled = std::iter::once(entry).chain(others).find_map(|at| {
-            match entries[at].recipients.get(path) {
-                Some(Standing::Final(outcome)) => Some((outcome.clone(), at)),
-                _ => None,
-            }
-        });
-        if let Some((outcome, at)) = settled {
-            already.push((path.clone(), outcome, at));
+        let found =
+            std::iter::once(entry).chain(others).find_map(|at| Some((outcome(at, path)?, at)));
+        match found {
+            Some((outcome, at)) => already.push((path.clone(), outcome, at)),
+            None if entries[entry].recipients.get(path) == Some(&Standing::Moved) => return None,
+            None => {}
         }
     }
-    Some(Retry { entry, already })
+    Some(Retry { entry, message_hash, already })
 }
 
 /// The recipients without repetitions, in order.

@@ -1,5 +1,6 @@
 //! The ledger in one SQLite file: WAL, `synchronous=FULL`, one writer with group commit.
 
+mod error;
 mod incoming;
 mod memory;
 mod open;
@@ -11,15 +12,17 @@ mod writer;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Bound, Claim, Claimed, IncomingMessage, IncomingStatus, Ledger, LedgerError, LedgerFuture,
-    MAX_KEY_RECORD, MAX_KEY_RECORDS, MAX_OUTBOX_MESSAGE, MAX_PATH, MAX_POLICY, MAX_RECIPIENTS,
-    NewOutboxItem, OutboxId, OutboxItem, Outcome, Outgoing, Remembered, RetryKey, Scope, Upstream,
+    MAX_KEY_RECORD, MAX_KEY_RECORDS, MAX_LIST, MAX_OUTBOX_MESSAGE, MAX_PATH, MAX_POLICY,
+    MAX_RECIPIENTS, NewOutboxItem, OutboxId, OutboxItem, Outcome, Outgoing, Remembered, RetryKey,
+    Scope, Upstream,
 };
 use crate::core::{DeliveryId, Domain};
 use writer::{Counters, Message, submit};
@@ -39,6 +42,8 @@ pub struct Options {
     /// Largest size of the database file in octets, rounded down to pages of 4 KiB; beyond it
     /// the ledger is full. Default none: the file system decides.
     pub max_size: Option<u64>,
+    /// How long to wait for a lock of another program, such as a backup. Default 5 s.
+    pub busy_timeout: Duration,
 }
 
 impl Default for Options {
@@ -49,6 +54,7 @@ impl Default for Options {
             max_outbox_items: 10_000,
             max_outbox_octets: 64 * 1_024 * 1_024,
             max_size: None,
+            busy_timeout: Duration::from_secs(5),
         }
     }
 }
@@ -118,7 +124,7 @@ impl SqliteLedger {
     /// How many transactions were committed, and how many operations they held.
     #[must_use]
     pub fn commits(&self) -> (u64, u64) {
-        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         (count(&self.counters.commits), count(&self.counters.jobs))
     }
 
@@ -299,7 +305,7 @@ impl Ledger for SqliteLedger {
         after: Option<&Domain>,
         limit: usize,
     ) -> LedgerFuture<'_, Vec<(Domain, Remembered)>> {
-        let after = after.cloned();
+        let (after, limit) = (after.cloned(), limit.min(MAX_LIST));
         self.read(move |connection| memory::list(connection, scope, after.as_ref(), limit))
     }
 
@@ -346,5 +352,56 @@ impl Ledger for SqliteLedger {
             }
             Ok(gone)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// What the promises rest on: a commit waits for the disk, and rows go with their parents.
+    #[tokio::test]
+    async fn the_writer_has_the_settings_that_durability_needs() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.sqlite");
+        let ledger = SqliteLedger::open(&path, &Options::default(), 1).unwrap();
+        for (pragma, wanted) in
+            [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1")]
+        {
+            let query = format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}");
+            let found: String = ledger
+                .write(move |connection| Ok(connection.query_row(&query, [], |row| row.get(0))?))
+                .await
+                .unwrap();
+            assert_eq!(found, wanted, "{pragma}");
+        }
+    }
+
+    /// An error in one statement of a job undoes the whole job and nothing else.
+    #[tokio::test]
+    async fn a_job_is_done_whole_or_not_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.sqlite");
+        let ledger = SqliteLedger::open(&path, &Options::default(), 1).unwrap();
+        let insert = "INSERT INTO incoming (key, expires) VALUES (?1, 1)";
+        let half = ledger.write(move |connection| {
+            connection.execute(insert, [[1_u8; 32]])?;
+            connection.execute(insert, [[1_u8; 32]])?;
+            Ok(())
+        });
+        let whole = ledger.write(move |connection| Ok(connection.execute(insert, [[2_u8; 32]])?));
+        let (half, whole) = tokio::join!(half, whole);
+        assert!(matches!(half, Err(LedgerError::Unavailable { .. })));
+        assert_eq!(whole, Ok(1));
+        let keys: Vec<[u8; 32]> = ledger
+            .read(|connection| {
+                let mut keys = connection.prepare("SELECT key FROM incoming")?;
+                Ok(keys.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+            })
+            .await
+            .unwrap();
+        assert_eq!(keys, [[2; 32]]);
     }
 }

@@ -14,11 +14,9 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::LedgerError;
-use super::writer::{Counters, QUEUE, read_loop, write_loop};
+use super::writer::{Counters, Message, QUEUE, read_loop, write_loop};
 use super::{Instance, Options, SqliteLedger, schema, sql_time};
 
-/// How long a connection waits for a lock of another program, such as a backup.
-const BUSY: Duration = Duration::from_secs(5);
 /// SQLite's page size, set for new files.
 const PAGE: u64 = 4_096;
 /// Size to which the write-ahead log shrinks again after a burst.
@@ -31,7 +29,7 @@ pub(super) fn for_writing(
 ) -> Result<SqliteLedger, LedgerError> {
     let lock = lock(path)?;
     create(path)?;
-    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, options.busy_timeout)?;
     // Look before anything is changed: the file may be newer, or something else.
     schema::version(&connection)?;
     connection.pragma_update(None, "page_size", sql_time(PAGE))?;
@@ -57,7 +55,7 @@ pub(super) fn for_writing(
         max_remembered: options.max_remembered,
         max_outbox: (options.max_outbox_items, options.max_outbox_octets),
     };
-    let reader = start_reader(path)?;
+    let reader = start_reader(path, options.busy_timeout)?;
     let counters = Arc::new(Counters::default());
     let (writer, queue) = mpsc::channel(QUEUE);
     let counted = counters.clone();
@@ -71,9 +69,10 @@ pub(super) fn for_writing(
 }
 
 pub(super) fn for_reading(path: &Path) -> Result<SqliteLedger, LedgerError> {
+    let busy = Options::default().busy_timeout;
     // SQLite would say only "cannot open".
     File::open(path).map_err(open_error)?;
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, busy)?;
     let found = schema::version(&connection)?;
     if found < schema::VERSION {
         return Err(LedgerError::OlderSchema { found, supported: schema::VERSION });
@@ -89,13 +88,13 @@ pub(super) fn for_reading(path: &Path) -> Result<SqliteLedger, LedgerError> {
     Ok(SqliteLedger {
         instance: Arc::new(instance),
         writer: None,
-        reader: start_reader(path)?,
+        reader: start_reader(path, busy)?,
         counters: Arc::default(),
     })
 }
 
-fn start_reader(path: &Path) -> Result<mpsc::Sender<super::writer::Message>, LedgerError> {
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+fn start_reader(path: &Path, busy: Duration) -> Result<mpsc::Sender<Message>, LedgerError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, busy)?;
     let (reader, queue) = mpsc::channel(QUEUE);
     start("ledger-reader", move || {
         let stop = read_loop(&connection, queue);
@@ -150,10 +149,10 @@ fn create(path: &Path) -> Result<(), LedgerError> {
     }
 }
 
-fn connect(path: &Path, access: OpenFlags) -> Result<Connection, LedgerError> {
+fn connect(path: &Path, access: OpenFlags, busy: Duration) -> Result<Connection, LedgerError> {
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY)?;
+    connection.busy_timeout(busy)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.set_prepared_statement_cache_capacity(64);

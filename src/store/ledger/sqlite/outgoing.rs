@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use sha2::{Digest, Sha256};
 
 use super::super::outgoing::{Entry, Retry, Standing, decide, distinct};
 use super::super::{
@@ -20,6 +21,7 @@ const WAITING: i64 = 1;
 const ACCEPTED: i64 = 2;
 const REFUSED: i64 = 3;
 const TOLD: i64 = 4;
+const MOVED: i64 = 5;
 
 pub(super) fn begin(
     connection: &Connection,
@@ -43,12 +45,12 @@ pub(super) fn begin(
     };
     match retry {
         Some(retry) => resume(connection, &entries, retry, &mut outgoing)?,
-        None => insert(connection, &outgoing, None, now)?,
+        None => insert(connection, fresh, retry_key, None, now)?,
     }
     connection
         .prepare_cached(
             "UPDATE outgoing SET open_epoch = ?2, open_token = ?3, open_until = ?4, touched = ?5,
-                 expires = ?6
+                 expires = ?6, message_hash = coalesce(message_hash, ?7)
              WHERE delivery_id = ?1",
         )?
         .execute(params![
@@ -58,6 +60,7 @@ pub(super) fn begin(
             sql_time(now.saturating_add(OPEN_LEASE)),
             sql_time(now),
             sql_time(now.saturating_add(instance.retry_memory)),
+            outgoing.message_hash,
         ])?;
     // A recipient may have been in doubt: the mark stays until its outcome is final.
     let mut pending = connection.prepare_cached(
@@ -122,6 +125,7 @@ fn standing(row: &Row<'_>) -> Result<Standing, LedgerError> {
             text: row.get(4)?,
         })),
         TOLD => Standing::Told,
+        MOVED => Standing::Moved,
         _ => return Err(LedgerError::Corrupt),
     })
 }
@@ -135,15 +139,15 @@ fn resume(
 ) -> Result<(), LedgerError> {
     let entry = &entries[retry.entry];
     outgoing.delivery_id = entry.delivery_id;
-    outgoing.message_hash = entry.message_hash;
+    outgoing.message_hash = retry.message_hash;
     let settled: HashSet<&str> = retry.already.iter().map(|(path, ..)| path.as_str()).collect();
     outgoing.send.retain(|path| !settled.contains(path.as_str()));
     for (path, outcome, from) in &retry.already {
         if *from != retry.entry {
             let other = entries[*from].delivery_id;
             set_final(connection, outgoing.delivery_id, path, outcome)?;
-            set_told(connection, other, path)?;
-            drop_if_told(connection, other)?;
+            set_state(connection, other, path, MOVED, None)?;
+            drop_if_settled(connection, other)?;
         }
     }
     outgoing.already =
@@ -177,20 +181,33 @@ pub(super) fn finish(
         })
         .optional()?;
     // Whether this transaction has the entry. Not so at a second report, when a retry may
-    // already be under way: then only its final outcomes are news.
-    let ours = match entry {
+    // already be under way: then only its final outcomes are news. If all were told in between
+    // the entry is gone, and nobody knows any more for whom its id was used: the outcomes are
+    // kept under an id of their own.
+    let (id, ours) = match entry {
         Some((Some(recorded), _)) if message_hash.is_some_and(|hash| hash != recorded) => {
             return Err(LedgerError::MessageDiffers);
         }
-        Some((_, ours)) => ours == Some(true),
+        Some((_, ours)) => (id, ours == Some(true)),
         None => {
-            insert(connection, outgoing, message_hash, now)?;
-            true
+            let other = successor(outgoing);
+            match insert(connection, other, outgoing.retry_key, message_hash, now) {
+                // A third report.
+                Ok(()) | Err(LedgerError::Conflict) => (other, false),
+                Err(error) => return Err(error),
+            }
         }
     };
-    let settle = |path: &str, outcome: &FinalOutcome| match upstream {
-        Upstream::Told => set_told(connection, id, path),
-        Upstream::Deferred => set_final(connection, id, path, outcome),
+    let settle = |path: &str, outcome: &FinalOutcome| {
+        // A second report changes only what the client was told.
+        let before = if ours { None } else { state(connection, id, path)? };
+        match (before, upstream) {
+            (None | Some(ACCEPTED | REFUSED), Upstream::Told) => {
+                set_state(connection, id, path, TOLD, None)
+            }
+            (None | Some(TOLD), Upstream::Deferred) => set_final(connection, id, path, outcome),
+            _ => Ok(()),
+        }
     };
     for (path, outcome) in &outgoing.already {
         settle(path, outcome)?;
@@ -219,7 +236,7 @@ pub(super) fn finish(
             sql_time(now.saturating_add(instance.retry_memory)),
             ours,
         ])?;
-    drop_if_told(connection, id)
+    drop_if_settled(connection, id)
 }
 
 pub(super) fn retire(connection: &Connection, id: DeliveryId) -> Result<(), LedgerError> {
@@ -229,9 +246,21 @@ pub(super) fn retire(connection: &Connection, id: DeliveryId) -> Result<(), Ledg
     Ok(())
 }
 
+/// A delivery id as unpredictable as that of the transaction, and never used.
+fn successor(outgoing: &Outgoing) -> DeliveryId {
+    let mut hash = Sha256::new();
+    hash.update(b"successor\0");
+    hash.update(outgoing.delivery_id.as_bytes());
+    hash.update(outgoing.token.to_be_bytes());
+    let mut id = [0; 16];
+    id.iter_mut().zip(hash.finalize()).for_each(|(octet, from)| *octet = from);
+    DeliveryId::from_bytes(id)
+}
+
 fn insert(
     connection: &Connection,
-    outgoing: &Outgoing,
+    id: DeliveryId,
+    retry_key: RetryKey,
     message_hash: Option<[u8; 32]>,
     now: u64,
 ) -> Result<(), LedgerError> {
@@ -240,12 +269,7 @@ fn insert(
             "INSERT INTO outgoing (delivery_id, retry_key, message_hash, touched, expires)
              VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT DO NOTHING",
         )?
-        .execute(params![
-            outgoing.delivery_id.as_bytes(),
-            outgoing.retry_key.as_bytes(),
-            message_hash,
-            sql_time(now),
-        ])?;
+        .execute(params![id.as_bytes(), retry_key.as_bytes(), message_hash, sql_time(now),])?;
     if added == 1 { Ok(()) } else { Err(LedgerError::Conflict) }
 }
 
@@ -265,8 +289,14 @@ fn set_waiting(
     Ok(())
 }
 
-fn set_told(connection: &Connection, id: DeliveryId, path: &str) -> Result<(), LedgerError> {
-    set_state(connection, id, path, TOLD, None)
+fn state(connection: &Connection, id: DeliveryId, path: &str) -> Result<Option<i64>, LedgerError> {
+    let state = connection
+        .prepare_cached(
+            "SELECT state FROM outgoing_recipient WHERE delivery_id = ?1 AND path = ?2",
+        )?
+        .query_row(params![id.as_bytes(), path], |row| row.get(0))
+        .optional()?;
+    Ok(state)
 }
 
 fn set_final(
@@ -298,12 +328,12 @@ fn set_state(
     Ok(())
 }
 
-fn drop_if_told(connection: &Connection, id: DeliveryId) -> Result<(), LedgerError> {
+fn drop_if_settled(connection: &Connection, id: DeliveryId) -> Result<(), LedgerError> {
     connection
         .prepare_cached(
             "DELETE FROM outgoing WHERE delivery_id = ?1 AND NOT EXISTS
-                 (SELECT 1 FROM outgoing_recipient WHERE delivery_id = ?1 AND state <> ?2)",
+                 (SELECT 1 FROM outgoing_recipient WHERE delivery_id = ?1 AND state NOT IN (?2, ?3))",
         )?
-        .execute(params![id.as_bytes(), TOLD])?;
+        .execute(params![id.as_bytes(), TOLD, MOVED])?;
     Ok(())
 }

@@ -34,11 +34,11 @@ CREATE TABLE outgoing (
 CREATE INDEX outgoing_retry ON outgoing (retry_key, touched);
 CREATE INDEX outgoing_expires ON outgoing (expires);
 
--- state: 0 pending, 1 waiting, 2 accepted, 3 refused for good, 4 told
+-- state: 0 pending, 1 waiting, 2 accepted, 3 refused for good, 4 told, 5 moved
 CREATE TABLE outgoing_recipient (
     delivery_id BLOB NOT NULL REFERENCES outgoing ON DELETE CASCADE,
     path        TEXT NOT NULL,
-    state       INTEGER NOT NULL CHECK (state BETWEEN 0 AND 4),
+    state       INTEGER NOT NULL CHECK (state BETWEEN 0 AND 5),
     doubt       INTEGER NOT NULL CHECK (doubt IN (0, 1)),
     code        INTEGER,
     reply       TEXT,
@@ -53,6 +53,7 @@ CREATE TABLE incoming (
     expires INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX incoming_expires ON incoming (expires);
+CREATE INDEX incoming_claims ON incoming (epoch) WHERE epoch IS NOT NULL;
 
 -- scope: 0 outgoing, 1 incoming; serial: unsigned, kept as its two's complement
 CREATE TABLE remembered (
@@ -155,7 +156,7 @@ pub(super) fn migrate(connection: &mut Connection, now: i64) -> Result<i64, Ledg
     transaction.execute("INSERT INTO epoch (started) VALUES (?1)", [now])?;
     let epoch = transaction.last_insert_rowid();
     transaction.execute("DELETE FROM epoch WHERE epoch <> ?1", [epoch])?;
-    transaction.execute("DELETE FROM incoming WHERE epoch <> ?1", [epoch])?;
+    transaction.execute("DELETE FROM incoming WHERE epoch IS NOT NULL AND epoch <> ?1", [epoch])?;
     transaction.commit()?;
     Ok(epoch)
 }

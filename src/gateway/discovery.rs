@@ -1,0 +1,280 @@
+//! Finding a domain's policy: DNS and memory brought to the decision, and what it teaches kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::clock::Clock;
+use crate::core::{Domain, SealingPublicKey};
+use crate::dns::{self, Lookup, Resolver};
+use crate::policy::{
+    self, Demand, Denial, FetchedKey, FoundPolicy, Hold, KeyFailure, LocalPolicy, LookupFailure,
+    Memory, MemoryUpdate, Outcome, SenderPolicy, SenderVerdict, Verdict,
+};
+use crate::records::{
+    KeyRecord, RecordError, Selection, SignedPolicy, VerifiedPolicy, key_record_name, policy_name,
+    select_key_record, select_policy,
+};
+use crate::store::ledger::{LedgerError, Remembered, Scope, SharedLedger};
+
+/// A memory that differs from the stored one only in when it was last seen is stored again after this many seconds;
+/// short beside the 48 hours that the shortest memory lasts.
+const REFRESH: u64 = 3600;
+
+/// Looks up policies, decides, and remembers.
+pub(super) struct Discovery {
+    resolver: Arc<dyn Resolver>,
+    ledger: SharedLedger,
+    clock: Arc<dyn Clock>,
+    /// Time for all look-ups of one domain.
+    budget: Duration,
+}
+
+impl Discovery {
+    pub(super) fn new(
+        resolver: Arc<dyn Resolver>,
+        ledger: SharedLedger,
+        clock: Arc<dyn Clock>,
+        budget: Duration,
+    ) -> Self {
+        Self { resolver, ledger, clock, budget }
+    }
+
+    /// Decides about mail to `domain` [R-seal-01]. What was learned is durable when this returns.
+    pub(super) async fn recipient(
+        &self,
+        domain: &Domain,
+        local: &LocalPolicy,
+        demand: Demand,
+    ) -> Result<Verdict, LedgerError> {
+        let memory = self.recall(Scope::Outgoing, domain).await?;
+        let known = memory.as_ref().and_then(|m| m.key.as_ref());
+        let outcome = self.look_up(domain, known, true).await;
+        let verdict =
+            policy::decide(local, &outcome, memory.as_ref(), demand, self.clock.now());
+        self.learn(Scope::Outgoing, domain, memory.as_ref(), &verdict.memory).await?;
+        report(domain, &verdict.alarms);
+        Ok(verdict)
+    }
+
+    /// Finds the keys of the domain that claims to have sealed a message [R-uns-01].
+    pub(super) async fn sender(
+        &self,
+        domain: &Domain,
+        local: &SenderPolicy,
+    ) -> Result<SenderVerdict, LedgerError> {
+        let memory = self.recall(Scope::Incoming, domain).await?;
+        let outcome = self.look_up(domain, None, false).await;
+        let verdict =
+            policy::authenticate_sender(local, &outcome, memory.as_ref(), self.clock.now());
+        self.learn(Scope::Incoming, domain, memory.as_ref(), &verdict.memory).await?;
+        report(domain, &verdict.alarms);
+        Ok(verdict)
+    }
+
+    /// Whether `domain` is known to seal its mail: cheap, from memory and cache where possible.
+    pub(super) async fn seals(&self, domain: &Domain) -> bool {
+        matches!(self.look_up(domain, None, false).await, Outcome::Found(_))
+            || matches!(self.recall(Scope::Incoming, domain).await, Ok(Some(_)))
+    }
+
+    async fn look_up(
+        &self,
+        domain: &Domain,
+        remembered: Option<&SealingPublicKey>,
+        with_keys: bool,
+    ) -> Outcome {
+        let deadline = Instant::now() + self.budget;
+        let found = match self.txt(&policy_name(domain), deadline).await {
+            Lookup::Found(found) => found,
+            other => return unfound(&other),
+        };
+        let authenticity = authenticity(found.authenticity);
+        let text = match select_policy(&found.records) {
+            Selection::One(text) => text,
+            Selection::None => {
+                return Outcome::NoPolicy { denial: Denial::NoData, authenticity };
+            }
+            Selection::Several => return Outcome::Failed(LookupFailure::TwoRecords),
+        };
+        let policy = match SignedPolicy::parse(text) {
+            Ok(signed) => match signed.verify(domain) {
+                Ok(policy) => policy,
+                Err(error) => {
+                    warn!(%domain, %error, "policy record not authentic");
+                    return Outcome::Failed(LookupFailure::BadSignature);
+                }
+            },
+            Err(error) => {
+                warn!(%domain, %error, "policy record not usable");
+                return Outcome::Failed(match error {
+                    RecordError::TooLong { .. } => LookupFailure::Oversize,
+                    _ => LookupFailure::Malformed,
+                });
+            }
+        };
+        let keys = if with_keys {
+            self.keys(domain, &policy, remembered, deadline).await
+        } else {
+            Vec::new()
+        };
+        Outcome::Found(FoundPolicy { policy, authenticity, keys })
+    }
+
+    async fn keys(
+        &self,
+        domain: &Domain,
+        policy: &VerifiedPolicy,
+        remembered: Option<&SealingPublicKey>,
+        deadline: Instant,
+    ) -> Vec<FetchedKey> {
+        let mut keys = Vec::new();
+        for wanted in policy::wanted_keys(policy, remembered) {
+            let name = key_record_name(&wanted.selector, domain);
+            let record = match self.txt(&name, deadline).await {
+                Lookup::Found(found) => match select_key_record(&found.records) {
+                    Selection::One(text) => {
+                        KeyRecord::parse(text).map_err(|_| KeyFailure::Malformed)
+                    }
+                    Selection::None => Err(KeyFailure::Missing),
+                    Selection::Several => Err(KeyFailure::Malformed),
+                },
+                Lookup::NoData(_) | Lookup::NxDomain(_) => Err(KeyFailure::Missing),
+                Lookup::Malformed | Lookup::Oversize => Err(KeyFailure::Malformed),
+                _ => Err(KeyFailure::Unreachable),
+            };
+            keys.push(FetchedKey { selector: wanted.selector, record });
+        }
+        keys
+    }
+
+    async fn txt(&self, name: &str, deadline: Instant) -> Lookup {
+        // A name too long for DNS cannot have records.
+        let Ok(name) = Domain::from_canonical(name.as_bytes()) else {
+            return Lookup::Malformed;
+        };
+        tokio::time::timeout_at(deadline, self.resolver.txt(&name))
+            .await
+            .unwrap_or(Lookup::Timeout)
+    }
+
+    async fn recall(&self, scope: Scope, domain: &Domain) -> Result<Option<Memory>, LedgerError> {
+        let remembered = self.ledger.recall(scope, domain).await?;
+        Ok(remembered.and_then(|remembered| {
+            let memory = restore(domain, &remembered);
+            if memory.is_none() {
+                warn!(%domain, "what the ledger remembers of the domain is damaged");
+            }
+            memory
+        }))
+    }
+
+    async fn learn(
+        &self,
+        scope: Scope,
+        domain: &Domain,
+        before: Option<&Memory>,
+        update: &MemoryUpdate,
+    ) -> Result<(), LedgerError> {
+        let MemoryUpdate::Store(memory) = update else { return Ok(()) };
+        let same = before.is_some_and(|before| {
+            before.last_seen.saturating_add(REFRESH) > memory.last_seen
+                && Memory { last_seen: before.last_seen, enforce_until: before.enforce_until, ..(**memory).clone() }
+                    == *before
+                && before.enforce_until.is_some() == memory.enforce_until.is_some()
+        });
+        if same {
+            return Ok(());
+        }
+        self.ledger.remember(scope, domain, &keep(memory), self.clock.now()).await?;
+        Ok(())
+    }
+}
+
+fn report(domain: &Domain, alarms: &[policy::Alarm]) {
+    for alarm in alarms {
+        warn!(%domain, alarm = %alarm, "alarm");
+    }
+}
+
+fn authenticity(of: dns::Authenticity) -> policy::Authenticity {
+    match of {
+        dns::Authenticity::Secure => policy::Authenticity::Secure,
+        dns::Authenticity::Insecure => policy::Authenticity::Insecure,
+    }
+}
+
+/// What a look-up means that found no TXT record.
+fn unfound(lookup: &Lookup) -> Outcome {
+    match lookup {
+        Lookup::NoData(denial) => Outcome::NoPolicy {
+            denial: Denial::NoData,
+            authenticity: authenticity(denial.authenticity),
+        },
+        Lookup::NxDomain(denial) => Outcome::NoPolicy {
+            denial: Denial::NxDomain,
+            authenticity: authenticity(denial.authenticity),
+        },
+        Lookup::Found(_) | Lookup::Malformed => Outcome::Failed(LookupFailure::Malformed),
+        Lookup::Bogus => Outcome::Failed(LookupFailure::Bogus),
+        Lookup::ServFail { .. } => Outcome::Failed(LookupFailure::ServFail),
+        Lookup::Timeout => Outcome::Failed(LookupFailure::Timeout),
+        Lookup::CnameLoop => Outcome::Failed(LookupFailure::CnameLoop),
+        Lookup::Oversize => Outcome::Failed(LookupFailure::Oversize),
+    }
+}
+
+/// The memory in the ledger's form.
+fn keep(memory: &Memory) -> Remembered {
+    let (hold, counted_at) = match memory.hold {
+        Hold::Firm => (None, memory.last_seen),
+        Hold::Growing { seconds, counted_at } => (Some(seconds), counted_at),
+    };
+    Remembered {
+        identity_key: *memory.identity().as_bytes(),
+        serial: memory.serial(),
+        policy: memory.policy.text().as_bytes().to_vec(),
+        key_record: memory.key.clone().map(|key| KeyRecord::new(key).to_string().into_bytes()),
+        level: level_code(memory.level),
+        hold,
+        counted_at,
+        pinned_root: memory.pinned_root.map(|id| *id.as_bytes()),
+        first_seen: memory.first_seen,
+        last_seen: memory.last_seen,
+        until: memory.until(),
+        enforce_until: memory.enforce_until,
+    }
+}
+
+/// The memory as it was; `None` if it cannot have been written by [`keep`] for this domain.
+fn restore(domain: &Domain, kept: &Remembered) -> Option<Memory> {
+    let policy = SignedPolicy::parse(&kept.policy).ok()?.verify(domain).ok()?;
+    let key = match &kept.key_record {
+        Some(text) => Some(KeyRecord::parse(text).ok()?.unverified().clone()),
+        None => None,
+    };
+    Some(Memory {
+        policy,
+        key,
+        level: policy::Level::ALL.into_iter().find(|l| level_code(*l) == kept.level)?,
+        hold: match kept.hold {
+            None => Hold::Firm,
+            Some(seconds) => Hold::Growing { seconds, counted_at: kept.counted_at },
+        },
+        pinned_root: kept.pinned_root.map(crate::core::KeyId::from_bytes),
+        first_seen: kept.first_seen,
+        last_seen: kept.last_seen,
+        enforce_until: kept.enforce_until,
+    })
+}
+
+const fn level_code(level: policy::Level) -> u8 {
+    match level {
+        policy::Level::FirstUse => 0,
+        policy::Level::Remembered => 1,
+        policy::Level::Dnssec => 2,
+        policy::Level::Pinned => 3,
+    }
+}

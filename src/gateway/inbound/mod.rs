@@ -1,0 +1,219 @@
+//! From the world to our MTA: carriers are unsealed, other mail passes as it is.
+
+mod clear;
+mod envelope;
+mod sealed;
+mod submission;
+
+use std::sync::Arc;
+
+use tracing::info;
+
+use super::Shared;
+use super::failure::Failure;
+use super::hop::{Downstream, Hop};
+use super::message::refuse_all;
+use super::session::{Answer, Direction, Recipient, Sender};
+use crate::core::address::ForwardPath;
+use crate::core::esmtp::MailParameters;
+use crate::mail::carrier::{Limits, Scanner, State};
+use crate::smtp::server::{DataChunk, ServerConnection, SessionError};
+use crate::smtp::{Capabilities, Protocol, Reply};
+use clear::ClearBooking;
+use envelope::{EnvelopeReader, scan_failure};
+
+/// Room in the advertised SIZE for base64 that a hop wrapped to shorter lines, in percent.
+const REWRAP_MARGIN: u64 = 4;
+
+/// The unsealing direction.
+pub(super) struct Inbound {
+    pub(super) shared: Arc<Shared>,
+    pub(super) hop: Arc<Hop>,
+    pub(super) protocol: Protocol,
+    /// Deliver the whole signed list instead of its intersection with the outer one [R-uns-03].
+    pub(super) deliver_signed: bool,
+}
+
+/// An open transaction of the outside listener.
+pub(super) struct Transaction {
+    sender: Sender,
+    /// Begun with the first recipient.
+    downstream: Option<Downstream>,
+    /// Accepted recipients in the client's order.
+    recipients: Vec<Recipient>,
+}
+
+/// A refusal of the whole message.
+enum Stop {
+    /// The connection is over.
+    Session(SessionError),
+    /// With this reply; what it is in the log.
+    Refuse(Failure),
+    /// With a reply of the next hop, or of the SMTP layer.
+    Pass(Reply),
+}
+
+impl From<SessionError> for Stop {
+    fn from(error: SessionError) -> Self {
+        Self::Session(error)
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Refuse(failure)
+    }
+}
+
+impl Direction for Inbound {
+    type Transaction = Transaction;
+    type Booking = Option<ClearBooking>;
+
+    async fn capabilities(&self) -> Capabilities {
+        let next = self.hop.capabilities().await;
+        let own = self.shared.config.limits.message_size;
+        let inner = next.size_limit().map_or(own, |limit| limit.min(own));
+        Capabilities {
+            size: Some(envelope::carrier_limit(&self.shared.config.hostname, inner)),
+            eight_bit_mime: next.eight_bit_mime,
+            smtputf8: next.smtputf8,
+            dsn: true,
+            ..Capabilities::default()
+        }
+    }
+
+    async fn begin(&self, sender: Sender) -> Result<Transaction, Reply> {
+        Ok(Transaction { sender, downstream: None, recipients: Vec::new() })
+    }
+
+    async fn recipient(&self, transaction: &mut Transaction, recipient: Recipient) -> Reply {
+        match self.admit(transaction, recipient).await {
+            Ok(reply) | Err(reply) => reply,
+        }
+    }
+
+    async fn message(
+        &self,
+        transaction: Transaction,
+        connection: &mut ServerConnection,
+    ) -> Result<Answer<Self::Booking>, SessionError> {
+        let limit = envelope::carrier_limit(
+            &self.shared.config.hostname,
+            self.shared.config.limits.message_size,
+        );
+        connection.accept_data(Some(limit)).await?;
+        let trace = transaction.sender.trace;
+        let reply = match self.pass(transaction, connection).await {
+            Ok(answer) => return Ok(answer),
+            Err(Stop::Session(error)) => return Err(error),
+            Err(Stop::Pass(reply)) => reply,
+            Err(Stop::Refuse(failure)) => {
+                info!(%trace, reason = failure.name(), "message refused");
+                failure.reply()
+            }
+        };
+        let replies = refuse_all(connection, &reply).await?;
+        Ok(Answer { replies, booking: None })
+    }
+
+    async fn abandon(&self, transaction: Transaction) {
+        if let Some(downstream) = transaction.downstream {
+            downstream.abandon().await;
+        }
+    }
+
+    async fn take_back(&self, booking: Self::Booking) {
+        if let Some(booking) = booking {
+            self.take_back_clear(booking).await;
+        }
+    }
+}
+
+impl Inbound {
+    /// Answers RCPT: our own domains only.
+    async fn admit(
+        &self,
+        transaction: &mut Transaction,
+        recipient: Recipient,
+    ) -> Result<Reply, Reply> {
+        let local = match &recipient.path {
+            ForwardPath::Postmaster => true,
+            ForwardPath::Mailbox(mailbox) => {
+                mailbox.domain().is_some_and(|d| self.shared.keyrings.contains_key(d))
+            }
+        };
+        if !local {
+            return Err(Failure::NotLocal.reply());
+        }
+        if !transaction.recipients.is_empty() && !self.may_have_several(&transaction.sender).await {
+            return Err(Failure::TooManyRecipients.reply());
+        }
+        let downstream = match &mut transaction.downstream {
+            Some(downstream) => downstream,
+            None => {
+                // The size of a carrier is not that of the message inside.
+                let parameters =
+                    MailParameters { size: None, ..transaction.sender.parameters.clone() };
+                let path = transaction.sender.path.clone();
+                let begun = Downstream::begin(&self.hop, path, parameters).await?;
+                transaction.downstream.insert(begun)
+            }
+        };
+        let reply = downstream.recipient(recipient.clone()).await;
+        if reply.is_positive() {
+            transaction.recipients.push(recipient);
+        }
+        Ok(reply)
+    }
+
+    /// Whether differing outcomes of several recipients could be told to the sender: over LMTP, if the next
+    /// hop has one outcome for all, or by a notice to an authenticated sender. Clear mail gets no notice of ours, since its
+    /// sender may be forged.
+    async fn may_have_several(&self, sender: &Sender) -> bool {
+        if self.protocol == Protocol::Lmtp || self.hop.protocol() == Protocol::Smtp {
+            return true;
+        }
+        match sender.path.domain() {
+            Some(domain) => self.shared.discovery.seals(domain).await,
+            None => false,
+        }
+    }
+
+    /// Scans the message until it is known what it is, and passes it on.
+    async fn pass(
+        &self,
+        transaction: Transaction,
+        connection: &mut ServerConnection,
+    ) -> Result<Answer<Option<ClearBooking>>, Stop> {
+        let header = usize::try_from(self.shared.config.limits.header_size).unwrap_or(usize::MAX);
+        let mut scanner = Scanner::new(Limits { header, ..Limits::default() });
+        let mut octets = Vec::new();
+        let mut end = None;
+        let state = loop {
+            let state = match connection.read_data().await? {
+                DataChunk::Content(content) => scanner.push(&content, &mut octets),
+                DataChunk::End(how) => {
+                    end = Some(how);
+                    if let Some(refusal) = how.refusal() {
+                        return Err(Stop::Pass(refusal));
+                    }
+                    scanner.finish(&mut octets)
+                }
+            };
+            match state.map_err(scan_failure)? {
+                State::Undecided if end.is_none() => {}
+                state => break state,
+            }
+        };
+        let received = scanner.header().map_or(0, |header| header.received_count());
+        if received > self.shared.config.limits.received {
+            return Err(Failure::Loop.into());
+        }
+        if state == State::Carrier {
+            let reader = EnvelopeReader::new(connection, scanner, octets, end.is_some());
+            self.unseal(transaction, reader).await
+        } else {
+            self.pass_clear(transaction, connection, scanner.take_held(), end).await
+        }
+    }
+}

@@ -1,0 +1,451 @@
+//! Unsealing, check by check in the order of [R-uns-01].
+
+use tracing::{info, warn};
+
+use super::envelope::{EnvelopeReader, unseal_failure};
+use super::submission::{Submission, Verdict};
+use super::{Inbound, Stop, Transaction};
+use crate::core::address::ReversePath;
+use crate::core::esmtp::MailParameters;
+use crate::core::{ContentType, Decrypted, Opened, Parsed, Received, Step, UnsealError, Verified, VerifyingKey};
+use crate::gateway::failure::Failure;
+use crate::gateway::hop::Downstream;
+use crate::gateway::report;
+use crate::gateway::session::{Answer, Recipient, Sender};
+use crate::gateway::settlement::settle;
+use crate::gateway::smtp_envelope::{mailbox_text, read_forward_path, read_reverse_path};
+use crate::policy::{Level, SenderDecision, Source};
+use crate::records::CLOCK_TOLERANCE;
+use crate::smtp::client::Outcome;
+use crate::smtp::{Protocol, Reply};
+use crate::store::keyring::Found;
+use crate::store::ledger::{Claim, Claimed, IncomingMessage, IncomingStatus};
+
+/// How long a delivery is remembered after its envelope is too old anyway, in seconds.
+const KEEP_MARGIN: u64 = 2 * CLOCK_TOLERANCE;
+
+/// A verified envelope with everything its prefix says.
+struct Genuine {
+    verified: Verified,
+    level: Level,
+    sender: (ReversePath, MailParameters),
+    signed: Vec<Recipient>,
+    message: IncomingMessage,
+    /// Until when the delivery must be remembered.
+    keep_until: u64,
+}
+
+/// One recipient of the envelope that is delivered to, or was.
+struct Slot {
+    recipient: Recipient,
+    name: String,
+    reply: Option<Reply>,
+}
+
+impl Inbound {
+    pub(super) async fn unseal<B: Default>(
+        &self,
+        mut transaction: Transaction,
+        mut reader: EnvelopeReader<'_>,
+    ) -> Result<Answer<B>, Stop> {
+        let genuine = self.verify(&transaction.sender, &mut reader).await?;
+        let (mut slots, outer) = self.recipients(&genuine, &transaction.recipients);
+        if slots.is_empty() {
+            return Err(Failure::NotSignedRecipient.into());
+        }
+        self.recall_deliveries(&genuine, &mut slots).await?;
+        let sender = Sender {
+            path: genuine.sender.0.clone(),
+            parameters: genuine.sender.1.clone(),
+            ..transaction.sender.clone()
+        };
+        if slots.iter().any(|slot| slot.reply.is_none()) {
+            let downstream = transaction.downstream.take().ok_or(Failure::NextHopLost)?;
+            self.deliver(&sender, downstream, genuine, &mut slots, &mut reader).await?;
+        } else {
+            info!(trace = %sender.trace, "replay or retry: nothing left to deliver");
+            // The message is still read to its end, and refused if it does not hold.
+            self.read_out(&sender, genuine.verified, &mut reader).await?;
+        }
+        let refused = Failure::NotSignedRecipient.reply();
+        let open = Failure::NextHopLost.reply();
+        let replies: Vec<Reply> = outer
+            .iter()
+            .map(|slot| match slot {
+                Some(at) => slots[*at].reply.clone().unwrap_or_else(|| open.clone()),
+                None => refused.clone(),
+            })
+            .collect();
+        for (recipient, reply) in transaction.recipients.iter().zip(&replies) {
+            info!(trace = %sender.trace, to = %recipient.path, reply = %reply, "sealed message");
+        }
+        if self.protocol == Protocol::Lmtp {
+            return Ok(Answer { replies, booking: B::default() });
+        }
+        let settlement = settle(&replies, true);
+        let mut reply = settlement.reply;
+        let failed = settlement.failed.iter().map(|&n| (&transaction.recipients[n], &replies[n]));
+        // No header: what came out of an envelope does not leave again.
+        let from = self.own_domain(&transaction.recipients);
+        let notice = from.and_then(|from| report::failure(&self.shared, from, &sender, None, failed));
+        if let Err(error) = report::enqueue(&self.shared, notice).await {
+            warn!(trace = %sender.trace, %error, "no room for a notice");
+            reply = Failure::Ledger.reply();
+        }
+        Ok(Answer { replies: vec![reply], booking: B::default() })
+    }
+
+    fn own_domain<'a>(&'a self, recipients: &'a [Recipient]) -> Option<&'a crate::core::Domain> {
+        let named = recipients.iter().find_map(|recipient| recipient.path.domain());
+        named.or_else(|| self.shared.config.domains.first().map(|domain| &domain.name))
+    }
+
+    /// Checks 2 to 10: everything up to the verified prefix, its reverse-path and its time.
+    async fn verify(
+        &self,
+        outer: &Sender,
+        reader: &mut EnvelopeReader<'_>,
+    ) -> Result<Genuine, Stop> {
+        let trace = outer.trace;
+        let refuse = |error| {
+            warn!(%trace, %error, "envelope refused");
+            unseal_failure(&error)
+        };
+        let mut piece = Vec::new();
+        let parsed = read_clear_part(reader, &mut piece).await?.map_err(refuse)?;
+        let header = parsed.header();
+        let envelope_id = parsed.envelope_id();
+        info!(%trace, envelope = %envelope_id, domain = %header.recipient_domain, suite = header.suite.id().0, "carrier recognised");
+        let keyring = self
+            .shared
+            .keyrings
+            .get(&header.recipient_domain)
+            .ok_or(Failure::CarrierForeign)?;
+        let key = match keyring.find(&header.key_id) {
+            Found::Key(key) => key,
+            Found::Destroyed => return Err(Failure::DestroyedKey.into()),
+            Found::Unknown => return Err(Failure::UnknownKey.into()),
+        };
+        let window = keyring.window();
+        let opened = parsed.open(key).map_err(refuse)?;
+        let decrypted = read_prefix(opened, reader, &mut piece).await?.map_err(refuse)?;
+        let (signing, level) = self.signing_key(outer, &decrypted).await?;
+        let verified = decrypted.verify(&signing).map_err(refuse)?;
+        let prefix = verified.prefix();
+        if prefix.content_type != ContentType::Mail {
+            return Err(Failure::CarrierUnsupported.into());
+        }
+        let malformed = |error| {
+            warn!(%trace, %error, "signed prefix refused");
+            Failure::CarrierMalformed
+        };
+        let sender = read_reverse_path(&prefix.reverse_path).map_err(malformed)?;
+        let own = sender.0.is_null() || sender.0.domain() == Some(&prefix.sender_domain);
+        if !own && !prefix.foreign_reverse_path {
+            return Err(Failure::SenderPath.into());
+        }
+        let now = self.shared.clock.now();
+        if prefix.sealed_at > now.saturating_add(CLOCK_TOLERANCE) {
+            return Err(Failure::InFuture.into());
+        }
+        if now > prefix.sealed_at.saturating_add(window) {
+            return Err(Failure::TooOld.into());
+        }
+        let signed: Result<Vec<Recipient>, _> =
+            prefix.forward_paths.iter().map(read_forward_path).collect();
+        let signed = signed.map_err(malformed)?;
+        let recipient_domain = &verified.header().recipient_domain;
+        if signed.iter().any(|recipient| recipient.path.domain() != Some(recipient_domain)) {
+            // [R-con-02]
+            return Err(Failure::CarrierMalformed.into());
+        }
+        let message = IncomingMessage {
+            envelope_id,
+            sender_domain: prefix.sender_domain.clone(),
+            delivery_id: prefix.delivery_id,
+        };
+        let keep_until = prefix.sealed_at.saturating_add(window).saturating_add(KEEP_MARGIN);
+        info!(%trace, envelope = %envelope_id, sender = %prefix.sender_domain, level = level.as_str(), "prefix verified");
+        Ok(Genuine { verified, level, sender, signed, message, keep_until })
+    }
+
+    /// Check 7: the policy of the sender domain lists the signing key that the prefix names.
+    async fn signing_key(
+        &self,
+        outer: &Sender,
+        decrypted: &Decrypted,
+    ) -> Result<(VerifyingKey, Level), Stop> {
+        let trace = outer.trace;
+        let domain = decrypted.sender_domain();
+        let local = self.shared.config.sender(domain);
+        let verdict = self.shared.discovery.sender(domain, &local).await.map_err(|error| {
+            warn!(%trace, %error, "ledger unavailable");
+            Failure::Ledger
+        })?;
+        match verdict.decision {
+            SenderDecision::Verify { keys, level, source, .. } => {
+                let wanted = decrypted.signing_key_id();
+                match (keys.into_iter().find(|key| key.key_id() == wanted), source) {
+                    (Some(key), _) => Ok((key, level)),
+                    (None, Source::Dns) => {
+                        warn!(%trace, %domain, "signing key is not in the sender's policy");
+                        Err(Failure::Unauthentic.into())
+                    }
+                    // The key may be newer than what is remembered.
+                    (None, Source::Memory) => Err(Failure::SenderUnknown.into()),
+                }
+            }
+            SenderDecision::Defer(why) => {
+                warn!(%trace, %domain, why = %why, "sender cannot be verified now");
+                Err(Failure::SenderUnknown.into())
+            }
+            SenderDecision::Refuse(why) => {
+                warn!(%trace, %domain, why = %why, "sender cannot be verified");
+                Err(Failure::Unauthentic.into())
+            }
+        }
+    }
+
+    /// The recipients to deliver to in the signed spelling, and for each outer recipient its place among them
+    /// [R-uns-03].
+    fn recipients(
+        &self,
+        genuine: &Genuine,
+        outer: &[Recipient],
+    ) -> (Vec<Slot>, Vec<Option<usize>>) {
+        let mut slots: Vec<Slot> = Vec::new();
+        let mut slot_of = |recipient: &Recipient| {
+            let name = mailbox_text(&recipient.path);
+            slots.iter().position(|slot| slot.name == name).unwrap_or_else(|| {
+                slots.push(Slot { recipient: recipient.clone(), name, reply: None });
+                slots.len() - 1
+            })
+        };
+        if self.deliver_signed {
+            let first = genuine.signed.iter().map(&mut slot_of).next();
+            genuine.signed.iter().for_each(|recipient| {
+                slot_of(recipient);
+            });
+            let outer = outer
+                .iter()
+                .map(|o| {
+                    let same = genuine.signed.iter().find(|s| s.path == o.path);
+                    same.map(&mut slot_of).or(first)
+                })
+                .collect();
+            return (slots, outer);
+        }
+        let outer = outer
+            .iter()
+            .map(|o| genuine.signed.iter().find(|s| s.path == o.path).map(&mut slot_of))
+            .collect();
+        (slots, outer)
+    }
+
+    /// Check 11: who has it already.
+    async fn recall_deliveries(&self, genuine: &Genuine, slots: &mut [Slot]) -> Result<(), Stop> {
+        let names: Vec<String> = slots.iter().map(|slot| slot.name.clone()).collect();
+        let now = self.shared.clock.now();
+        let known = self.shared.ledger.incoming_status(&genuine.message, &names, now).await;
+        let known = known.map_err(|error| {
+            warn!(%error, "ledger unavailable");
+            Failure::Ledger
+        })?;
+        for (slot, status) in slots.iter_mut().zip(known) {
+            slot.reply = match status {
+                IncomingStatus::New => None,
+                IncomingStatus::Delivered => Some(Reply::new(250, (2, 0, 0), "delivered before")),
+                IncomingStatus::InProgress => Some(Failure::InProgress.reply()),
+            };
+        }
+        Ok(())
+    }
+
+    /// Checks 13 to 17 for the recipients that are open.
+    async fn deliver(
+        &self,
+        sender: &Sender,
+        mut downstream: Downstream,
+        genuine: Genuine,
+        slots: &mut [Slot],
+        reader: &mut EnvelopeReader<'_>,
+    ) -> Result<(), Stop> {
+        let Genuine { mut verified, level, sender: (path, parameters), message, keep_until, .. } =
+            genuine;
+        let mut open: Vec<usize> = (0..slots.len()).filter(|&n| slots[n].reply.is_none()).collect();
+        let recipients = open.iter().map(|&n| slots[n].recipient.clone()).collect();
+        let replies = match downstream.become_one(path, parameters, recipients).await {
+            Ok(replies) => replies,
+            Err(reply) => {
+                open.iter().for_each(|&n| slots[n].reply = Some(reply.clone()));
+                return Ok(());
+            }
+        };
+        for (&n, reply) in open.iter().zip(replies) {
+            if !reply.is_positive() {
+                slots[n].reply = Some(reply);
+            }
+        }
+        open.retain(|&n| slots[n].reply.is_none());
+        if open.is_empty() {
+            downstream.abandon().await;
+            return Ok(());
+        }
+        let verdict = Verdict::Pass {
+            sender: message.sender_domain.clone(),
+            suite: verified.header().suite,
+            level,
+        };
+        let mut submission = Submission::new(self, sender, verdict, downstream);
+        let (mut piece, mut plain) = (Vec::new(), Vec::new());
+        // What came along with the prefix.
+        verified.push(&[], &mut plain).map_err(|error| self.broken(sender, &error))?;
+        loop {
+            submission.push(&plain).await?;
+            plain.clear();
+            if !reader.next(&mut piece).await? {
+                break;
+            }
+            verified.push(&piece, &mut plain).map_err(|error| self.broken(sender, &error))?;
+        }
+        verified.finish(&mut plain).map_err(|error| self.broken(sender, &error))?;
+        submission.push(&plain).await?;
+        let downstream = submission.complete().await?;
+        let claims = self.claim(&message, &open, slots).await?;
+        // Waits on its own, also if this task is ended.
+        let outcomes = match tokio::spawn(downstream.finish()).await {
+            Ok(Ok(outcomes)) => outcomes,
+            Ok(Err(reply)) => vec![Outcome::Reply(reply); open.len()],
+            Err(_) => vec![Outcome::Unknown; open.len()],
+        };
+        self.settle_claims(&open, slots, claims, outcomes, keep_until).await;
+        Ok(())
+    }
+
+    /// Check 16: all open recipients, or none. If another transaction was faster, this one gives way before its final dot.
+    async fn claim(
+        &self,
+        message: &IncomingMessage,
+        open: &[usize],
+        slots: &[Slot],
+    ) -> Result<Vec<Claim>, Stop> {
+        let names: Vec<String> = open.iter().map(|&n| slots[n].name.clone()).collect();
+        let now = self.shared.clock.now();
+        let answers = self.shared.ledger.claim(message, &names, now).await.map_err(|error| {
+            warn!(%error, "ledger unavailable");
+            Failure::Ledger
+        })?;
+        let claims: Vec<Claim> = answers
+            .into_iter()
+            .filter_map(|answer| match answer {
+                Claimed::Claimed(claim) => Some(claim),
+                Claimed::Delivered | Claimed::InProgress => None,
+            })
+            .collect();
+        if claims.len() == open.len() {
+            return Ok(claims);
+        }
+        self.release(&claims).await;
+        Err(Failure::InProgress.into())
+    }
+
+    /// Check 17: what the next hop answered, made durable before the client hears of it.
+    async fn settle_claims(
+        &self,
+        open: &[usize],
+        slots: &mut [Slot],
+        claims: Vec<Claim>,
+        outcomes: Vec<Outcome>,
+        keep_until: u64,
+    ) {
+        let mut outcomes = outcomes.into_iter();
+        let (mut delivered, mut free) = (Vec::new(), Vec::new());
+        let mut accepted = Vec::new();
+        for (&n, claim) in open.iter().zip(claims) {
+            let outcome = outcomes.next().unwrap_or(Outcome::Unknown);
+            let reply = match outcome {
+                Outcome::Reply(reply) => reply,
+                Outcome::Unknown => Failure::NextHopLost.reply(),
+            };
+            if reply.is_positive() {
+                delivered.push(claim);
+                accepted.push(n);
+            } else {
+                free.push(claim);
+            }
+            slots[n].reply = Some(reply);
+        }
+        self.release(&free).await;
+        if let Err(error) = self.shared.ledger.delivered(&delivered, keep_until).await {
+            warn!(%error, "delivery could not be recorded");
+            for n in accepted {
+                slots[n].reply = Some(Failure::Ledger.reply());
+            }
+        }
+    }
+
+    async fn release(&self, claims: &[Claim]) {
+        if !claims.is_empty()
+            && let Err(error) = self.shared.ledger.release(claims).await
+        {
+            warn!(%error, "claims could not be released");
+        }
+    }
+
+    /// Reads and verifies a message that is not delivered again.
+    async fn read_out(
+        &self,
+        sender: &Sender,
+        mut verified: Verified,
+        reader: &mut EnvelopeReader<'_>,
+    ) -> Result<(), Stop> {
+        let (mut piece, mut plain) = (Vec::new(), Vec::new());
+        while reader.next(&mut piece).await? {
+            plain.clear();
+            verified.push(&piece, &mut plain).map_err(|error| self.broken(sender, &error))?;
+        }
+        verified.finish(&mut plain).map_err(|error| self.broken(sender, &error))?;
+        Ok(())
+    }
+
+    fn broken(&self, sender: &Sender, error: &UnsealError) -> Failure {
+        warn!(trace = %sender.trace, %error, "envelope refused");
+        unseal_failure(error)
+    }
+}
+
+/// Reads until the clear part of the envelope is complete.
+async fn read_clear_part(
+    reader: &mut EnvelopeReader<'_>,
+    piece: &mut Vec<u8>,
+) -> Result<Result<Parsed, UnsealError>, Stop> {
+    let mut received = Received::new();
+    while reader.next(piece).await? {
+        match received.push(piece) {
+            Ok(Step::More(more)) => received = more,
+            Ok(Step::Done(parsed)) => return Ok(Ok(parsed)),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Err(received.ended()))
+}
+
+/// Reads until prefix and opening signature are decrypted.
+async fn read_prefix(
+    mut opened: Opened,
+    reader: &mut EnvelopeReader<'_>,
+    piece: &mut Vec<u8>,
+) -> Result<Result<Decrypted, UnsealError>, Stop> {
+    // First what came along with the clear part.
+    piece.clear();
+    loop {
+        match opened.push(piece) {
+            Ok(Step::More(more)) => opened = more,
+            Ok(Step::Done(decrypted)) => return Ok(Ok(decrypted)),
+            Err(error) => return Ok(Err(error)),
+        }
+        if !reader.next(piece).await? {
+            return Ok(opened.end());
+        }
+    }
+}

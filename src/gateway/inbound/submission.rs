@@ -1,0 +1,104 @@
+//! Submitting a message to our MTA: its header gets our trace fields, and loses what claims to be ours [R-uns-06].
+
+use super::{Inbound, Stop};
+use crate::core::{Domain, Suite};
+use crate::gateway::failure::Failure;
+use crate::gateway::hop::Downstream;
+use crate::gateway::session::Sender;
+use crate::mail::header::{Header, HeaderCollector};
+use crate::mail::results;
+use crate::policy::Level;
+
+/// What is reported in the Authentication-Results field.
+pub(super) enum Verdict {
+    /// Unsealed, and everything before the closing signature has passed.
+    Pass { sender: Domain, suite: Suite, level: Level },
+    /// Ordinary mail.
+    None,
+}
+
+/// A message on its way to the next hop, up to but not including the final dot.
+pub(super) struct Submission<'a> {
+    inbound: &'a Inbound,
+    sender: &'a Sender,
+    verdict: Verdict,
+    /// Until the header block is complete.
+    collector: Option<HeaderCollector>,
+    downstream: Downstream,
+    octets: u64,
+    limit: Option<u64>,
+}
+
+impl<'a> Submission<'a> {
+    pub(super) fn new(
+        inbound: &'a Inbound,
+        sender: &'a Sender,
+        verdict: Verdict,
+        downstream: Downstream,
+    ) -> Self {
+        let limits = &inbound.shared.config.limits;
+        let header = usize::try_from(limits.header_size).unwrap_or(usize::MAX);
+        let limit = downstream.capabilities().size_limit();
+        Self {
+            inbound,
+            sender,
+            verdict,
+            collector: Some(HeaderCollector::with_limit(header)),
+            downstream,
+            octets: 0,
+            limit: Some(limit.map_or(limits.message_size, |l| l.min(limits.message_size))),
+        }
+    }
+
+    /// Takes the next octets of the message. Dropped after an error, the connection is closed without a final dot.
+    pub(super) async fn push(&mut self, content: &[u8]) -> Result<(), Stop> {
+        self.octets += content.len() as u64;
+        if self.limit.is_some_and(|limit| self.octets > limit) {
+            return Err(Failure::TooLarge.into());
+        }
+        let Some(collector) = &mut self.collector else {
+            return self.downstream.write(content).await.map_err(Stop::Pass);
+        };
+        if collector.push(content).map_err(|_| Failure::HeaderTooLarge)? {
+            self.begin().await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the message; what is left to do is the final dot.
+    pub(super) async fn complete(mut self) -> Result<Downstream, Stop> {
+        self.begin().await?;
+        Ok(self.downstream)
+    }
+
+    /// Sends DATA and the header, once it is complete.
+    async fn begin(&mut self) -> Result<(), Stop> {
+        let Some(collector) = self.collector.take() else { return Ok(()) };
+        let (header, body) = collector.finish().map_err(|_| Failure::HeaderTooLarge)?;
+        if header.received_count() > self.inbound.shared.config.limits.received {
+            return Err(Failure::Loop.into());
+        }
+        self.downstream.data().await.map_err(Stop::Pass)?;
+        let head = self.head(&header);
+        self.downstream.write(&head).await.map_err(Stop::Pass)?;
+        self.downstream.write(&body).await.map_err(Stop::Pass)
+    }
+
+    fn head(&self, header: &Header) -> Vec<u8> {
+        let shared = &self.inbound.shared;
+        let authserv_id = shared.config.hostname.as_str();
+        let outcome = match &self.verdict {
+            Verdict::Pass { sender, suite, level } => results::Outcome::Pass {
+                sender,
+                suite: suite.id().0,
+                level: level.as_str(),
+                header,
+            },
+            Verdict::None => results::Outcome::None,
+        };
+        let mut head = results::field(authserv_id, &outcome).into_bytes();
+        head.extend_from_slice(shared.received(self.sender, self.inbound.protocol).as_bytes());
+        header.write_without(|field| results::removes_forged(field, authserv_id), &mut head);
+        head
+    }
+}

@@ -1,0 +1,262 @@
+//! One recipient domain of an outgoing transaction: sealed or clear, with a transaction of its own at the next hop.
+
+use rand_core::CryptoRng;
+
+use super::super::failure::Failure;
+use super::super::hop::Downstream;
+use super::super::session::{Recipient, Sender};
+use super::super::smtp_envelope::{forward_path_field, mailbox_text, reverse_path_field};
+use crate::core::{
+    ContentType, DeliveryId, Domain, EnvelopeId, Extensions, KeyId, Prefix, SealTo, Sealer,
+    SealingPublicKey, SigningKey, envelope_len,
+};
+use crate::core::address::ReversePath;
+use crate::core::esmtp::{MailParameters, RcptParameters};
+use crate::mail::carrier::{CarrierWriter, Token, carrier_len};
+use crate::policy::Level;
+use crate::smtp::Reply;
+use crate::smtp::client;
+use crate::store::ledger::Outgoing;
+
+/// How a message travels to one recipient domain.
+#[derive(Debug, Clone)]
+pub(super) enum Course {
+    /// In an envelope.
+    Seal {
+        /// The recipient domain.
+        domain: Domain,
+        /// The key it is sealed to.
+        key: Box<SealingPublicKey>,
+        /// How authentic the key is.
+        level: Level,
+    },
+    /// As it is.
+    Clear,
+}
+
+impl Course {
+    /// The sender and parameters at the next hop [R-seal-04].
+    pub(super) fn mail(&self, sender: &Sender) -> (ReversePath, MailParameters) {
+        let given = &sender.parameters;
+        let parameters = match self {
+            Self::Clear => given.clone(),
+            Self::Seal { .. } => MailParameters {
+                // The carrier is ASCII; its exact size is not known before all recipients are.
+                size: None,
+                body: None,
+                envid: None,
+                ..given.clone()
+            },
+        };
+        (sender.path.clone(), parameters)
+    }
+
+    /// The recipient and parameters at the next hop [R-seal-04].
+    pub(super) fn rcpt(&self, recipient: &Recipient) -> Recipient {
+        match self {
+            Self::Clear => recipient.clone(),
+            Self::Seal { .. } => Recipient {
+                path: recipient.path.clone(),
+                parameters: RcptParameters { orcpt: None, ..recipient.parameters.clone() },
+            },
+        }
+    }
+}
+
+/// A recipient domain and its recipients.
+pub(super) struct Destination {
+    /// `None`: recipients without a domain.
+    pub(super) domain: Option<Domain>,
+    pub(super) course: Course,
+    /// `None` once nothing is to be sent, or the transaction has failed.
+    pub(super) downstream: Option<Downstream>,
+    /// Every recipient that was accepted at RCPT, as the client named it.
+    pub(super) recipients: Vec<Recipient>,
+    /// What became of each recipient so far.
+    pub(super) outcomes: Vec<Option<Answered>>,
+    /// The ledger's entry, once begun.
+    pub(super) booking: Option<Outgoing>,
+}
+
+/// The outcome for one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// The next hop's answer, now or at an earlier attempt.
+    Reply(Reply),
+    /// The final dot went out and no answer came.
+    Unknown,
+}
+
+impl Answered {
+    /// What the client is told.
+    pub(super) fn reply(&self) -> Reply {
+        match self {
+            Self::Reply(reply) => reply.clone(),
+            Self::Unknown => Failure::NextHopLost.reply(),
+        }
+    }
+}
+
+impl Destination {
+    /// Places of the recipients whose outcome is open.
+    pub(super) fn open(&self) -> Vec<usize> {
+        (0..self.recipients.len()).filter(|&at| self.outcomes[at].is_none()).collect()
+    }
+
+    /// Gives every recipient without an outcome this one, and the transaction up.
+    pub(super) fn fail(&mut self, reply: &Reply) {
+        self.downstream = None;
+        for outcome in &mut self.outcomes {
+            outcome.get_or_insert_with(|| Answered::Reply(reply.clone()));
+        }
+    }
+
+    /// Takes the next hop's outcomes for the recipients that are open, in their order.
+    pub(super) fn settle(&mut self, outcomes: Vec<client::Outcome>) {
+        let mut outcomes = outcomes.into_iter();
+        for outcome in &mut self.outcomes {
+            if outcome.is_none() {
+                *outcome = Some(match outcomes.next() {
+                    Some(client::Outcome::Reply(reply)) => Answered::Reply(reply),
+                    Some(client::Outcome::Unknown) | None => Answered::Unknown,
+                });
+            }
+        }
+    }
+}
+
+/// Who seals.
+pub(super) struct Sealing<'a> {
+    pub(super) sender_domain: &'a Domain,
+    pub(super) signing: &'a SigningKey,
+    pub(super) foreign: bool,
+    pub(super) sealed_at: u64,
+    pub(super) delivery_id: DeliveryId,
+}
+
+/// The stream of one message to one destination.
+pub(super) enum Stream {
+    Clear,
+    Sealed(Box<SealedStream>),
+}
+
+/// A message being sealed into a carrier.
+pub(super) struct SealedStream {
+    sealer: Sealer,
+    carrier: CarrierWriter,
+    envelope: Vec<u8>,
+    /// For the exact size of the carrier [R-car-03].
+    size: SealedSize,
+    taken: u64,
+}
+
+/// The size of a carrier as a function of the length of the message.
+#[derive(Debug, Clone)]
+pub(super) struct SealedSize {
+    suite: crate::core::Suite,
+    sender: Domain,
+    recipient: Domain,
+    prefix: usize,
+    /// The next hop's limit.
+    limit: Option<u64>,
+}
+
+impl SealedSize {
+    /// Whether a message of so many octets is within the next hop's limit once sealed [R-seal-05].
+    pub(super) fn fits(&self, message: u64) -> bool {
+        self.limit.is_none_or(|limit| {
+            let envelope = envelope_len(self.suite, &self.recipient, self.prefix, message);
+            carrier_len(&self.sender, &self.recipient, envelope) <= limit
+        })
+    }
+}
+
+impl Stream {
+    /// Begins a message; what is to be sent first is appended to `out`.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn begin(
+        course: &Course,
+        sender: &Sender,
+        recipients: &[&Recipient],
+        sealing: &Sealing<'_>,
+        limit: Option<u64>,
+        rng: &mut impl CryptoRng,
+        out: &mut Vec<u8>,
+    ) -> Result<Self, Failure> {
+        let Course::Seal { domain, key, .. } = course else { return Ok(Self::Clear) };
+        let unfit = |_| Failure::SealedTooLarge;
+        let forward_paths: Result<Vec<_>, _> =
+            recipients.iter().map(|recipient| forward_path_field(recipient)).collect();
+        let prefix = Prefix {
+            content_type: ContentType::Mail,
+            sender_domain: sealing.sender_domain.clone(),
+            signing_key_id: KeyId::from_bytes([0; 32]),
+            sealed_at: sealing.sealed_at,
+            receipt_wanted: false,
+            foreign_reverse_path: sealing.foreign,
+            delivery_id: sealing.delivery_id,
+            reverse_path: reverse_path_field(&sender.path, &sender.parameters).map_err(unfit)?,
+            forward_paths: forward_paths.map_err(unfit)?,
+            extensions: Extensions::default(),
+        };
+        let size = SealedSize {
+            suite: key.suite(),
+            sender: sealing.sender_domain.clone(),
+            recipient: domain.clone(),
+            prefix: prefix.encoded_len().map_err(|_| Failure::TooManyRecipients)?,
+            limit,
+        };
+        if !size.fits(sender.parameters.size.unwrap_or(0)) {
+            return Err(Failure::SealedTooLarge);
+        }
+        let mut token = [0; 16];
+        rng.fill_bytes(&mut token);
+        let mut envelope = Vec::new();
+        let to = SealTo { recipient_domain: domain, key };
+        let sealer = Sealer::new(to, prefix, sealing.signing, rng, &mut envelope)
+            .map_err(|_| Failure::PolicyUnusable(domain.clone()))?;
+        let mut carrier =
+            CarrierWriter::new(sealing.sender_domain, domain, Token::new(token), sealing.sealed_at, out);
+        carrier.write(&envelope, out);
+        envelope.clear();
+        Ok(Self::Sealed(Box::new(SealedStream { sealer, carrier, envelope, size, taken: 0 })))
+    }
+
+    /// The envelope's id, if there is one.
+    pub(super) fn envelope_id(&self) -> Option<EnvelopeId> {
+        match self {
+            Self::Clear => None,
+            Self::Sealed(sealed) => Some(sealed.sealer.envelope_id()),
+        }
+    }
+
+    /// Takes the next octets of the message.
+    pub(super) fn write(&mut self, content: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
+        let Self::Sealed(sealed) = self else {
+            out.extend_from_slice(content);
+            return Ok(());
+        };
+        sealed.taken += content.len() as u64;
+        if !sealed.size.fits(sealed.taken) {
+            return Err(Failure::SealedTooLarge);
+        }
+        sealed.sealer.write(content, &mut sealed.envelope).map_err(|_| Failure::TooLarge)?;
+        sealed.carrier.write(&sealed.envelope, out);
+        sealed.envelope.clear();
+        Ok(())
+    }
+
+    /// Ends the message; returns the hash that a retry must repeat, for a sealed one.
+    pub(super) fn finish(self, out: &mut Vec<u8>) -> Result<Option<[u8; 32]>, Failure> {
+        let Self::Sealed(mut sealed) = self else { return Ok(None) };
+        let done = sealed.sealer.finish(&mut sealed.envelope).map_err(|_| Failure::TooLarge)?;
+        sealed.carrier.write(&sealed.envelope, out);
+        sealed.carrier.finish(out);
+        Ok(Some(done.blocks_hash))
+    }
+}
+
+/// The recipients of a ledger entry as texts.
+pub(super) fn texts<'a>(recipients: impl IntoIterator<Item = &'a Recipient>) -> Vec<String> {
+    recipients.into_iter().map(|recipient| mailbox_text(&recipient.path)).collect()
+}

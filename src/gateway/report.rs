@@ -1,0 +1,90 @@
+//! Notices that the gateway itself owes to a sender (RFC 3464), by way of the outbox.
+
+use super::Shared;
+use super::ids::TraceId;
+use super::session::{Recipient, Sender};
+use super::smtp_envelope::mailbox_text;
+use super::system_rng;
+use crate::core::Domain;
+use crate::core::esmtp::Notify;
+use crate::mail::header::Header;
+use crate::mail::notice::{Action, Dsn, Recipient as Noticed};
+use crate::smtp::Reply;
+use crate::store::ledger::{LedgerError, NewOutboxItem, Side};
+
+/// The notice that some recipients were refused while others were accepted. `None` if the sender
+/// wants none, or is null: a notice about a notice would go in circles (RFC 5321 section 4.5.5).
+///
+/// It returns the header of the message at most, which the sender wrote, and never text that came out of an envelope.
+pub(super) fn failure<'a>(
+    shared: &Shared,
+    from: &Domain,
+    sender: &Sender,
+    header: Option<&Header>,
+    failed: impl Iterator<Item = (&'a Recipient, &'a Reply)>,
+) -> Option<NewOutboxItem> {
+    let reverse_path = sender.path.mailbox()?.to_string();
+    let wanted = failed.filter(|(recipient, _)| {
+        recipient.parameters.notify.is_none_or(Notify::failure)
+    });
+    let texts: Vec<(String, Option<String>, (u8, u16, u16), String)> = wanted
+        .map(|(recipient, reply)| {
+            let status = reply.status();
+            (
+                mailbox_text(&recipient.path),
+                recipient.parameters.orcpt.as_ref().map(|orcpt| {
+                    format!("{};{}", orcpt.addr_type(), String::from_utf8_lossy(orcpt.address()))
+                }),
+                (status.class(), status.subject(), status.detail()),
+                reply.to_string(),
+            )
+        })
+        .collect();
+    if texts.is_empty() {
+        return None;
+    }
+    let recipients: Vec<Noticed<'_>> = texts
+        .iter()
+        .map(|(address, original, status, diagnostic)| Noticed {
+            address,
+            original: original.as_deref(),
+            action: Action::Failed,
+            status: *status,
+            diagnostic: Some(diagnostic),
+            reason: "The mail server that handles this address refused the message.",
+        })
+        .collect();
+    let now = shared.clock.now();
+    let id = TraceId::random(&mut system_rng()).to_string();
+    let notice = Dsn {
+        reporting_mta: shared.config.hostname.as_str(),
+        from,
+        id: &id,
+        sender: &reverse_path,
+        envid: sender.parameters.envid.as_ref().map(|envid| envid.decoded()),
+        arrival: now,
+        date: now,
+        recipients: &recipients,
+        returned: header,
+    };
+    let message = notice.build();
+    Some(NewOutboxItem {
+        reverse_path: String::new(),
+        recipients: vec![reverse_path],
+        message,
+        side: Side::Inside,
+        created: now,
+    })
+}
+
+/// Puts a notice into the outbox; durable when this returns.
+pub(super) async fn enqueue(
+    shared: &Shared,
+    notice: Option<NewOutboxItem>,
+) -> Result<(), LedgerError> {
+    if let Some(notice) = notice {
+        shared.ledger.enqueue(&notice).await?;
+        shared.outbox.notify_one();
+    }
+    Ok(())
+}

@@ -1,0 +1,473 @@
+//! What is remembered, for how long, and at which level it counts.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod policy_support;
+
+use mta_seal::core::Suite;
+use mta_seal::policy::{
+    Alarm, ClearReason, Decision, DeferReason, Demand, Denial, FIRST_HOLD, Hold, KeyFailure, Level,
+    LocalPolicy, LookupFailure, Memory, MemoryUpdate, Outcome, Refusal, Rule, Source, Verdict,
+    decide, wanted_keys,
+};
+use mta_seal::policy::{Authenticity, RejectReason};
+use mta_seal::records::Mode;
+use policy_support::*;
+
+const FAILED: Outcome = Outcome::Failed(LookupFailure::ServFail);
+
+fn prefer() -> LocalPolicy {
+    LocalPolicy::default()
+}
+
+fn at_least(minimum_level: Level) -> LocalPolicy {
+    LocalPolicy { minimum_level, ..prefer() }
+}
+
+fn pinned(seed: u8) -> LocalPolicy {
+    LocalPolicy { pin: Some(fingerprint(seed)), ..prefer() }
+}
+
+fn run(local: &LocalPolicy, outcome: &Outcome, memory: Option<&Memory>, now: u64) -> Verdict {
+    decide(local, outcome, memory, Demand::Absent, now)
+}
+
+/// Decides and returns the memory afterwards.
+fn observe(local: &LocalPolicy, outcome: &Outcome, memory: Option<&Memory>, now: u64) -> Memory {
+    match run(local, outcome, memory, now).memory {
+        MemoryUpdate::Store(memory) => *memory,
+        MemoryUpdate::Keep => memory.expect("something remembered").clone(),
+    }
+}
+
+fn level(verdict: &Verdict) -> (Level, Source) {
+    match &verdict.decision {
+        Decision::Seal { level, source, .. } => (*level, *source),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn deferred(verdict: &Verdict) -> DeferReason {
+    match &verdict.decision {
+        Decision::Defer(reason) => *reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn no_policy(authenticity: Authenticity) -> Outcome {
+    Outcome::NoPolicy { denial: Denial::NxDomain, authenticity }
+}
+
+#[test]
+fn a_first_answer_is_held_for_48_hours_and_doubles_once_a_day() {
+    // [R-dec-11]
+    let outcome = policy().insecure();
+    let mut memory = observe(&prefer(), &outcome, None, NOW);
+    let hold = |memory: &Memory| match memory.hold {
+        Hold::Growing { seconds, .. } => seconds,
+        Hold::Firm => panic!("firm"),
+    };
+    assert_eq!(memory.level, Level::FirstUse);
+    assert_eq!(hold(&memory), FIRST_HOLD);
+    assert_eq!(memory.enforce_until, Some(NOW + 2 * DAY));
+    assert_eq!(memory.until(), NOW + 2 * DAY);
+
+    // Observations in quick succession do not add up.
+    for hours in 1..24 {
+        memory = observe(&prefer(), &outcome, Some(&memory), NOW + hours * HOUR);
+        assert_eq!(hold(&memory), FIRST_HOLD, "after {hours} h");
+    }
+    memory = observe(&prefer(), &outcome, Some(&memory), NOW + DAY - 1);
+    assert_eq!(hold(&memory), FIRST_HOLD);
+    memory = observe(&prefer(), &outcome, Some(&memory), NOW + DAY);
+    assert_eq!(hold(&memory), 4 * DAY);
+    assert_eq!(memory.enforce_until, Some(NOW + 5 * DAY));
+    memory = observe(&prefer(), &outcome, Some(&memory), NOW + 2 * DAY - 1);
+    assert_eq!(hold(&memory), 4 * DAY);
+    for (days, expected) in [(2, 8), (3, 16), (4, 32), (5, 60), (6, 60)] {
+        memory = observe(&prefer(), &outcome, Some(&memory), NOW + days * DAY);
+        assert_eq!(hold(&memory), expected * DAY, "after {days} days");
+    }
+    assert_eq!(memory.first_seen, NOW);
+}
+
+#[test]
+fn a_poisoned_first_answer_is_gone_after_two_days() {
+    let poisoned = policy().by(STRANGER).insecure();
+    let memory = observe(&prefer(), &poisoned, None, NOW);
+    let real = policy().insecure();
+    let before = run(&prefer(), &real, Some(&memory), NOW + 2 * DAY - 1);
+    assert_eq!(level(&before), (Level::Remembered, Source::Memory));
+    let after = run(&prefer(), &real, Some(&memory), NOW + 2 * DAY);
+    assert_eq!(level(&after), (Level::FirstUse, Source::Dns));
+    assert_eq!(after.alarms, []);
+    // DNSSEC ends it at once.
+    let secure = run(&prefer(), &policy().secure(), Some(&memory), NOW + 1);
+    assert_eq!(level(&secure), (Level::Dnssec, Source::Dns));
+}
+
+#[test]
+fn the_hold_is_not_longer_than_max_age() {
+    let short = policy().with(|d| d.max_age = DAY);
+    let memory = observe(&prefer(), &short.insecure(), None, NOW);
+    assert_eq!(memory.until(), NOW + DAY);
+    let none = policy().with(|d| d.max_age = 0);
+    let memory = observe(&prefer(), &none.insecure(), None, NOW);
+    assert_eq!(memory.until(), NOW);
+    assert!(!memory.enforces(NOW));
+}
+
+#[test]
+fn dnssec_and_pins_make_memory_firm() {
+    let outcomes = [
+        (prefer(), policy().secure(), Level::Dnssec),
+        (pinned(OWN), policy().insecure(), Level::FirstUse),
+    ];
+    for (local, outcome, learned) in outcomes {
+        let fresh = observe(&local, &outcome, None, NOW);
+        assert_eq!((fresh.hold, fresh.level), (Hold::Firm, learned));
+        assert_eq!(fresh.enforce_until, Some(NOW + 60 * DAY));
+        assert_eq!(fresh.policy_until(), NOW + 30 * DAY);
+        let growing = memory(Mode::Enforce);
+        assert_eq!(observe(&local, &outcome, Some(&growing), NOW).hold, Hold::Firm);
+        // And an unsigned answer later does not soften it.
+        let later = observe(&prefer(), &policy().insecure(), Some(&fresh), NOW + DAY);
+        assert_eq!(later.hold, Hold::Firm);
+    }
+}
+
+#[test]
+fn enforce_is_lifted_by_none_and_not_by_testing() {
+    let enforce = observe(&prefer(), &policy().secure(), None, NOW);
+    let until = enforce.enforce_until;
+    let newer = |mode| {
+        let policy = policy().mode(mode).with(|d| d.serial += 1);
+        policy.insecure()
+    };
+    let testing = observe(&prefer(), &newer(Mode::Testing), Some(&enforce), NOW + DAY);
+    assert_eq!(testing.enforce_until, until);
+    assert_eq!(testing.policy.record().mode, Mode::Testing);
+
+    let verdict = run(&prefer(), &newer(Mode::None), Some(&enforce), NOW + DAY);
+    assert_eq!(verdict.decision, Decision::Clear(ClearReason::Withdrawn));
+    let none = observe(&prefer(), &newer(Mode::None), Some(&enforce), NOW + DAY);
+    assert_eq!(none.enforce_until, None);
+    // The withdrawal is remembered, so that an older policy cannot be replayed.
+    let replay = run(&prefer(), &policy().secure(), Some(&none), NOW + DAY);
+    assert_eq!(deferred(&replay), DeferReason::Refused(Refusal::SerialBack));
+    // And nobody else can withdraw, even at a higher level.
+    let growing = memory(Mode::Enforce);
+    let stranger = policy().mode(Mode::None).by(STRANGER).secure();
+    let verdict = run(&prefer(), &stranger, Some(&growing), NOW);
+    assert_eq!(deferred(&verdict), DeferReason::EnforceRemembered);
+    let after = observe(&prefer(), &stranger, Some(&growing), NOW);
+    assert_eq!(after.enforce_until, growing.enforce_until);
+    // Time lifts it as well.
+    let lapsed = run(&prefer(), &no_policy(Authenticity::Insecure), Some(&enforce), NOW + 60 * DAY);
+    assert!(matches!(lapsed.decision, Decision::Clear(_)));
+    let not_yet =
+        run(&prefer(), &no_policy(Authenticity::Secure), Some(&enforce), NOW + 60 * DAY - 1);
+    assert_eq!(deferred(&not_yet), DeferReason::EnforceRemembered);
+}
+
+#[test]
+fn a_remembered_key_is_used_until_the_policy_expires() {
+    let memory = observe(&prefer(), &policy().secure(), None, NOW);
+    let expiry = NOW + 30 * DAY;
+    let last = run(&prefer(), &FAILED, Some(&memory), expiry - 1);
+    assert_eq!(level(&last), (Level::Dnssec, Source::Memory));
+    assert_eq!(last.memory, MemoryUpdate::Keep);
+    let gone = run(&prefer(), &FAILED, Some(&memory), expiry);
+    assert_eq!(deferred(&gone), DeferReason::Lookup(LookupFailure::ServFail));
+}
+
+#[test]
+fn serials_may_stay_but_not_go_back() {
+    let memory = observe(&prefer(), &policy().insecure(), None, NOW);
+    let same = run(&prefer(), &policy().insecure(), Some(&memory), NOW + 1);
+    assert_eq!(level(&same), (Level::Remembered, Source::Dns));
+    let lower = policy().with(|d| d.serial -= 1);
+    let verdict = run(&prefer(), &lower.secure(), Some(&memory), NOW + 1);
+    assert_eq!(level(&verdict).1, Source::Memory);
+    assert_eq!(verdict.alarms, [Alarm::SerialBack { remembered: NOW - 500, seen: NOW - 501 }]);
+    assert_eq!(verdict.memory, MemoryUpdate::Keep);
+}
+
+#[test]
+fn a_policy_text_keeps_its_level_and_a_new_one_does_not() {
+    // [R-dec-10]
+    let memory = observe(&prefer(), &policy().secure(), None, NOW);
+    let same = run(&prefer(), &policy().insecure(), Some(&memory), NOW + 1);
+    assert_eq!(level(&same), (Level::Dnssec, Source::Dns));
+    let strict = at_least(Level::Dnssec);
+    let from_memory = run(&strict, &FAILED, Some(&memory), NOW + 1);
+    assert_eq!(level(&from_memory), (Level::Dnssec, Source::Memory));
+
+    let newer = policy().with(|d| d.serial += 1).insecure();
+    let verdict = run(&prefer(), &newer, Some(&memory), NOW + 1);
+    assert_eq!(level(&verdict), (Level::Remembered, Source::Dns));
+    let verdict = run(&strict, &newer, Some(&memory), NOW + 1);
+    assert_eq!(
+        deferred(&verdict),
+        DeferReason::BelowMinimum { level: Level::Remembered, minimum: Level::Dnssec }
+    );
+    let memory = observe(&prefer(), &newer, Some(&memory), NOW + 1);
+    assert_eq!(memory.level, Level::Remembered);
+}
+
+#[test]
+fn the_minimum_level_holds_for_every_evidence() {
+    let first = policy().insecure();
+    for (minimum, sealed) in [
+        (Level::FirstUse, true),
+        (Level::Remembered, false),
+        (Level::Dnssec, false),
+        (Level::Pinned, false),
+    ] {
+        let verdict = run(&at_least(minimum), &first, None, NOW);
+        if sealed {
+            assert_eq!(level(&verdict).0, Level::FirstUse);
+        } else {
+            let level = Level::FirstUse;
+            assert_eq!(deferred(&verdict), DeferReason::BelowMinimum { level, minimum });
+            // It is remembered nonetheless, so that `remembered` can be reached.
+            assert!(matches!(verdict.memory, MemoryUpdate::Store(_)));
+        }
+    }
+    let own = memory(Mode::Enforce);
+    let verdict = run(&at_least(Level::Dnssec), &FAILED, Some(&own), NOW);
+    assert!(matches!(deferred(&verdict), DeferReason::BelowMinimum { .. }));
+    let none = policy().mode(Mode::None).insecure();
+    let verdict = run(&at_least(Level::Dnssec), &none, None, NOW);
+    assert!(matches!(deferred(&verdict), DeferReason::BelowMinimum { .. }));
+
+    // [R-dec-16] A denial counts as much as DNSSEC says.
+    for (minimum, insecure, secure) in [
+        (Level::FirstUse, true, true),
+        (Level::Remembered, true, true),
+        (Level::Dnssec, false, true),
+        (Level::Pinned, false, false),
+    ] {
+        for (authenticity, believed) in
+            [(Authenticity::Insecure, insecure), (Authenticity::Secure, secure)]
+        {
+            let outcome = no_policy(authenticity);
+            let verdict = run(&at_least(minimum), &outcome, None, NOW);
+            let clear = matches!(verdict.decision, Decision::Clear(_));
+            assert_eq!(clear, believed, "{minimum} {authenticity:?}");
+            if !clear {
+                let reason = DeferReason::DenialBelowMinimum { minimum };
+                assert_eq!(deferred(&verdict), reason);
+            }
+            let local = LocalPolicy { rule: Rule::Require, ..at_least(minimum) };
+            let verdict = run(&local, &outcome, None, NOW);
+            let rejected = verdict.decision == Decision::Reject(RejectReason::NoPolicy);
+            assert_eq!(rejected, believed);
+        }
+    }
+    // The exception for failures does not reach over a minimum of `dnssec`.
+    let mut local = at_least(Level::Dnssec);
+    local.allow.clear_on_failure = true;
+    assert!(matches!(run(&local, &FAILED, None, NOW).decision, Decision::Defer(_)));
+    local.minimum_level = Level::Remembered;
+    assert!(matches!(run(&local, &FAILED, None, NOW).decision, Decision::Clear(_)));
+    local.pin = Some(fingerprint(OWN));
+    assert!(matches!(run(&local, &FAILED, None, NOW).decision, Decision::Defer(_)));
+}
+
+#[test]
+fn a_pin_admits_only_its_identity_and_successors() {
+    let verdict = run(&pinned(OWN), &policy().insecure(), None, NOW);
+    assert_eq!(level(&verdict), (Level::Pinned, Source::Dns));
+
+    let forged = policy().by(STRANGER).secure();
+    let verdict = run(&pinned(OWN), &forged, None, NOW);
+    assert_eq!(deferred(&verdict), DeferReason::Refused(Refusal::PinMismatch));
+    assert_eq!(verdict.memory, MemoryUpdate::Keep);
+    assert_eq!(
+        verdict.alarms,
+        [Alarm::PinMismatch { pinned: fingerprint(OWN), seen: fingerprint(STRANGER) }]
+    );
+    // With memory of the pinned key, mail goes on.
+    let own = memory(Mode::Enforce);
+    let verdict = run(&pinned(OWN), &forged, Some(&own), NOW);
+    assert_eq!(level(&verdict), (Level::Pinned, Source::Memory));
+
+    for authenticity in [Authenticity::Secure, Authenticity::Insecure] {
+        let verdict = run(&pinned(OWN), &no_policy(authenticity), None, NOW);
+        assert_eq!(deferred(&verdict), DeferReason::PinnedWithoutPolicy);
+        assert_eq!(verdict.alarms, [Alarm::PolicyVanished]);
+    }
+
+    // A memory of another key than the pinned one is of no use, and gives way to the pinned one.
+    let verdict = run(&pinned(STRANGER), &FAILED, Some(&own), NOW);
+    assert_eq!(deferred(&verdict), DeferReason::MemoryNotPinned);
+    let pinned_now = policy().by(STRANGER).insecure();
+    let strongest = Memory { level: Level::Dnssec, hold: Hold::Firm, ..own };
+    let verdict = run(&pinned(STRANGER), &pinned_now, Some(&strongest), NOW);
+    assert_eq!(level(&verdict), (Level::Pinned, Source::Dns));
+    let learned = observe(&pinned(STRANGER), &pinned_now, Some(&strongest), NOW);
+    assert_eq!(learned.pinned_root, Some(fingerprint(STRANGER)));
+}
+
+#[test]
+fn rollovers_are_followed_from_the_pin_through_memory() {
+    let local = pinned(OWN);
+    let first = observe(&local, &policy().insecure(), None, NOW);
+    let second = policy().by(SUCCESSOR).succeeding(OWN).with(|d| d.serial += 1);
+    let second = second.clone().succeeding(OWN);
+    // Without memory of the pinned key the statement has nothing to start from.
+    let verdict = run(&local, &second.insecure(), None, NOW);
+    assert_eq!(deferred(&verdict), DeferReason::Refused(Refusal::PinMismatch));
+
+    let verdict = run(&local, &second.insecure(), Some(&first), NOW);
+    assert_eq!(level(&verdict), (Level::Pinned, Source::Dns));
+    assert!(matches!(verdict.alarms[..], [Alarm::IdentityRolledOver { .. }]));
+    let memory = observe(&local, &second.insecure(), Some(&first), NOW);
+    assert_eq!(memory.pinned_root, Some(fingerprint(OWN)));
+    assert_eq!(memory.identity(), identity(SUCCESSOR).public());
+
+    // Later policies need no statement; the former key has no say any more.
+    let third = policy().by(SUCCESSOR).with(|d| d.serial += 2);
+    let verdict = run(&local, &third.insecure(), Some(&memory), NOW);
+    assert_eq!(level(&verdict), (Level::Pinned, Source::Dns));
+    for authenticity in [Authenticity::Secure, Authenticity::Insecure] {
+        let former = policy().with(|d| d.serial += 3).found(authenticity);
+        let verdict = run(&local, &former, Some(&memory), NOW);
+        assert_eq!(level(&verdict), (Level::Pinned, Source::Memory));
+        assert!(matches!(verdict.alarms[..], [Alarm::IdentityChanged { .. }]));
+    }
+    let other = policy().by(STRANGER).with(|d| d.serial += 3).succeeding(OWN);
+    let verdict = run(&local, &other.insecure(), Some(&memory), NOW);
+    assert_eq!(level(&verdict).1, Source::Memory);
+
+    // When the operator takes the pin away, the memory is worth what DNS made it.
+    assert_eq!(memory.level(None), Level::Remembered);
+}
+
+#[test]
+fn an_expired_statement_of_succession_proves_nothing() {
+    let own = memory(Mode::Enforce);
+    let rolled = policy().by(SUCCESSOR).succeeding(OWN);
+    let expiring = rolled.clone().with(|d| {
+        d.rollover = mta_seal::records::Rollover::sign(
+            &identity(OWN),
+            &domain(),
+            identity(SUCCESSOR).public(),
+            d.serial,
+            NOW,
+        );
+    });
+    let verdict = run(&prefer(), &expiring.insecure(), Some(&own), NOW - 1);
+    assert_eq!(level(&verdict).1, Source::Dns);
+    let verdict = run(&prefer(), &expiring.insecure(), Some(&own), NOW);
+    assert_eq!(level(&verdict).1, Source::Memory);
+}
+
+#[test]
+fn a_remembered_key_serves_where_it_is_still_listed() {
+    // [R-dec-13]
+    let preferring =
+        policy().with(|d| d.sealing_keys = vec![entry(&large_key()), entry(&new_key())]);
+    let found = preferring.found_with(Authenticity::Insecure, fetched(None));
+    let memory = observe(&prefer(), &found, None, NOW);
+    assert_eq!(memory.key, Some(large_key()));
+    let listed = preferring.sign();
+    assert_eq!(wanted_keys(&listed, None).len(), 1);
+    assert_eq!(wanted_keys(&listed, memory.key.as_ref()), []);
+    assert_eq!(wanted_keys(&listed, Some(&new_key())).len(), 1);
+
+    let again = preferring
+        .with(|d| d.serial += 1)
+        .found_with(Authenticity::Insecure, fetched(Some(KeyFailure::Missing)));
+    let verdict = run(&prefer(), &again, Some(&memory), NOW + DAY);
+    assert!(matches!(
+        verdict.decision,
+        Decision::Seal { ref key, .. } if *key == large_key()
+    ));
+
+    // A key that the domain no longer lists is given up, even if no other can be had.
+    let other = policy().with(|d| {
+        d.serial += 2;
+        d.sealing_keys = vec![entry(&key(Suite::XWing, 14))];
+    });
+    let verdict = run(&prefer(), &other.insecure(), Some(&memory), NOW + DAY);
+    assert_eq!(deferred(&verdict), DeferReason::Key(KeyFailure::Unreachable));
+    let memory = observe(&prefer(), &other.insecure(), Some(&memory), NOW + DAY);
+    assert_eq!(memory.key, None);
+    // A stranger's policy never gets at the remembered key, not even with higher evidence.
+    let own = Memory { key: Some(large_key()), ..policy_support::memory(Mode::Enforce) };
+    let stranger = policy().by(STRANGER).with(|d| d.sealing_keys = vec![entry(&large_key())]);
+    let verdict = run(&prefer(), &stranger.secure(), Some(&own), NOW);
+    assert_eq!(deferred(&verdict), DeferReason::Key(KeyFailure::Unreachable));
+}
+
+#[test]
+fn of_several_keys_of_one_suite_the_first_is_used() {
+    // [R-rec-03]
+    let outcome = policy()
+        .with(|d| d.sealing_keys = vec![entry(&new_key()), entry(&old_key()), entry(&large_key())])
+        .insecure();
+    let verdict = run(&prefer(), &outcome, None, NOW);
+    assert!(matches!(
+        verdict.decision,
+        Decision::Seal { ref key, .. } if *key == new_key()
+    ));
+    assert_eq!(verdict.alarms, []);
+    let Outcome::Found(found) = outcome else { unreachable!() };
+    assert_eq!(wanted_keys(&found.policy, None), []);
+    // The second key of a suite does not stand in for the first.
+    let two_large = policy().with(|d| {
+        d.sealing_keys = vec![entry(&large_key()), entry(&key(Suite::XWing, 13))];
+    });
+    let found = two_large.found_with(Authenticity::Insecure, fetched(Some(KeyFailure::Mismatch)));
+    let verdict = run(&prefer(), &found, None, NOW);
+    assert_eq!(deferred(&verdict), DeferReason::Key(KeyFailure::Mismatch));
+    assert_eq!(wanted_keys(&two_large.sign(), None).len(), 1);
+}
+
+#[test]
+fn memory_is_written_when_it_matters() {
+    let outcome = policy().insecure();
+    let memory = observe(&prefer(), &outcome, None, NOW);
+    let second = run(&prefer(), &outcome, Some(&memory), NOW + 1).memory;
+    // The level rises to `remembered`.
+    let MemoryUpdate::Store(memory) = second else { panic!("not stored") };
+    assert_eq!(memory.level, Level::Remembered);
+    let update = |now| run(&prefer(), &outcome, Some(&memory), now).memory;
+    assert_eq!(update(NOW + 2), MemoryUpdate::Keep);
+    assert_eq!(update(NOW + HOUR), MemoryUpdate::Keep);
+    assert!(matches!(update(NOW + 1 + HOUR), MemoryUpdate::Store(_)));
+    let newer = policy().with(|d| d.serial += 1).insecure();
+    let update = run(&prefer(), &newer, Some(&memory), NOW + 2).memory;
+    assert!(matches!(update, MemoryUpdate::Store(_)));
+    // What lifts `enforce` is written at once.
+    let testing = policy().mode(Mode::Testing).insecure();
+    let mut lifted = observe(&prefer(), &testing, None, NOW);
+    lifted.level = Level::Remembered;
+    lifted.enforce_until = Some(NOW - 1);
+    let update = run(&prefer(), &testing, Some(&lifted), NOW + 2).memory;
+    assert!(matches!(update, MemoryUpdate::Store(m) if m.enforce_until.is_none()));
+}
+
+#[test]
+fn a_testing_domain_without_usable_key_is_told() {
+    let testing = policy().mode(Mode::Testing).with(|d| d.sealing_keys = vec![entry(&large_key())]);
+    let outcome =
+        testing.found_with(Authenticity::Insecure, fetched(Some(KeyFailure::Unreachable)));
+    let verdict = run(&prefer(), &outcome, None, NOW);
+    assert_eq!(verdict.decision, Decision::Clear(ClearReason::Testing(KeyFailure::Unreachable)));
+    assert_eq!(verdict.alarms, [Alarm::TestingKeyUnusable(KeyFailure::Unreachable)]);
+}
+
+#[test]
+fn replies_carry_codes_and_readable_reasons() {
+    let lookup = DeferReason::Lookup(LookupFailure::Timeout);
+    assert_eq!(lookup.enhanced(), "4.7.0");
+    assert_eq!(
+        lookup.to_string(),
+        "the sealing policy of the domain cannot be used: the name servers do not answer"
+    );
+    let changed = DeferReason::Refused(Refusal::IdentityChanged);
+    assert_eq!(changed.enhanced(), "4.7.5");
+    assert_eq!(RejectReason::NoPolicy.enhanced(), "5.7.10");
+}
