@@ -1,3 +1,4 @@
 //! What survives a restart: the ledger and the keyring.
 
+pub mod keyring;
 pub mod ledger;
