@@ -31,7 +31,7 @@ use crate::smtp::{Protocol, Reply};
 use crate::store::ledger::{self, LedgerError, SharedLedger, SqliteLedger};
 
 /// Name of the ledger in the state directory.
-pub const LEDGER_FILE: &str = "ledger.sqlite";
+const LEDGER_FILE: &str = "ledger.sqlite";
 
 /// How often what has expired is deleted from the ledger.
 const EXPIRE: Duration = Duration::from_secs(300);
