@@ -124,7 +124,13 @@ impl Opened {
             prefix,
             opening_signature: *opening_signature,
             opening_input,
-            tail: Tail { decryptor, front_rest, rest, reader: BlockReader::new(len as u64) },
+            tail: Tail {
+                decryptor,
+                front_rest,
+                rest,
+                reader: BlockReader::new(len as u64),
+                failed: None,
+            },
         })
     }
 }

@@ -21,10 +21,19 @@ pub(super) struct Tail {
     /// Octets of the body not yet decrypted.
     pub(super) rest: Vec<u8>,
     pub(super) reader: BlockReader,
+    /// The first failure, which no later call can undo.
+    pub(super) failed: Option<UnsealError>,
 }
 
 impl Tail {
     fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) -> Result<(), UnsealError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        self.take(octets, out).inspect_err(|error| self.failed = Some(*error))
+    }
+
+    fn take(&mut self, octets: &[u8], out: &mut Vec<u8>) -> Result<(), UnsealError> {
         let front_rest = std::mem::take(&mut self.front_rest);
         self.reader.push(&front_rest, out)?;
         let rest = std::mem::take(&mut self.rest);
