@@ -700,6 +700,8 @@ fn octets_after_the_announced_end_are_refused() {
     verified.push(&[], &mut message).unwrap();
     assert_eq!(message, MESSAGE);
     assert_eq!(verified.push(&[0], &mut message), Err(unauthentic(Stage::Chunk)));
+    // A failure that a caller overlooks is not forgotten.
+    assert_eq!(verified.finish(&mut message), Err(unauthentic(Stage::Chunk)));
 }
 
 /// The octets on the wire, pinned: a change of this hash is a change of the protocol.
