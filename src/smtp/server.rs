@@ -73,6 +73,8 @@ pub struct ServerConnection {
     options: Arc<ServerOptions>,
     input: BytesMut,
     output: BytesMut,
+    /// Replies have not left yet, be they in `output` or in the TLS session.
+    unflushed: bool,
     lines: LineDecoder,
     pending: Pending,
     hello_asked: Option<(HelloKind, String)>,
@@ -101,6 +103,7 @@ impl ServerConnection {
             stream: Stream::new(io),
             input: BytesMut::new(),
             output: BytesMut::new(),
+            unflushed: false,
             lines: LineDecoder::new(options.limits.command_line),
             options,
             pending: Pending::Greeting,
@@ -277,6 +280,10 @@ impl ServerConnection {
                     self.pending = Pending::Nothing;
                     self.transaction = None;
                     self.errors = 0;
+                    // The client must learn at once what became of its message, whatever it
+                    // pipelined behind it, or it will send the message again.
+                    self.put(reply);
+                    return self.flush().await;
                 }
             }
         }

@@ -39,7 +39,8 @@ impl ServerConnection {
                 };
             }
             Parsed::Quit => {
-                self.close(&Reply::new(221, (2, 0, 0), "goodbye")).await?;
+                // Clients may leave without waiting for the reply.
+                let _ = self.close(&Reply::new(221, (2, 0, 0), "goodbye")).await;
                 return Ok(Some(Command::Quit));
             }
             Parsed::Rset => {

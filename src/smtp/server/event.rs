@@ -3,6 +3,8 @@
 use std::io;
 
 use super::HelloKind;
+#[cfg(doc)]
+use super::ServerConnection;
 use crate::core::address::{ForwardPath, ReversePath};
 use crate::core::esmtp::{MailParameters, RcptParameters};
 use crate::smtp::Reply;
@@ -13,34 +15,34 @@ use crate::smtp::data::Violation;
 /// Every command but `Rset` and `Quit` waits for an answer through the method named with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// A greeting. Answer by [`ServerConnection::accept_hello`](super::ServerConnection::accept_hello) or a negative
-    /// [`ServerConnection::reply`](super::ServerConnection::reply). An open transaction has been reset.
+    /// A greeting. Answer by [`ServerConnection::accept_hello`] or a negative
+    /// [`ServerConnection::reply`]. An open transaction has been reset.
     Hello {
         /// HELO, EHLO or LHLO.
         kind: HelloKind,
         /// The client's name for itself: letters, digits and `-._:[]`, at most 255 octets.
         name: String,
     },
-    /// MAIL, with parameters that were advertised. Answer by [`ServerConnection::reply`](super::ServerConnection::reply).
+    /// MAIL, with parameters that were advertised. Answer by [`ServerConnection::reply`].
     Mail {
         /// The sender.
         path: ReversePath,
         /// Its parameters.
         parameters: MailParameters,
     },
-    /// RCPT, with parameters that were advertised. Answer by [`ServerConnection::reply`](super::ServerConnection::reply).
+    /// RCPT, with parameters that were advertised. Answer by [`ServerConnection::reply`].
     Rcpt {
         /// The recipient.
         path: ForwardPath,
         /// Its parameters.
         parameters: RcptParameters,
     },
-    /// DATA, with at least one accepted recipient. Answer by [`ServerConnection::accept_data`](super::ServerConnection::accept_data) or
-    /// a negative [`ServerConnection::reply`](super::ServerConnection::reply).
+    /// DATA, with at least one accepted recipient. Answer by [`ServerConnection::accept_data`] or
+    /// a negative [`ServerConnection::reply`].
     Data,
     /// RSET; 250 has been answered.
     Rset,
-    /// STARTTLS, answered by [`ServerConnection::start_tls`](super::ServerConnection::start_tls).
+    /// STARTTLS, answered by [`ServerConnection::start_tls`].
     StartTls,
     /// QUIT; 221 has been answered and the connection closed.
     Quit,
@@ -63,7 +65,7 @@ pub enum DataEnd {
     Clean,
     /// Refuse with [`DataEnd::refusal`]; the message must not be delivered.
     Violation(Violation),
-    /// More octets than the limit given to [`ServerConnection::accept_data`](super::ServerConnection::accept_data).
+    /// More octets than the limit given to [`ServerConnection::accept_data`].
     TooLarge,
 }
 

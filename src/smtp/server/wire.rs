@@ -26,6 +26,7 @@ const REPLY_BUFFER: usize = 16 * 1024;
 impl ServerConnection {
     pub(super) fn put(&mut self, reply: &Reply) {
         reply.write_to(&mut self.output);
+        self.unflushed = true;
     }
 
     pub(super) async fn read_line(
@@ -35,11 +36,12 @@ impl ServerConnection {
         let deadline =
             *self.deadline.get_or_insert_with(|| Instant::now() + self.options.timeouts.command);
         loop {
+            if self.output.len() >= REPLY_BUFFER {
+                self.flush().await?;
+            }
+            // No waiting from here on, or a cancelled caller would lose the line.
             if let Some(line) = self.lines.decode(&mut self.input) {
                 self.deadline = None;
-                if self.output.len() >= REPLY_BUFFER {
-                    self.flush().await?;
-                }
                 return Ok(line);
             }
             self.flush().await?;
@@ -76,7 +78,7 @@ impl ServerConnection {
     }
 
     pub(super) async fn flush(&mut self) -> Result<(), SessionError> {
-        if self.output.is_empty() {
+        if !self.unflushed {
             return Ok(());
         }
         let limit = self.options.timeouts.write;
@@ -90,7 +92,9 @@ impl ServerConnection {
             }
             stream.flush().await
         })
-        .await
+        .await?;
+        self.unflushed = false;
+        Ok(())
     }
 
     pub(super) async fn fail<T>(
