@@ -57,7 +57,8 @@ impl Validator {
         let mut whole = Verdict::unlimited(Authenticity::Secure);
         for step in reading.names.windows(2) {
             let [owner, target] = step else { continue };
-            let question = match excerpt::link(reply, owner, target)? {
+            let question = match excerpt::link(reply, (owner, target), |o, s| self.plausible(o, s))?
+            {
                 Link::Cname => (owner.clone(), Rtype::CNAME),
                 Link::Dname(above) => (above, Rtype::DNAME),
             };
@@ -81,7 +82,8 @@ impl Validator {
     ///
     /// RFC 4035 section 5.3.1: the signer is the zone of the record, so it stands at or above the
     /// owner. The validator takes the security status of whatever signer is named, so a forger
-    /// could name an unsigned zone elsewhere, or one above a private trust anchor.
+    /// could name an unsigned zone elsewhere, or one above a private trust anchor. The same holds
+    /// for the SOA record of a denial and the DNAME record behind an alias.
     fn plausible(&self, owner: &Name<Bytes>, signer: &Name<Bytes>) -> bool {
         owner.ends_with(signer)
             && self.configured.covering(owner) == self.configured.covering(signer)
