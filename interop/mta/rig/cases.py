@@ -23,7 +23,7 @@ class Setting:
         self.rig, self.seed = rig, seed
         self.keys = [Keys(rig, binary, domain) for domain in (ONE, TWO)] if binary else None
         self.sealed = bool(binary)
-        self.dkim_private, self.dkim_record = messages.dkim_key(rig.directory)
+        self.dkim_private, self.dkim_record = messages.dkim_key()
         lines = {domain: [] for domain in (ONE, TWO, CLEAR, NOWHERE)}
         for keys in self.keys or []:
             lines[keys.domain] += keys.zone
