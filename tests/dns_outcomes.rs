@@ -253,6 +253,22 @@ async fn more_than_the_bounds_is_oversize() {
 }
 
 #[tokio::test]
+async fn a_proof_through_endless_labels_is_oversize() {
+    // Each zone is 50 labels below the root, and each label costs one question.
+    let zones: Vec<_> =
+        (0..3).map(|i| name(&format!("{}zone{i}.example", "a.".repeat(50)))).collect();
+    let specs: Vec<_> = zones.iter().cloned().map(ZoneSpec::unsigned).collect();
+    let server = Authority::start(&specs).await.unwrap();
+    let at = |i: usize| name(&format!("x.{}", zones[i]));
+    server.set_cname(&at(0), &at(1)).unwrap();
+    server.set_cname(&at(1), &at(2)).unwrap();
+    server.set_txt(&at(2), &[b"deep"]).unwrap();
+    let resolver = validating(&server);
+    assert_eq!(resolver.txt(&at(0)).await, Lookup::Oversize);
+    assert_found(&resolver.txt(&at(1)).await, &[b"deep"], Insecure);
+}
+
+#[tokio::test]
 async fn failing_servers_are_told_apart_from_forgers() {
     let server = two_zones().await;
     let at = name("_mta-seal.signed.example");
