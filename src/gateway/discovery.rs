@@ -52,8 +52,7 @@ impl Discovery {
         let memory = self.recall(Scope::Outgoing, domain).await?;
         let known = memory.as_ref().and_then(|m| m.key.as_ref());
         let outcome = self.look_up(domain, known, true).await;
-        let verdict =
-            policy::decide(local, &outcome, memory.as_ref(), demand, self.clock.now());
+        let verdict = policy::decide(local, &outcome, memory.as_ref(), demand, self.clock.now());
         self.learn(Scope::Outgoing, domain, memory.as_ref(), &verdict.memory).await?;
         report(domain, &verdict.alarms);
         Ok(verdict)
@@ -155,9 +154,7 @@ impl Discovery {
         let Ok(name) = Domain::from_canonical(name.as_bytes()) else {
             return Lookup::Malformed;
         };
-        tokio::time::timeout_at(deadline, self.resolver.txt(&name))
-            .await
-            .unwrap_or(Lookup::Timeout)
+        tokio::time::timeout_at(deadline, self.resolver.txt(&name)).await.unwrap_or(Lookup::Timeout)
     }
 
     async fn recall(&self, scope: Scope, domain: &Domain) -> Result<Option<Memory>, LedgerError> {
@@ -181,8 +178,11 @@ impl Discovery {
         let MemoryUpdate::Store(memory) = update else { return Ok(()) };
         let same = before.is_some_and(|before| {
             before.last_seen.saturating_add(REFRESH) > memory.last_seen
-                && Memory { last_seen: before.last_seen, enforce_until: before.enforce_until, ..(**memory).clone() }
-                    == *before
+                && Memory {
+                    last_seen: before.last_seen,
+                    enforce_until: before.enforce_until,
+                    ..(**memory).clone()
+                } == *before
                 && before.enforce_until.is_some() == memory.enforce_until.is_some()
         });
         if same {
