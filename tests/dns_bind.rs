@@ -177,12 +177,12 @@ async fn world() -> World {
         let head = "$TTL 300\n@ IN SOA ns. hostmaster. 1 3600 600 86400 60\n@ IN NS ns.\n";
         let big = format!("sel._large IN TXT{}\n", format!(" \"{large}\"").repeat(7));
         let (file, _) = make_zone(path, origin, &format!("{head}{records}{big}"), signing);
-        write!(zones, "zone \"{origin}\" {{ type primary; file \"{}\"; }};\n", file.display())
+        writeln!(zones, "zone \"{origin}\" {{ type primary; file \"{}\"; }};", file.display())
             .unwrap();
         writeln!(root, "{origin}. IN NS ns.").unwrap();
     }
     let (file, key) = make_zone(path, ".", &root, Some(("ECDSAP256SHA256", &[])));
-    write!(zones, "zone \".\" {{ type primary; file \"{}\"; }};\n", file.display()).unwrap();
+    writeln!(zones, "zone \".\" {{ type primary; file \"{}\"; }};", file.display()).unwrap();
     let key = fs::read_to_string(path.join(format!("{}.key", key.unwrap()))).unwrap();
     let key = key.lines().find(|line| !line.starts_with(';')).unwrap().to_owned();
 

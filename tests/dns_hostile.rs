@@ -9,7 +9,7 @@ use domain::base::iana::{Class, Rcode, SecurityAlgorithm};
 use domain::base::message_builder::AnswerBuilder;
 use domain::base::{Message, MessageBuilder, Name, Rtype, Serial, Ttl};
 use domain::rdata::dnssec::Timestamp;
-use domain::rdata::{Cname, Rrsig, Soa, Txt};
+use domain::rdata::{Cname, Dname, Ds, Rrsig, Soa, Txt};
 use mta_seal::dns::authority::{Authority, ZoneSpec};
 use mta_seal::dns::{
     AnchorSource, Authenticity, ConfigError, Denial, DnsConfig, Lookup, Mode, QueryName, Resolver,
@@ -79,6 +79,24 @@ fn put_txt(builder: &mut Builder, owner: &str, text: &str) {
 
 fn put_cname(builder: &mut Builder, owner: &str, target: &str) {
     builder.push((wire(owner), Class::IN, 60, Cname::new(wire(target)))).unwrap();
+}
+
+/// A worthless signature over the TXT records of `owner`.
+fn put_rrsig(builder: &mut Builder, owner: &str, signer: &str) {
+    let labels = u8::try_from(owner.split('.').count()).unwrap();
+    let rrsig = Rrsig::new(
+        Rtype::TXT,
+        SecurityAlgorithm::ED25519,
+        labels,
+        Ttl::from_secs(60),
+        Timestamp::from(u32::MAX),
+        Timestamp::from(0),
+        4711,
+        wire(signer),
+        vec![7; 64],
+    )
+    .unwrap();
+    builder.push((wire(owner), Class::IN, 60, rrsig)).unwrap();
 }
 
 /// An answer that is nothing but a SOA record in its authority section.
@@ -303,19 +321,7 @@ async fn a_signature_that_names_an_unsigned_zone_does_not_downgrade() {
         let (_server, resolver) = forged(move |q| {
             let sign = |b: &mut Builder| {
                 put_txt(b, SIGNED, "forged");
-                let rrsig = Rrsig::new(
-                    Rtype::TXT,
-                    SecurityAlgorithm::ED25519,
-                    3,
-                    Ttl::from_secs(60),
-                    Timestamp::from(u32::MAX),
-                    Timestamp::from(0),
-                    4711,
-                    wire(signer),
-                    vec![7; 64],
-                )
-                .unwrap();
-                b.push((wire(SIGNED), Class::IN, 60, rrsig)).unwrap();
+                put_rrsig(b, SIGNED, signer);
             };
             asks_txt(q, SIGNED).then(|| vec![reply(q, Rcode::NOERROR, sign)])
         })
@@ -358,23 +364,7 @@ async fn a_genuine_proof_for_another_name_is_bogus() {
     // The signed denial for one name, replayed under the question for another.
     let (server, _) = forged(|_| None).await;
     let address = server.address();
-    let relay = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let mut question = MessageBuilder::new_vec();
-    question.header_mut().set_cd(true);
-    let mut question = question.question();
-    question.push((wire("zzz.signed.example"), Rtype::TXT)).unwrap();
-    let mut question = question.additional();
-    question
-        .opt(|opt| {
-            opt.set_dnssec_ok(true);
-            opt.set_udp_payload_size(1232);
-            Ok(())
-        })
-        .unwrap();
-    relay.send_to(question.as_slice(), address).await.unwrap();
-    let mut buffer = vec![0; 4096];
-    let length = relay.recv(&mut buffer).await.unwrap();
-    let genuine = Message::from_octets(buffer[..length].to_vec()).unwrap();
+    let genuine = fetch(address, "zzz.signed.example", Rtype::TXT).await;
     assert_eq!(genuine.header().rcode(), Rcode::NXDOMAIN);
 
     let front = liar(Some(address), move |q| {
@@ -394,6 +384,62 @@ async fn a_genuine_proof_for_another_name_is_bogus() {
     .await;
     let outcome = resolver(front, server.config().mode).txt(&name(SIGNED)).await;
     assert_eq!(outcome, Lookup::Bogus);
+}
+
+/// The genuine answer of `server` to a question with the DO and CD bits set.
+async fn fetch(server: SocketAddr, at: &str, rtype: Rtype) -> Query {
+    let mut question = MessageBuilder::new_vec();
+    question.header_mut().set_cd(true);
+    let mut question = question.question();
+    question.push((wire(at), rtype)).unwrap();
+    let mut question = question.additional();
+    question
+        .opt(|opt| {
+            opt.set_dnssec_ok(true);
+            opt.set_udp_payload_size(1232);
+            Ok(())
+        })
+        .unwrap();
+    let relay = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    relay.send_to(question.as_slice(), server).await.unwrap();
+    let mut buffer = vec![0; 4096];
+    let length = relay.recv(&mut buffer).await.unwrap();
+    Message::from_octets(buffer[..length].to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn nothing_above_a_private_anchor_downgrades_what_is_below() {
+    type Forgery = fn(&Query) -> Vec<u8>;
+    let dname: Forgery = |q| {
+        reply(q, Rcode::NOERROR, |b| {
+            let dname = Dname::new(wire("plain.example"));
+            b.push((wire("example"), Class::IN, 60, dname)).unwrap();
+            put_cname(b, SIGNED, "_mta-seal.signed.plain.example");
+            put_txt(b, "_mta-seal.signed.plain.example", "forged");
+        })
+    };
+    let soa: Forgery = |q| denial(q, Rcode::NXDOMAIN, "example", 300, 300);
+    let signer: Forgery = |q| {
+        reply(q, Rcode::NOERROR, |b| {
+            put_txt(b, SIGNED, "forged");
+            put_rrsig(b, SIGNED, "example");
+        })
+    };
+    for forgery in [None, Some(dname), Some(soa), Some(signer)] {
+        let (server, _) = forged(|_| None).await;
+        let ds = fetch(server.address(), "signed.example", Rtype::DS).await;
+        let ds = ds.answer().unwrap().limit_to::<Ds<_>>().next().unwrap().unwrap();
+        let anchors = AnchorSource::Text(format!("signed.example. 60 IN DS {}", ds.data()));
+        let front = liar(Some(server.address()), move |q| {
+            forgery.filter(|_| asks_txt(q, SIGNED)).map(|forgery| vec![forgery(q)])
+        })
+        .await;
+        let outcome = resolver(front, Mode::Validate { anchors }).txt(&name(SIGNED)).await;
+        match forgery {
+            None => assert_eq!(outcome.authenticity(), Some(Authenticity::Secure)),
+            Some(_) => assert_eq!(outcome, Lookup::Bogus),
+        }
+    }
 }
 
 #[tokio::test]

@@ -31,6 +31,9 @@ fn seen(serial: u64) -> Remembered {
         last_observed: NOW,
         until: NOW + 2 * DAY,
         enforce_until: Some(NOW + DAY),
+        hold: Some(172_800),
+        counted_at: 0,
+        pinned_root: None,
     }
 }
 

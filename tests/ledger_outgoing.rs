@@ -238,6 +238,24 @@ async fn an_id_is_not_used_again_for_those_that_were_told_meanwhile() {
 }
 
 #[tokio::test]
+async fn a_second_report_leaves_a_retry_under_way_alone() {
+    let place = Place::new();
+    let ledger = place.open();
+    let first = begin(&ledger, &["a", "b"], 1).await;
+    let outcomes = [("a", Outcome::Accepted), ("b", Outcome::Temporary)];
+    finish(&ledger, &first, &outcomes, Upstream::Told).await;
+    let retry = begin(&ledger, &["b"], 2).await;
+    assert_eq!(retry.delivery_id, id(1));
+    finish(&ledger, &first, &outcomes, Upstream::Deferred).await;
+    let concurrent = begin(&ledger, &["b"], 3).await;
+    assert_eq!((concurrent.delivery_id, concurrent.retry), (id(3), false));
+    // The retry is answered; only the acceptance of `a` is left to tell.
+    finish(&ledger, &retry, &[("b", Outcome::Accepted)], Upstream::Told).await;
+    let last = begin(&ledger, &["a"], 4).await;
+    assert_eq!(last.already, [("a".to_owned(), FinalOutcome::Accepted)]);
+}
+
+#[tokio::test]
 async fn misuse_and_excess_are_refused() {
     let place = Place::new();
     let ledger = place.open();

@@ -413,6 +413,20 @@ async fn a_next_hop_that_does_not_read_times_out() {
     assert_eq!(begun.elapsed().as_secs(), 180);
 }
 
+#[test]
+fn clients_can_be_used_from_any_task() {
+    fn is_send<T: Send>(_: T) {}
+    is_send(async {
+        let mut client = Client::connect(&options("smtp://mx")).await.unwrap();
+        mail(&mut client, "<>", "").await.unwrap();
+        rcpt(&mut client, "<postmaster>", "").await.unwrap();
+        client.data().await.unwrap();
+        client.write(b"").await.unwrap();
+        client.finish().await.unwrap();
+        client.quit().await;
+    });
+}
+
 #[tokio::test]
 async fn unix_sockets_and_refused_ports() {
     let dir = tempfile::tempdir().unwrap();

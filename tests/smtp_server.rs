@@ -418,6 +418,80 @@ async fn a_refused_message_may_not_go_on_for_ever() {
 }
 
 #[tokio::test]
+async fn the_fate_of_a_message_is_told_before_the_next_command_is_served() {
+    let (mut client, io) = duplex(1 << 16);
+    let mut server = ServerConnection::new(io, Arc::new(smtp()));
+    let task = tokio::spawn(async move {
+        let ok = Reply::new(250, (2, 0, 0), "ok");
+        let mut mails = 0;
+        server.greet().await.unwrap();
+        loop {
+            match server.next_command().await.unwrap() {
+                Command::Hello { .. } => server.accept_hello(&Capabilities::all()).await.unwrap(),
+                Command::Data => {
+                    server.accept_data(None).await.unwrap();
+                    server.discard_data().await.unwrap();
+                    server.reply(&ok).await.unwrap();
+                }
+                Command::Mail { .. } if mails == 1 => std::future::pending().await,
+                Command::Mail { .. } => {
+                    mails += 1;
+                    server.reply(&ok).await.unwrap();
+                }
+                _ => server.reply(&ok).await.unwrap(),
+            }
+        }
+    });
+    client.write_all(&[OPEN, b"RCPT TO:<b@example.org>\r\nDATA\r\n"].concat()).await.unwrap();
+    replies(&mut client, 5).await;
+    client.write_all(b"x\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\n").await.unwrap();
+    assert_eq!(replies(&mut client, 1).await, ["250 2.0.0"]);
+    task.abort();
+}
+
+#[tokio::test]
+async fn waiting_for_a_command_may_be_cancelled() {
+    let (client, io) = duplex(32);
+    let mut server = ServerConnection::new(io, Arc::new(smtp()));
+    let task = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        server.greet().await.unwrap();
+        loop {
+            let command = tokio::select! {
+                biased;
+                command = server.next_command() => command.unwrap(),
+                () = tokio::task::yield_now() => continue,
+            };
+            match command {
+                Command::Quit => return seen,
+                Command::Hello { name, .. } => {
+                    seen.push(name);
+                    server.accept_hello(&Capabilities::all()).await.unwrap();
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    let names: Vec<String> = (0..50).map(|n| format!("client{n}.example")).collect();
+    let mut wire: Vec<u8> =
+        names.iter().flat_map(|n| format!("EHLO {n}\r\n").into_bytes()).collect();
+    wire.extend_from_slice(b"QUIT\r\n");
+    let (mut read, mut write) = tokio::io::split(client);
+    let writer = tokio::spawn(async move {
+        for piece in wire.chunks(5) {
+            write.write_all(piece).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        write
+    });
+    let mut text = String::new();
+    read.read_to_string(&mut text).await.unwrap();
+    assert_eq!(final_lines(&text).len(), 52);
+    assert_eq!(task.await.unwrap(), names);
+    writer.await.unwrap();
+}
+
+#[tokio::test]
 async fn methods_out_of_order_are_refused() {
     let (mut client, io) = duplex(1 << 16);
     let mut server = ServerConnection::new(io, Arc::new(smtp()));
@@ -435,4 +509,66 @@ async fn methods_out_of_order_are_refused() {
     assert!(matches!(server.reply(&ok).await, Err(SessionError::OutOfOrder)));
     assert_eq!(server.hello().unwrap().name, "x");
     assert_eq!(server.trace_protocol(), "ESMTP");
+}
+
+mod hostile {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+
+    const PARTS: &[&[u8]] = &[
+        b"EHLO x\r\n",
+        b"HELO x\r\n",
+        b"MAIL FROM:<a@example.com>\r\n",
+        b"RCPT TO:<b@example.org>\r\n",
+        b"RCPT TO:<no@example.org>\r\n",
+        b"DATA\r\n",
+        b"RSET\r\n",
+        b"NOOP\r\n",
+        b"STARTTLS\r\n",
+        b"QUIT\r\n",
+        b".\r\n",
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"\0",
+        b"\xff",
+        b"text",
+        b" SIZE=1",
+        b"<>",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        /// Whatever comes in whatever pieces, the session ends, and answers whole reply lines.
+        #[test]
+        fn any_input_is_answered_by_replies(parts in vec(select(PARTS), 0..40), step in 1usize..60) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let wire = parts.concat();
+            let text = runtime.block_on(async {
+                let (mut client, io) = duplex(1 << 16);
+                let server = ServerConnection::new(io, Arc::new(smtp()));
+                let peer = async {
+                    for piece in wire.chunks(step) {
+                        let _ = client.write_all(piece).await;
+                        tokio::task::yield_now().await;
+                    }
+                    let _ = client.shutdown().await;
+                    let mut text = String::new();
+                    client.read_to_string(&mut text).await.unwrap();
+                    text
+                };
+                let mut seen = Seen::default();
+                tokio::join!(accept_all(server, &mut seen), peer).1
+            });
+            prop_assert!(text.ends_with("\r\n"));
+            for line in text.split_terminator("\r\n") {
+                prop_assert!(line.bytes().all(|b| (b' '..=b'~').contains(&b)), "{:?}", line);
+                prop_assert!(line[..3].bytes().all(|b| b.is_ascii_digit()), "{:?}", line);
+            }
+        }
+    }
 }

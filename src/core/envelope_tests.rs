@@ -1,4 +1,10 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
 
 use proptest::prelude::*;
 
@@ -143,6 +149,28 @@ proptest! {
         let of_a = hash(&a, parties.prefix());
         prop_assert_eq!(of_a, hash(&a, longer.clone()));
         prop_assert_eq!(a == b, of_a == hash(&b, longer));
+    }
+
+    #[test]
+    fn failures_do_not_depend_on_chunking(
+        at in 0.0..1.0f64,
+        early in any::<bool>(),
+        mask in 1..=255u8,
+        kind in 0..3,
+        pushes in prop::collection::vec(prop_oneof![1..60usize, 1..40_000usize], 1..5),
+    ) {
+        let parties = Parties::new(Suite::X25519);
+        let (mut envelope, _) = parties.seal(&[b'c'; 50_000], "chunking");
+        let range = if early { 400.0 } else { envelope.len() as f64 };
+        let at = (at * range) as usize;
+        match kind {
+            0 => envelope[at] ^= mask,
+            1 => envelope.truncate(at),
+            _ => envelope.resize(envelope.len() + at + 1, mask),
+        }
+        let whole = parties.unseal(&envelope).expect_err("altered");
+        let pieces = unseal_in_pieces(&parties, &envelope, &pushes).expect_err("altered");
+        prop_assert_eq!(whole, pieces);
     }
 
     #[test]
@@ -672,6 +700,8 @@ fn octets_after_the_announced_end_are_refused() {
     verified.push(&[], &mut message).unwrap();
     assert_eq!(message, MESSAGE);
     assert_eq!(verified.push(&[0], &mut message), Err(unauthentic(Stage::Chunk)));
+    // A failure that a caller overlooks is not forgotten.
+    assert_eq!(verified.finish(&mut message), Err(unauthentic(Stage::Chunk)));
 }
 
 /// The octets on the wire, pinned: a change of this hash is a change of the protocol.

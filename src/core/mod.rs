@@ -109,6 +109,7 @@ mod label;
 pub mod padding;
 pub mod prefix;
 mod seal;
+mod signing;
 mod suite;
 mod unseal;
 
@@ -120,12 +121,11 @@ pub use error::{
 pub use extension::{Extension, Extensions};
 pub use header::Header;
 pub use ids::{DeliveryId, EnvelopeId, KeyId, ParseIdError};
-pub use keys::{
-    IdentityKey, IdentityPublicKey, SealingPrivateKey, SealingPublicKey, SigningKey, VerifyingKey,
-};
+pub use keys::{SealingPrivateKey, SealingPublicKey};
 pub use label::{Label, sha256};
 pub use prefix::{ContentType, ForwardPath, InvalidField, Prefix, ReversePathField};
 pub use seal::{BLOCK, SealTo, Sealed, Sealer, envelope_len, seal};
+pub use signing::{IdentityKey, IdentityPublicKey, SigningKey, VerifyingKey};
 pub use suite::{Suite, SuiteId};
 pub use unseal::{Accepted, Decrypted, Opened, Parsed, Received, Step, Verified, unseal};
 

@@ -12,9 +12,10 @@ use super::error::SealError;
 use super::extension::Extensions;
 use super::header::{Header, MAGIC};
 use super::ids::EnvelopeId;
-use super::keys::{ContentKey, SealingPublicKey, SigningKey};
+use super::keys::{ContentKey, SealingPublicKey};
 use super::padding;
 use super::prefix::{PREFIX, Prefix};
+use super::signing::SigningKey;
 use super::suite::Suite;
 
 /// Octets of message in every block but the last, so that a block with its length is as long as

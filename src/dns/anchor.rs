@@ -107,3 +107,43 @@ impl Anchors {
         self.owners.iter().filter(|o| name.ends_with(*o)).max_by_key(|o| o.label_count())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use hickory_proto::dnssec::rdata::DS;
+    use hickory_proto::dnssec::{DigestType, PublicKey, TrustAnchors as Independent};
+
+    use super::*;
+
+    #[test]
+    fn root_anchors_are_the_digests_of_the_root_keys() {
+        let keys = Independent::default();
+        let root = hickory_proto::rr::Name::root();
+        let mut lines = Vec::new();
+        for at in 0..keys.len() {
+            let key = keys.get(at).unwrap();
+            let ds = DS::from_key(key as &dyn PublicKey, &root, DigestType::SHA256).unwrap();
+            lines.push(format!(". 86400 IN DS {ds}"));
+        }
+        let ours: Vec<_> = ROOT.lines().collect();
+        assert_eq!(ours, lines);
+        assert!(Anchors::root().is_ok());
+    }
+
+    #[test]
+    fn the_longest_anchor_covers_a_name() {
+        let key = "DS 1 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D";
+        let text = format!(". 1 IN {key}\ncorp.example. 1 IN {key}\n");
+        let anchors = Anchors::from_text(&text).unwrap();
+        let name = |text: &str| text.parse::<Name<Bytes>>().unwrap();
+        for (inside, anchor) in [
+            ("a.CORP.example", "corp.example"),
+            ("corp.example", "corp.example"),
+            ("notcorp.example", "."),
+            ("example", "."),
+        ] {
+            assert_eq!(anchors.covering(&name(inside)), Some(&name(anchor)), "{inside}");
+        }
+    }
+}

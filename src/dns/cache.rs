@@ -200,3 +200,77 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::dns::{Authenticity, Found};
+
+    fn name(text: &str) -> QueryName {
+        QueryName::parse(text).unwrap()
+    }
+
+    fn found(octets: usize, seconds: u64) -> Lookup {
+        Lookup::Found(Found {
+            records: vec![vec![b'x'; octets]],
+            authenticity: Authenticity::Insecure,
+            ttl: Duration::from_secs(seconds),
+            chain: Vec::new(),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_look_up_is_one_malformed_answer() {
+        let cache = Cache::new(10, Arc::new(Instant::now));
+        let at = name("a.example");
+        let panicking = || async { panic!("on purpose") };
+        assert_eq!(cache.get(&at, panicking).await, Lookup::Malformed);
+        // It is kept like any failure and nobody waits for it any more.
+        assert_eq!(cache.get(&at, || async { found(1, 60) }).await, Lookup::Malformed);
+        cache.forget(&at);
+        assert_eq!(cache.get(&at, || async { found(1, 60) }).await.label(), "found");
+    }
+
+    #[tokio::test]
+    async fn forgetting_detaches_a_look_up_under_way() {
+        let cache = Cache::new(10, Arc::new(Instant::now));
+        let at = name("a.example");
+        let (release, released) = tokio::sync::oneshot::channel::<()>();
+        let old = {
+            let (cache, at) = (cache.clone(), at.clone());
+            tokio::spawn(async move {
+                let slow = || async move {
+                    let _ = released.await;
+                    found(1, 60)
+                };
+                cache.get(&at, slow).await
+            })
+        };
+        while cache.shared.lock().pending.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        cache.forget(&at);
+        assert_eq!(cache.get(&at, || async { found(2, 60) }).await.octets(), 26);
+        release.send(()).unwrap();
+        assert_eq!(old.await.unwrap().octets(), 25);
+        // The late answer has not replaced the newer one.
+        assert_eq!(cache.get(&at, || async { Lookup::Bogus }).await.octets(), 26);
+    }
+
+    #[test]
+    fn the_octets_kept_are_bounded_and_counted() {
+        let mut state = State::default();
+        let now = Instant::now();
+        for at in 0..600 {
+            state.keep(name(&format!("n{at}.example")), found(32_000, 60 + at), now, 10_000);
+            let sum: usize = state.ready.values().map(|r| r.outcome.octets()).sum();
+            assert_eq!(state.octets, sum);
+            assert!(sum <= MAX_OCTETS);
+        }
+        assert!(state.octets > MAX_OCTETS / 2);
+        // What expires last is still there, what expires first is not.
+        assert!(state.ready.contains_key(&name("n599.example")));
+        assert!(!state.ready.contains_key(&name("n0.example")));
+    }
+}

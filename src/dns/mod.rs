@@ -17,6 +17,7 @@ pub mod authority;
 mod cache;
 mod chain;
 mod config;
+mod excerpt;
 mod message;
 mod outcome;
 mod resolver;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::base::Message;
 use domain::base::iana::OptRcode;
+use domain::base::message_builder::PushError;
+use domain::base::wire::ParseError;
 use domain::net::client::protocol::{AsyncConnect, TcpConnect, UdpConnect};
 use domain::net::client::request::{
     ComposeRequest, Error, RequestMessage, RequestMessageMulti, SendRequest,
@@ -35,6 +37,20 @@ pub(super) enum Failure {
     Malformed,
     /// The answer was neither NOERROR nor NXDOMAIN.
     Rcode(u16),
+    /// The look-up has asked too much already.
+    Excess,
+}
+
+impl From<ParseError> for Failure {
+    fn from(_: ParseError) -> Self {
+        Self::Malformed
+    }
+}
+
+impl From<PushError> for Failure {
+    fn from(_: PushError) -> Self {
+        Self::Malformed
+    }
 }
 
 /// The configured servers.

@@ -9,7 +9,8 @@ use domain::dnssec::validator::context::{Config, ValidationContext, ValidationSt
 
 use super::anchor::Anchors;
 use super::chain::ChainSource;
-use super::message::{self, End, Link, Reading};
+use super::excerpt::{self, Link};
+use super::message::{End, Reading};
 use super::outcome::{Authenticity, Lookup};
 use super::transport::{Failure, Transport};
 
@@ -56,7 +57,8 @@ impl Validator {
         let mut whole = Verdict::unlimited(Authenticity::Secure);
         for step in reading.names.windows(2) {
             let [owner, target] = step else { continue };
-            let question = match message::link(reply, owner, target)? {
+            let question = match excerpt::link(reply, (owner, target), |o, s| self.plausible(o, s))?
+            {
                 Link::Cname => (owner.clone(), Rtype::CNAME),
                 Link::Dname(above) => (above, Rtype::DNAME),
             };
@@ -69,7 +71,7 @@ impl Validator {
             }
             // The validator takes a denial without SOA for bogus, but unsigned zones give such.
             End::Denied { soa: None, .. } => {
-                whole.weaken(self.verdict_on(message::probe(last)?).await?);
+                whole.weaken(self.verdict_on(excerpt::probe(last)?).await?);
             }
             End::Open => {}
         }
@@ -80,7 +82,8 @@ impl Validator {
     ///
     /// RFC 4035 section 5.3.1: the signer is the zone of the record, so it stands at or above the
     /// owner. The validator takes the security status of whatever signer is named, so a forger
-    /// could name an unsigned zone elsewhere, or one above a private trust anchor.
+    /// could name an unsigned zone elsewhere, or one above a private trust anchor. The same holds
+    /// for the SOA record of a denial and the DNAME record behind an alias.
     fn plausible(&self, owner: &Name<Bytes>, signer: &Name<Bytes>) -> bool {
         owner.ends_with(signer)
             && self.configured.covering(owner) == self.configured.covering(signer)
@@ -92,7 +95,7 @@ impl Validator {
         name: &Name<Bytes>,
         rtype: Rtype,
     ) -> Result<Verdict, Lookup> {
-        let part = self.excerpt(reply, name, rtype)?;
+        let part = self.part(reply, name, rtype)?;
         self.verdict_on(part).await
     }
 
@@ -107,13 +110,13 @@ impl Validator {
         Err(Lookup::Bogus)
     }
 
-    fn excerpt(
+    fn part(
         &self,
         reply: &Message<Bytes>,
         name: &Name<Bytes>,
         rtype: Rtype,
     ) -> Result<Message<Vec<u8>>, Failure> {
-        message::excerpt(reply, (name, rtype), |owner, signer| self.plausible(owner, signer))
+        excerpt::part(reply, (name, rtype), |owner, signer| self.plausible(owner, signer))
     }
 
     /// Makes a trust anchor of the DS records of a zone that the validator took for unsigned only
@@ -124,11 +127,11 @@ impl Validator {
     /// records of these algorithms are followed; they become anchors only if they are secure.
     async fn step_into_signed_zone(&mut self) -> Result<bool, Lookup> {
         for (zone, reply) in self.source.overlooked() {
-            let Some(text) = message::ds_text(&reply, &zone) else { continue };
+            let Some(text) = excerpt::ds_text(&reply, &zone) else { continue };
             if self.reached.stands_at(&zone) {
                 continue;
             }
-            let part = self.excerpt(&reply, &zone, Rtype::DS)?;
+            let part = self.part(&reply, &zone, Rtype::DS)?;
             if self.validate(part).await?.authenticity != Authenticity::Secure {
                 continue;
             }
@@ -159,7 +162,7 @@ impl Validator {
             }
             Err(_) => return Err(Lookup::Malformed),
         };
-        Ok(Verdict { authenticity, ttl: message::least_ttl(&part) })
+        Ok(Verdict { authenticity, ttl: excerpt::least_ttl(&part) })
     }
 }
 
@@ -181,6 +184,7 @@ impl From<Failure> for Lookup {
             Failure::Timeout => Self::Timeout,
             Failure::Malformed => Self::Malformed,
             Failure::Rcode(rcode) => Self::ServFail { rcode },
+            Failure::Excess => Self::Oversize,
         }
     }
 }

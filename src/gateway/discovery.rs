@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::clock::Clock;
 use crate::core::{Domain, SealingPublicKey};
@@ -120,7 +120,7 @@ impl Discovery {
         } else {
             Vec::new()
         };
-        Outcome::Found(FoundPolicy { policy, authenticity, keys })
+        Outcome::Found(Box::new(FoundPolicy { policy, authenticity, keys }))
     }
 
     async fn keys(
@@ -236,13 +236,17 @@ fn keep(memory: &Memory) -> Remembered {
         identity_key: *memory.identity().as_bytes(),
         serial: memory.serial(),
         policy: memory.policy.text().as_bytes().to_vec(),
-        key_record: memory.key.clone().map(|key| KeyRecord::new(key).to_string().into_bytes()),
+        key_records: memory
+            .key
+            .iter()
+            .map(|key| KeyRecord::new(key.clone()).to_string().into_bytes())
+            .collect(),
         level: level_code(memory.level),
         hold,
         counted_at,
         pinned_root: memory.pinned_root.map(|id| *id.as_bytes()),
         first_seen: memory.first_seen,
-        last_seen: memory.last_seen,
+        last_observed: memory.last_seen,
         until: memory.until(),
         enforce_until: memory.enforce_until,
     }
@@ -251,7 +255,7 @@ fn keep(memory: &Memory) -> Remembered {
 /// The memory as it was; `None` if it cannot have been written by [`keep`] for this domain.
 fn restore(domain: &Domain, kept: &Remembered) -> Option<Memory> {
     let policy = SignedPolicy::parse(&kept.policy).ok()?.verify(domain).ok()?;
-    let key = match &kept.key_record {
+    let key = match kept.key_records.first() {
         Some(text) => Some(KeyRecord::parse(text).ok()?.unverified().clone()),
         None => None,
     };
@@ -265,7 +269,7 @@ fn restore(domain: &Domain, kept: &Remembered) -> Option<Memory> {
         },
         pinned_root: kept.pinned_root.map(crate::core::KeyId::from_bytes),
         first_seen: kept.first_seen,
-        last_seen: kept.last_seen,
+        last_seen: kept.last_observed,
         enforce_until: kept.enforce_until,
     })
 }

@@ -233,7 +233,7 @@ fn pass_on(reply: Reply) -> Reply {
     {
         return Failure::NextHopLost.reply();
     }
-    reply.with_status()
+    reply.relayed()
 }
 
 fn known(outcome: Outcome) -> Outcome {

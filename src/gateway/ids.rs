@@ -7,15 +7,15 @@ use rand_core::Rng;
 
 use crate::core::Domain;
 use crate::core::address::ReversePath;
-use crate::store::RetryKey;
+use crate::store::ledger::RetryKey;
 
 /// Names one transaction in logs and in the `Received:` field that the gateway prepends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct TraceId([u8; 8]);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TraceId([u8; 8]);
 
 impl TraceId {
     /// A fresh random id.
-    pub fn random(rng: &mut impl Rng) -> Self {
+    pub(super) fn random(rng: &mut impl Rng) -> Self {
         let mut octets = [0; 8];
         rng.fill_bytes(&mut octets);
         Self(octets)
@@ -34,7 +34,7 @@ impl fmt::Display for TraceId {
 ///
 /// `domain` is `None` for recipients without a domain (address literals, the bare postmaster).
 #[must_use]
-pub fn retry_key(reverse_path: &ReversePath, domain: Option<&Domain>, header: &[u8]) -> RetryKey {
+pub(super) fn retry_key(reverse_path: &ReversePath, domain: Option<&Domain>, header: &[u8]) -> RetryKey {
     let mut hash = Context::new(&SHA256);
     let reverse_path = reverse_path.to_string();
     for field in [b"mta-seal retry key".as_slice(), reverse_path.as_bytes()] {

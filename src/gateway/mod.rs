@@ -12,6 +12,7 @@ mod hop;
 mod ids;
 mod inbound;
 mod listener;
+mod local;
 mod message;
 mod outbound;
 mod outbox;
@@ -29,12 +30,12 @@ use tokio::sync::Notify;
 
 pub use clock::{Clock, SystemClock};
 pub use failure::Failure;
+pub use local::{LocalKeys, LocalKeysError};
 pub use serve::{Gateway, Parts, StartError};
 
 use crate::core::Domain;
 use crate::mail::trace::{Protocol as TraceProtocol, Received};
 use crate::smtp::Protocol;
-use crate::store::keyring::Keyring;
 use crate::store::ledger::SharedLedger;
 use config::Config;
 use discovery::Discovery;
@@ -43,7 +44,7 @@ use session::Sender;
 /// What every connection of a gateway shares.
 pub(crate) struct Shared {
     config: Config,
-    keyrings: HashMap<Domain, Keyring>,
+    domains: HashMap<Domain, LocalKeys>,
     ledger: SharedLedger,
     discovery: Discovery,
     clock: Arc<dyn Clock>,

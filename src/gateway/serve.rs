@@ -17,6 +17,7 @@ use super::config::{self, Config, Network, NextHop, Recipients};
 use super::discovery::Discovery;
 use super::hop::Hop;
 use super::inbound::Inbound;
+use super::local::{LocalKeys, LocalKeysError};
 use super::listener::{ConnectionLimits, Places, accept};
 use super::outbound::Outbound;
 use super::outbox;
@@ -27,11 +28,10 @@ use crate::smtp::client::ClientOptions;
 use crate::smtp::server::{ServerConnection, ServerOptions, SessionError};
 use crate::smtp::tls::TlsError;
 use crate::smtp::{Protocol, Reply};
-use crate::store::keyring::{Keyring, KeyringError};
 use crate::store::ledger::{self, LedgerError, SharedLedger, SqliteLedger};
 
 /// Name of the ledger in the state directory.
-pub const LEDGER_FILE: &str = "ledger.sqlite";
+const LEDGER_FILE: &str = "ledger.sqlite";
 
 /// How often what has expired is deleted from the ledger.
 const EXPIRE: Duration = Duration::from_secs(300);
@@ -60,11 +60,11 @@ pub enum StartError {
     },
     /// The keys of a domain cannot be used.
     #[error("keys of {domain}: {error}")]
-    Keyring {
+    Keys {
         /// The domain.
         domain: Domain,
         /// Why.
-        error: KeyringError,
+        error: LocalKeysError,
     },
     /// DNS cannot be set up.
     #[error("dns: {0}")]
@@ -92,7 +92,7 @@ pub struct Parts {
     /// The configuration.
     pub config: Config,
     /// The keys of each local domain.
-    pub keyrings: HashMap<Domain, Keyring>,
+    pub domains: HashMap<Domain, LocalKeys>,
     /// The ledger.
     pub ledger: SharedLedger,
     /// The resolver.
@@ -105,12 +105,12 @@ impl Parts {
     /// Opens ledger, keyrings and resolver as the configuration says. Blocks while it reads files.
     pub fn from_config(config: Config) -> Result<Self, StartError> {
         let clock = SystemClock;
-        let mut keyrings = HashMap::new();
+        let mut domains = HashMap::new();
         for local in &config.domains {
             let domain = local.name.clone();
-            let keyring = Keyring::load(&local.keys, &domain)
-                .map_err(|error| StartError::Keyring { domain: domain.clone(), error })?;
-            keyrings.insert(domain, keyring);
+            let keys = LocalKeys::load(&local.keys, &domain)
+                .map_err(|error| StartError::Keys { domain: domain.clone(), error })?;
+            domains.insert(domain, keys);
         }
         let resolver = Arc::new(StubResolver::new(&config.dns)?);
         std::fs::create_dir_all(&config.state)
@@ -118,7 +118,7 @@ impl Parts {
         let path = config.state.join(LEDGER_FILE);
         let ledger = SqliteLedger::open(&path, &ledger::Options::default(), clock.now())
             .map_err(|error| StartError::Ledger { path, error })?;
-        Ok(Self { config, keyrings, ledger: Arc::new(ledger), resolver, clock: Arc::new(clock) })
+        Ok(Self { config, domains, ledger: Arc::new(ledger), resolver, clock: Arc::new(clock) })
     }
 }
 
@@ -134,12 +134,12 @@ pub struct Gateway {
 impl Gateway {
     /// Opens the listeners and serves them in the background.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { config, keyrings, ledger, resolver, clock } = parts;
+        let Parts { config, domains, ledger, resolver, clock } = parts;
         let discovery =
             Discovery::new(resolver, Arc::clone(&ledger), Arc::clone(&clock), config.dns.timeout);
         let shared = Arc::new(Shared {
             config,
-            keyrings,
+            domains,
             ledger,
             discovery,
             clock,

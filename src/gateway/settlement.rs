@@ -9,12 +9,12 @@ use crate::smtp::Reply;
 
 /// The one reply to an SMTP client, and the recipients that are owed a DSN.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settlement {
+pub(super) struct Settlement {
     /// The reply to the final dot.
-    pub reply: Reply,
+    pub(super) reply: Reply,
     /// Places, in the list of recipients, of those that failed for good while others were
     /// accepted.
-    pub failed: Vec<usize>,
+    pub(super) failed: Vec<usize>,
 }
 
 /// Settles `replies`, one for each recipient that was accepted at RCPT, of which there is at
@@ -23,7 +23,7 @@ pub struct Settlement {
 /// `may_notify` is false where a DSN could go to a forged address. Then the accepted recipients win over the refused
 /// ones only by retries: the reply stays temporary until the sending MTA gives up and says so itself.
 #[must_use]
-pub fn settle(replies: &[Reply], may_notify: bool) -> Settlement {
+pub(super) fn settle(replies: &[Reply], may_notify: bool) -> Settlement {
     let accepted = replies.iter().filter(|r| r.is_positive()).count();
     let temporary = replies.iter().any(Reply::is_transient);
     let first = |wanted: fn(&Reply) -> bool| replies.iter().find(|r| wanted(r)).cloned();

@@ -1,266 +1,34 @@
 //! The client side of a connection to a next hop.
 
-use std::future::{Future, poll_fn};
+mod error;
+mod options;
+mod transfer;
+
+use std::future::Future;
 use std::io;
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::data::{DataEncoder, Violation};
+use super::data::DataEncoder;
 use super::next_hop::NextHop;
-use super::reply::{ReplyDecoder, ReplyError};
+use super::reply::ReplyDecoder;
 use super::stream::{Stream, TlsInfo};
 use super::tls::{ClientTls, TlsLevel};
 use super::{Capabilities, Io, Protocol, Reply, Severity};
 use crate::core::address::{ForwardPath, ReversePath};
 use crate::core::esmtp::{Body, MailParameters, RcptParameters};
 
+pub use error::{ClientError, Missing, Step};
+pub use options::{ClientOptions, ClientTimeouts};
+pub use transfer::{Finished, Outcome};
+
 /// Least free room in the read buffer, in octets.
 const READ_SIZE: usize = 2 * 1024;
-
-/// Encoded data are sent at this size, in octets.
-const WRITE_SIZE: usize = 64 * 1024;
-
-/// Content is encoded in pieces of this size, in octets, so that the buffer stays bounded
-/// whatever a caller hands over.
-const ENCODE_SIZE: usize = 64 * 1024;
-
-/// How long the client waits for its next hop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClientTimeouts {
-    /// For the TCP or unix connection; default 30 s.
-    pub connect: Duration,
-    /// For the 220 greeting; default 60 s (RFC 5321 section 4.5.3.2.1 has 300: an in-line proxy's
-    /// own client waits meanwhile).
-    pub greeting: Duration,
-    /// For the reply to EHLO, HELO or LHLO; default 60 s.
-    pub hello: Duration,
-    /// For the reply to STARTTLS and for the handshake, each; default 60 s.
-    pub tls: Duration,
-    /// For the reply to MAIL; default 300 s.
-    pub mail: Duration,
-    /// For the reply to RCPT; default 300 s.
-    pub rcpt: Duration,
-    /// For the reply to DATA; default 120 s.
-    pub data: Duration,
-    /// For the peer to take a block of data or a command; default 180 s.
-    pub write: Duration,
-    /// For all replies after the final dot; default 540 s: an upstream client waits 600.
-    pub dot: Duration,
-    /// For the reply to RSET; default 60 s.
-    pub rset: Duration,
-    /// For the reply to QUIT; default 5 s.
-    pub quit: Duration,
-}
-
-impl Default for ClientTimeouts {
-    fn default() -> Self {
-        let seconds = Duration::from_secs;
-        Self {
-            connect: seconds(30),
-            greeting: seconds(60),
-            hello: seconds(60),
-            tls: seconds(60),
-            mail: seconds(300),
-            rcpt: seconds(300),
-            data: seconds(120),
-            write: seconds(180),
-            dot: seconds(540),
-            rset: seconds(60),
-            quit: seconds(5),
-        }
-    }
-}
-
-/// How to reach a next hop.
-#[derive(Debug, Clone)]
-pub struct ClientOptions {
-    /// Where.
-    pub next_hop: NextHop,
-    /// The name in EHLO, HELO or LHLO: a host name or an address literal.
-    pub hello_name: String,
-    /// TLS; ignored for unix sockets.
-    pub tls: ClientTls,
-    /// Timeouts.
-    pub timeouts: ClientTimeouts,
-}
-
-impl ClientOptions {
-    /// A next hop without TLS, with default timeouts.
-    pub fn new(next_hop: NextHop, hello_name: impl Into<String>) -> Self {
-        Self {
-            next_hop,
-            hello_name: hello_name.into(),
-            tls: ClientTls::off(),
-            timeouts: ClientTimeouts::default(),
-        }
-    }
-}
-
-/// What the client was doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Step {
-    /// Connecting.
-    Connect,
-    /// Waiting for the greeting.
-    Greeting,
-    /// EHLO, HELO or LHLO.
-    Hello,
-    /// STARTTLS and the handshake.
-    StartTls,
-    /// MAIL.
-    Mail,
-    /// RCPT.
-    Rcpt,
-    /// DATA.
-    Data,
-    /// Sending message data.
-    Write,
-    /// Waiting for the replies to the message.
-    Dot,
-    /// RSET.
-    Rset,
-    /// QUIT.
-    Quit,
-}
-
-/// Something that a transaction needs and the next hop does not offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Missing {
-    /// SMTPUTF8 for the parameter or a non-ASCII address: 5.6.7 (RFC 6531 section 3.5).
-    SmtpUtf8,
-    /// 8BITMIME for BODY=8BITMIME: 5.6.3 (RFC 6152 section 3).
-    EightBitMime,
-}
-
-impl Missing {
-    /// The reply for the client that asked for it.
-    #[must_use]
-    pub fn refusal(self) -> Reply {
-        match self {
-            Self::SmtpUtf8 => Reply::new(553, (5, 6, 7), "next hop does not offer SMTPUTF8"),
-            Self::EightBitMime => Reply::new(554, (5, 6, 3), "next hop does not offer 8BITMIME"),
-        }
-    }
-}
-
-/// Why there is no reply to pass on.
-///
-/// After every error but [`ClientError::Missing`] and [`ClientError::OutOfOrder`] the connection
-/// is closed, and no final dot has been sent.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// The next hop cannot be reached, or the connection broke.
-    #[error("{step:?}: {source}")]
-    Io {
-        /// What the client was doing.
-        step: Step,
-        /// What happened.
-        source: io::Error,
-    },
-    /// The next hop kept silent, or did not take what it was sent.
-    #[error("{0:?}: timed out")]
-    Timeout(Step),
-    /// The next hop closed the connection.
-    #[error("{0:?}: closed by the next hop")]
-    Closed(Step),
-    /// The next hop refuses connections or greetings; the reply is its own.
-    #[error("{step:?}: refused: {reply}")]
-    Refused {
-        /// Which step it refused.
-        step: Step,
-        /// Its reply.
-        reply: Reply,
-    },
-    /// What the next hop sent is no reply, or a reply to nothing.
-    #[error("{step:?}: {source}")]
-    Garbage {
-        /// What the client was doing.
-        step: Step,
-        /// What is wrong with it.
-        source: ReplyError,
-    },
-    /// The next hop sent something that answers no command, as behind STARTTLS (an injection).
-    #[error("{0:?}: unsolicited octets")]
-    Unsolicited(Step),
-    /// The next hop answered while the message was still being sent.
-    #[error("reply before the end of the message: {0}")]
-    EarlyReply(Reply),
-    /// TLS is required and not offered, or refused with the given reply.
-    #[error("next hop offers no TLS")]
-    NoTls(Option<Reply>),
-    /// The TLS handshake failed.
-    #[error("TLS handshake failed: {0}")]
-    Tls(#[source] io::Error),
-    /// The transaction needs what the next hop does not offer. The connection is still good.
-    #[error("next hop does not offer {0:?}")]
-    Missing(Missing),
-    /// The content must not be sent.
-    #[error(transparent)]
-    Content(#[from] Violation),
-    /// The caller called a method that the state of the connection does not allow.
-    #[error("client method called out of order")]
-    OutOfOrder,
-}
-
-impl ClientError {
-    /// The reply for the client whose message this was. Its text names no detail of the next hop
-    /// but what the next hop itself replied.
-    #[must_use]
-    pub fn refusal(&self) -> Reply {
-        match self {
-            Self::Io { step: Step::Connect, .. } | Self::Timeout(Step::Connect) => {
-                Reply::new(451, (4, 4, 1), "next hop is unreachable")
-            }
-            Self::Io { .. } | Self::Timeout(_) | Self::Closed(_) => {
-                Reply::new(451, (4, 4, 2), "connection to the next hop was lost")
-            }
-            // What one connection is refused says nothing about a message.
-            Self::Refused { .. } => Reply::new(451, (4, 3, 2), "next hop does not accept mail now"),
-            Self::Garbage { .. } | Self::Unsolicited(_) => {
-                Reply::new(451, (4, 5, 0), "next hop broke the protocol")
-            }
-            Self::EarlyReply(reply) if reply.is_positive() => {
-                Reply::new(451, (4, 5, 0), "next hop broke the protocol")
-            }
-            Self::EarlyReply(reply) => reply.clone().relayed(),
-            Self::NoTls(_) | Self::Tls(_) => {
-                Reply::new(451, (4, 7, 5), "no secure connection to the next hop")
-            }
-            Self::Missing(missing) => missing.refusal(),
-            Self::Content(violation) => {
-                Reply::new(550, (5, 6, 0), format!("message refused: {violation}"))
-            }
-            Self::OutOfOrder => Reply::new(451, (4, 3, 0), "internal error"),
-        }
-    }
-}
-
-/// What became of the message for one recipient, or for all of them (SMTP).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The next hop's answer.
-    Reply(Reply),
-    /// The connection was lost after the final dot: accepted or not, nobody knows.
-    Unknown,
-}
-
-/// The end of a transaction whose final dot was sent.
-#[derive(Debug)]
-pub struct Finished {
-    /// One outcome (SMTP), or one per accepted recipient in the order of RCPT (LMTP).
-    pub outcomes: Vec<Outcome>,
-    /// Whether the last line of the content had to be given its CRLF.
-    pub crlf_added: bool,
-    /// Why outcomes are unknown.
-    pub lost: Option<ClientError>,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -451,103 +219,6 @@ impl Client {
         Ok(reply)
     }
 
-    /// Sends DATA. After 354 the content is sent by [`Self::write`]; any other reply leaves the
-    /// transaction as it was.
-    pub async fn data(&mut self) -> Result<Reply, ClientError> {
-        if self.state != State::Mail || self.accepted == 0 {
-            return Err(ClientError::OutOfOrder);
-        }
-        let reply = self.command("DATA", Step::Data, self.timeouts.data).await?;
-        match reply.severity() {
-            Severity::Intermediate if reply.code() == 354 => {
-                self.encoder = DataEncoder::new();
-                self.state = State::Data;
-                Ok(reply)
-            }
-            // These leave open what the next hop takes for content.
-            Severity::Positive | Severity::Intermediate => {
-                self.broken(ClientError::Unsolicited(Step::Data))
-            }
-            Severity::Transient | Severity::Permanent => Ok(reply),
-        }
-    }
-
-    /// Sends a piece of content, dot-stuffed; it may be cut anywhere.
-    ///
-    /// Refuses bare CR, bare LF and NUL. A next hop that answers or leaves before the end is
-    /// reported as [`ClientError::EarlyReply`] or [`ClientError::Closed`].
-    pub async fn write(&mut self, content: &[u8]) -> Result<(), ClientError> {
-        if self.state != State::Data {
-            return Err(ClientError::OutOfOrder);
-        }
-        for piece in content.chunks(ENCODE_SIZE) {
-            if let Err(violation) = self.encoder.encode(piece, &mut self.output) {
-                return self.broken(violation.into());
-            }
-            if self.output.len() >= WRITE_SIZE {
-                self.send_data().await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends what [`Self::write`] still holds back, for content that comes slowly.
-    pub async fn flush(&mut self) -> Result<(), ClientError> {
-        if self.state != State::Data {
-            return Err(ClientError::OutOfOrder);
-        }
-        self.send_data().await
-    }
-
-    /// Sends the final dot and waits for what becomes of the message.
-    ///
-    /// An error means that the dot was not sent. What is lost after it is in the result.
-    pub async fn finish(&mut self) -> Result<Finished, ClientError> {
-        if self.state != State::Data {
-            return Err(ClientError::OutOfOrder);
-        }
-        // What went wrong so far must be seen before the dot goes out.
-        self.send_data().await?;
-        let crlf_added = match self.encoder.finish(&mut self.output) {
-            Ok(crlf_added) => crlf_added,
-            Err(violation) => return self.broken(violation.into()),
-        };
-        let expected = match self.protocol {
-            Protocol::Smtp => 1,
-            Protocol::Lmtp => self.accepted,
-        };
-        self.state = State::Closed;
-        let mut outcomes = Vec::with_capacity(expected);
-        let lost = self.collect_outcomes(expected, &mut outcomes).await.err();
-        outcomes.resize(expected, Outcome::Unknown);
-        let closing = |outcome: &Outcome| matches!(outcome, Outcome::Reply(r) if r.code() == 421);
-        let in_step = self.input.is_empty() && self.replies.is_idle();
-        if lost.is_none() && in_step && !outcomes.iter().any(closing) {
-            self.state = State::Ready;
-            self.accepted = 0;
-        } else {
-            self.stream = Stream::Closed;
-        }
-        Ok(Finished { outcomes, crlf_added, lost })
-    }
-
-    async fn collect_outcomes(
-        &mut self,
-        expected: usize,
-        outcomes: &mut Vec<Outcome>,
-    ) -> Result<(), ClientError> {
-        let deadline = Instant::now() + self.timeouts.dot;
-        self.send(Step::Dot).await?;
-        while outcomes.len() < expected {
-            let reply = self.receive(Step::Dot, deadline).await?;
-            if reply.severity() == Severity::Intermediate {
-                return Err(ClientError::Unsolicited(Step::Dot));
-            }
-            outcomes.push(Outcome::Reply(reply));
-        }
-        Ok(())
-    }
-
     /// Sends RSET.
     pub async fn rset(&mut self) -> Result<Reply, ClientError> {
         if !matches!(self.state, State::Ready | State::Mail) {
@@ -726,70 +397,6 @@ impl Client {
         within(limit, step, self.stream.flush()).await
     }
 
-    /// Sends encoded content while watching for a reply that comes too early.
-    async fn send_data(&mut self) -> Result<(), ClientError> {
-        self.state = State::Closed;
-        let limit = self.timeouts.write;
-        let mut flushed = false;
-        while !flushed {
-            let progress = timeout(limit, self.data_progress()).await;
-            match progress {
-                Ok(Ok(Progress::Written)) => {}
-                Ok(Ok(Progress::Flushed)) => flushed = true,
-                Ok(Ok(Progress::Heard)) => return self.early().await,
-                Ok(Err(source)) => {
-                    let error = lost(Step::Write, source);
-                    return match self.last_words(Step::Write).await {
-                        Some(reply) => self.broken(ClientError::EarlyReply(reply)),
-                        None => self.broken(error),
-                    };
-                }
-                Err(_) => return self.broken(ClientError::Timeout(Step::Write)),
-            }
-        }
-        self.state = State::Data;
-        Ok(())
-    }
-
-    /// One step of sending; hearing anything takes precedence.
-    async fn data_progress(&mut self) -> io::Result<Progress> {
-        let Self { stream, input, output, .. } = self;
-        poll_fn(|cx| {
-            let mut chunk = [0; 512];
-            let mut heard = ReadBuf::new(&mut chunk);
-            if let Poll::Ready(result) = Pin::new(&mut *stream).poll_read(cx, &mut heard) {
-                result?;
-                input.extend_from_slice(heard.filled());
-                return Poll::Ready(Ok(Progress::Heard));
-            }
-            if !output.has_remaining() {
-                return Pin::new(&mut *stream).poll_flush(cx).map_ok(|()| Progress::Flushed);
-            }
-            match Pin::new(&mut *stream).poll_write(cx, output) {
-                Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(written)) => {
-                    output.advance(written);
-                    Poll::Ready(Ok(Progress::Written))
-                }
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                Poll::Pending => Poll::Pending,
-            }
-        })
-        .await
-    }
-
-    /// Something was heard in the middle of the data: a reply or the end of the connection.
-    async fn early<T>(&mut self) -> Result<T, ClientError> {
-        if self.input.is_empty() {
-            return self.broken(ClientError::Closed(Step::Write));
-        }
-        let deadline = Instant::now() + self.timeouts.data;
-        match self.receive(Step::Write, deadline).await {
-            Ok(reply) => self.broken(ClientError::EarlyReply(reply)),
-            Err(error) => self.broken(error),
-        }
-    }
-
     /// After a failed write: the reply that the next hop sent before it closed.
     async fn last_words(&mut self, step: Step) -> Option<Reply> {
         self.receive(step, Instant::now() + LAST_WORDS).await.ok()
@@ -805,12 +412,6 @@ impl Client {
 
 /// How long a reply is looked for on a connection that takes no more octets.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-
-enum Progress {
-    Written,
-    Flushed,
-    Heard,
-}
 
 fn lost(step: Step, source: io::Error) -> ClientError {
     match source.kind() {

@@ -248,10 +248,7 @@ fn valid_code(code: u16) -> u16 {
 }
 
 fn printable(c: char) -> u8 {
-    match u8::try_from(c) {
-        Ok(byte @ b' '..=b'~') => byte,
-        _ => b'?',
-    }
+    u8::try_from(c).ok().filter(|byte| (b' '..=b'~').contains(byte)).unwrap_or(b'?')
 }
 
 impl fmt::Display for Reply {

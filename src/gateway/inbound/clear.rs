@@ -20,7 +20,7 @@ use crate::smtp::{Protocol, Reply};
 use crate::store::ledger::{FinalOutcome, FinalReply, Outcome, Outgoing, Upstream};
 
 /// What the ledger was told of a clear message with several recipients.
-pub(super) struct ClearBooking {
+pub(in crate::gateway) struct ClearBooking {
     outgoing: Outgoing,
     outcomes: Vec<(String, Outcome)>,
 }

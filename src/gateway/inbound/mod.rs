@@ -139,7 +139,7 @@ impl Inbound {
         let local = match &recipient.path {
             ForwardPath::Postmaster => true,
             ForwardPath::Mailbox(mailbox) => {
-                mailbox.domain().is_some_and(|d| self.shared.keyrings.contains_key(d))
+                mailbox.domain().is_some_and(|d| self.shared.domains.contains_key(d))
             }
         };
         if !local {

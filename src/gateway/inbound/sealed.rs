@@ -18,7 +18,7 @@ use crate::policy::{Level, SenderDecision, Source};
 use crate::records::CLOCK_TOLERANCE;
 use crate::smtp::client::Outcome;
 use crate::smtp::{Protocol, Reply};
-use crate::store::keyring::Found;
+use crate::store::keyring::Find;
 use crate::store::ledger::{Claim, Claimed, IncomingMessage, IncomingStatus};
 
 /// How long a delivery is remembered after its envelope is too old anyway, in seconds.
@@ -116,17 +116,17 @@ impl Inbound {
         let header = parsed.header();
         let envelope_id = parsed.envelope_id();
         info!(%trace, envelope = %envelope_id, domain = %header.recipient_domain, suite = header.suite.id().0, "carrier recognised");
-        let keyring = self
+        let local = self
             .shared
-            .keyrings
+            .domains
             .get(&header.recipient_domain)
             .ok_or(Failure::CarrierForeign)?;
-        let key = match keyring.find(&header.key_id) {
-            Found::Key(key) => key,
-            Found::Destroyed => return Err(Failure::DestroyedKey.into()),
-            Found::Unknown => return Err(Failure::UnknownKey.into()),
+        let key = match local.keyring.find(&header.key_id) {
+            Find::Found(key) => key,
+            Find::Destroyed => return Err(Failure::DestroyedKey.into()),
+            Find::Unknown => return Err(Failure::UnknownKey.into()),
         };
-        let window = keyring.window();
+        let window = local.policy.record().window;
         let opened = parsed.open(key).map_err(refuse)?;
         let decrypted = read_prefix(opened, reader, &mut piece).await?.map_err(refuse)?;
         let (signing, level) = self.signing_key(outer, &decrypted).await?;

@@ -103,6 +103,17 @@ impl Destination {
         (0..self.recipients.len()).filter(|&at| self.outcomes[at].is_none()).collect()
     }
 
+    /// Whether every recipient has its outcome.
+    pub(super) fn is_settled(&self) -> bool {
+        self.outcomes.iter().all(Option::is_some)
+    }
+
+    /// Gives every recipient this outcome, also those that an earlier attempt seemed to have settled.
+    pub(super) fn forget(&mut self, reply: &Reply) {
+        self.outcomes.fill(None);
+        self.fail(reply);
+    }
+
     /// Gives every recipient without an outcome this one, and the transaction up.
     pub(super) fn fail(&mut self, reply: &Reply) {
         self.downstream = None;

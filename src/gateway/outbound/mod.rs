@@ -63,7 +63,7 @@ impl Direction for Outbound {
     }
 
     async fn begin(&self, sender: Sender) -> Result<Transaction, Reply> {
-        let local = sender.path.domain().filter(|d| self.shared.keyrings.contains_key(*d)).cloned();
+        let local = sender.path.domain().filter(|d| self.shared.domains.contains_key(*d)).cloned();
         let foreign = local.is_none() && !sender.path.is_null();
         let origin = local.unwrap_or_else(|| self.domain.clone());
         Ok(Transaction { sender, origin, foreign, destinations: Vec::new(), accepted: Vec::new() })
@@ -364,20 +364,25 @@ impl Outbound {
         out: &mut Vec<u8>,
     ) -> Option<Stream> {
         out.clear();
-        let downstream = destination.downstream.as_mut()?;
-        let limit = downstream.capabilities().size_limit();
-        let open = destination.outcomes.iter().zip(&destination.recipients);
+        // With nothing left to send, the message is sealed all the same, to compare its hash with that of the first attempt.
+        let compared = destination.booking.as_ref().is_some_and(|b| b.message_hash.is_some());
+        if destination.downstream.is_none() && !(compared && destination.is_settled()) {
+            return None;
+        }
+        let limit = destination.downstream.as_ref().and_then(|d| d.capabilities().size_limit());
+        let settled = destination.is_settled();
+        let open = destination.recipients.iter().zip(&destination.outcomes);
         let recipients: Vec<&Recipient> =
-            open.filter(|(outcome, _)| outcome.is_none()).map(|(_, recipient)| recipient).collect();
-        let (Some(keyring), Some(booking)) =
-            (self.shared.keyrings.get(origin), &destination.booking)
+            open.filter(|(_, outcome)| settled || outcome.is_none()).map(|(r, _)| r).collect();
+        let (Some(local), Some(booking)) =
+            (self.shared.domains.get(origin), &destination.booking)
         else {
             destination.fail(&Failure::Ledger.reply());
             return None;
         };
         let sealing = Sealing {
             sender_domain: origin,
-            signing: keyring.signing_key(),
+            signing: &local.signing,
             foreign,
             sealed_at: self.shared.clock.now(),
             delivery_id: booking.delivery_id,
@@ -392,7 +397,10 @@ impl Outbound {
             out,
         );
         let result = match begun {
-            Ok(stream) => downstream.data().await.map(|()| stream),
+            Ok(stream) => match &mut destination.downstream {
+                Some(downstream) => downstream.data().await.map(|()| stream),
+                None => Ok(stream),
+            },
             Err(failure) => Err(failure.reply()),
         };
         match result {
@@ -416,11 +424,12 @@ impl Outbound {
         stream: Option<Stream>,
         out: &mut Vec<u8>,
     ) -> Option<[u8; 32]> {
-        let (stream, downstream) = (stream?, destination.downstream.as_mut()?);
+        let stream = stream?;
         out.clear();
-        let result = match stream.finish(out) {
-            Ok(hash) => downstream.write(out).await.map(|()| hash),
-            Err(failure) => Err(failure.reply()),
+        let result = match (stream.finish(out), &mut destination.downstream) {
+            (Ok(hash), Some(downstream)) => downstream.write(out).await.map(|()| hash),
+            (Ok(hash), None) => Ok(hash),
+            (Err(failure), _) => Err(failure.reply()),
         };
         let hash = match result {
             Ok(hash) => hash,
@@ -437,7 +446,7 @@ impl Outbound {
             {
                 warn!(%error, "delivery id could not be retired");
             }
-            destination.fail(&Failure::Mixed.reply());
+            destination.forget(&Failure::Mixed.reply());
             return None;
         }
         hash
@@ -599,13 +608,11 @@ async fn push(
     content: &[u8],
     out: &mut Vec<u8>,
 ) {
-    let (Some(open), Some(downstream)) = (stream.as_mut(), destination.downstream.as_mut()) else {
-        out.clear();
-        return;
-    };
-    let result = match open.write(content, out) {
-        Ok(()) => downstream.write(out).await,
-        Err(failure) => Err(failure.reply()),
+    let Some(open) = stream.as_mut() else { return };
+    let result = match (open.write(content, out), destination.downstream.as_mut()) {
+        (Ok(()), Some(downstream)) => downstream.write(out).await,
+        (Ok(()), None) => Ok(()),
+        (Err(failure), _) => Err(failure.reply()),
     };
     out.clear();
     if let Err(reply) = result {

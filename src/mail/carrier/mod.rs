@@ -9,6 +9,7 @@ mod part;
 mod quoted;
 mod scan;
 mod transfer;
+mod tree;
 mod wrap;
 
 pub use scan::{Limits, ScanError, Scanner, State};
@@ -28,4 +29,4 @@ pub const FILE_SUFFIX: &str = ".mtaseal";
 pub const TOKEN_FIELD: &str = "MTA-Seal-Token";
 
 /// First octets of every envelope [R-env-01].
-const MAGIC: [u8; 8] = [0xD3, 0x4D, 0x54, 0x41, 0x53, 0x45, 0x41, 0x4C];
+const MAGIC: [u8; 8] = *b"\xd3MTASEAL";

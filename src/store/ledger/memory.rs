@@ -26,6 +26,13 @@ pub struct Remembered {
     pub key_records: Vec<Vec<u8>>,
     /// The authenticity level in the policy layer's numbering.
     pub level: u8,
+    /// For how many seconds an answer that nothing vouches for is held after it was last seen;
+    /// `None`: as long as the domain asks.
+    pub hold: Option<u64>,
+    /// When the hold was last lengthened.
+    pub counted_at: u64,
+    /// The pinned fingerprint that the identity key has, or descends from.
+    pub pinned_root: Option<[u8; 32]>,
     /// When the identity key was first seen.
     pub first_seen: u64,
     /// When the last consistent observation counted.

@@ -10,7 +10,7 @@ use crate::core::Domain;
 const MAKE_ROOM: i64 = 100;
 
 const COLUMNS: &str = "domain, identity_key, serial, policy, level, first_seen, last_observed,
-    until, enforce_until";
+    until, enforce_until, hold, counted_at, pinned_root";
 
 fn code(scope: Scope) -> i64 {
     match scope {
@@ -51,6 +51,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(String, Remembered)> {
         last_observed: unix_time(row.get(6)?),
         until: unix_time(row.get(7)?),
         enforce_until: row.get::<_, Option<i64>>(8)?.map(unix_time),
+        hold: row.get::<_, Option<i64>>(9)?.map(unix_time),
+        counted_at: unix_time(row.get(10)?),
+        pinned_root: row.get(11)?,
     };
     Ok((row.get(0)?, remembered))
 }
@@ -98,10 +101,10 @@ pub(super) fn remember(
     connection
         .prepare_cached(&format!(
             "INSERT INTO remembered (scope, {COLUMNS}, expires)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
              ON CONFLICT DO UPDATE SET identity_key = ?3, serial = ?4, policy = ?5, level = ?6,
                  first_seen = ?7, last_observed = ?8, until = ?9, enforce_until = ?10,
-                 expires = ?11"
+                 hold = ?11, counted_at = ?12, pinned_root = ?13, expires = ?14"
         ))?
         .execute(params![
             code(scope),
@@ -114,6 +117,9 @@ pub(super) fn remember(
             sql_time(remembered.last_observed),
             sql_time(remembered.until),
             remembered.enforce_until.map(sql_time),
+            remembered.hold.map(sql_time),
+            sql_time(remembered.counted_at),
+            remembered.pinned_root,
             sql_time(expires),
         ])?;
     connection

@@ -67,6 +67,9 @@ CREATE TABLE remembered (
     last_observed INTEGER NOT NULL,
     until         INTEGER NOT NULL,
     enforce_until INTEGER,
+    hold          INTEGER,
+    counted_at    INTEGER NOT NULL,
+    pinned_root   BLOB,
     expires       INTEGER NOT NULL,
     PRIMARY KEY (scope, domain)
 ) STRICT;

@@ -224,3 +224,71 @@ fn abandon(connection: &Connection) {
         let _ = connection.execute_batch("ROLLBACK");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    type Answer = oneshot::Receiver<Result<usize, LedgerError>>;
+
+    fn job(
+        action: impl FnMut(&Connection) -> Result<usize, LedgerError> + Send + 'static,
+    ) -> (Box<dyn Work>, Answer) {
+        let (waiter, answer) = oneshot::channel();
+        (Box::new(Job { action, value: None, waiter }), answer)
+    }
+
+    fn insert(connection: &Connection) -> Result<usize, LedgerError> {
+        Ok(connection.execute("INSERT INTO t VALUES (1)", [])?)
+    }
+
+    fn rows(connection: &Connection) -> i64 {
+        connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap()
+    }
+
+    /// SQLite rolls the whole transaction back by itself when the disk is full.
+    #[test]
+    fn a_job_that_costs_the_transaction_does_not_cost_its_companions_theirs() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t (n)").unwrap();
+        let (first, mut first_answer) = job(insert);
+        let (fatal, mut fatal_answer) = job(|connection| {
+            insert(connection)?;
+            connection.execute_batch("ROLLBACK")?;
+            Err(LedgerError::Full)
+        });
+        let (last, mut last_answer) = job(insert);
+        let counters = Arc::default();
+        commit(&connection, vec![first, fatal, last], &counters);
+        assert_eq!(first_answer.try_recv().unwrap(), Ok(1));
+        assert_eq!(fatal_answer.try_recv().unwrap(), Err(LedgerError::Full));
+        assert_eq!(last_answer.try_recv().unwrap(), Ok(1));
+        assert_eq!(rows(&connection), 2);
+        assert_eq!(counters.jobs.load(Ordering::Relaxed), 2);
+    }
+
+    /// A commit that fails is an answer to everybody in it, and the next one works.
+    #[test]
+    fn a_commit_that_fails_is_never_a_success() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(
+            "PRAGMA foreign_keys = ON; CREATE TABLE t (n); CREATE TABLE p (id INTEGER PRIMARY KEY);
+             CREATE TABLE c (p REFERENCES p DEFERRABLE INITIALLY DEFERRED)",
+        )
+        .unwrap();
+        // The violation shows at COMMIT only.
+        let (bad, mut bad_answer) = job(|connection| {
+            insert(connection)?;
+            Ok(connection.execute("INSERT INTO c VALUES (7)", [])?)
+        });
+        let (good, mut good_answer) = job(insert);
+        let counters = Arc::default();
+        commit(&connection, vec![bad, good], &counters);
+        assert!(matches!(bad_answer.try_recv().unwrap(), Err(LedgerError::Unavailable { .. })));
+        assert_eq!(good_answer.try_recv().unwrap(), Ok(1));
+        assert_eq!(rows(&connection), 1);
+        assert_eq!(counters.commits.load(Ordering::Relaxed), 1);
+    }
+}

@@ -1,0 +1,53 @@
+//! What the gateway needs to act for one of its own domains.
+
+use std::path::Path;
+
+use crate::core::{Domain, SigningKey};
+use crate::records::{RecordError, SignedPolicy, VerifiedPolicy, VerifyError};
+use crate::store::keyring::{Keyring, KeyringError};
+
+/// The keys of a local domain and the policy it publishes.
+pub struct LocalKeys {
+    /// The private keys.
+    pub(super) keyring: Keyring,
+    /// Signs what is sealed.
+    pub(super) signing: SigningKey,
+    /// The published policy.
+    pub(super) policy: VerifiedPolicy,
+}
+
+/// Why a domain's keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalKeysError {
+    /// The keyring cannot be read.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// The keyring holds no policy.
+    #[error("the keyring holds no policy record")]
+    NoPolicy,
+    /// The policy is malformed.
+    #[error("policy record: {0}")]
+    Malformed(#[from] RecordError),
+    /// The policy is not signed for this domain.
+    #[error("policy record: {0}")]
+    NotVerified(#[from] VerifyError),
+    /// The policy lists no signing key whose private part is in the keyring.
+    #[error("no signing key of the policy is in the keyring")]
+    NoSigningKey,
+}
+
+impl LocalKeys {
+    /// Reads the keyring of `domain` in `directory`.
+    pub fn load(directory: &Path, domain: &Domain) -> Result<Self, LocalKeysError> {
+        Self::new(Keyring::load(directory)?, domain)
+    }
+
+    /// Takes a keyring of `domain`.
+    pub fn new(keyring: Keyring, domain: &Domain) -> Result<Self, LocalKeysError> {
+        let text = keyring.policy().ok_or(LocalKeysError::NoPolicy)?;
+        let policy = SignedPolicy::parse(text.trim_end().as_bytes())?.verify(domain)?;
+        let listed = policy.record().signing_keys.iter().map(|key| key.key_id());
+        let signing = keyring.signing_key(listed).cloned().ok_or(LocalKeysError::NoSigningKey)?;
+        Ok(Self { keyring, signing, policy })
+    }
+}

@@ -1,0 +1,146 @@
+//! What can go wrong with a next hop, sorted by who is at fault.
+
+use std::io;
+
+use crate::smtp::Reply;
+use crate::smtp::data::Violation;
+use crate::smtp::reply::ReplyError;
+
+/// What the client was doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Connecting.
+    Connect,
+    /// Waiting for the greeting.
+    Greeting,
+    /// EHLO, HELO or LHLO.
+    Hello,
+    /// STARTTLS and the handshake.
+    StartTls,
+    /// MAIL.
+    Mail,
+    /// RCPT.
+    Rcpt,
+    /// DATA.
+    Data,
+    /// Sending message data.
+    Write,
+    /// Waiting for the replies to the message.
+    Dot,
+    /// RSET.
+    Rset,
+    /// QUIT.
+    Quit,
+}
+
+/// Something that a transaction needs and the next hop does not offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Missing {
+    /// SMTPUTF8 for the parameter or a non-ASCII address: 5.6.7 (RFC 6531 section 3.5).
+    SmtpUtf8,
+    /// 8BITMIME for BODY=8BITMIME: 5.6.3 (RFC 6152 section 3).
+    EightBitMime,
+}
+
+impl Missing {
+    /// The reply for the client that asked for it.
+    #[must_use]
+    pub fn refusal(self) -> Reply {
+        match self {
+            Self::SmtpUtf8 => Reply::new(553, (5, 6, 7), "next hop does not offer SMTPUTF8"),
+            Self::EightBitMime => Reply::new(554, (5, 6, 3), "next hop does not offer 8BITMIME"),
+        }
+    }
+}
+
+/// Why there is no reply to pass on.
+///
+/// After every error but [`ClientError::Missing`] and [`ClientError::OutOfOrder`] the connection
+/// is closed, and no final dot has been sent.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The next hop cannot be reached, or the connection broke.
+    #[error("{step:?}: {source}")]
+    Io {
+        /// What the client was doing.
+        step: Step,
+        /// What happened.
+        source: io::Error,
+    },
+    /// The next hop kept silent, or did not take what it was sent.
+    #[error("{0:?}: timed out")]
+    Timeout(Step),
+    /// The next hop closed the connection.
+    #[error("{0:?}: closed by the next hop")]
+    Closed(Step),
+    /// The next hop refuses connections or greetings; the reply is its own.
+    #[error("{step:?}: refused: {reply}")]
+    Refused {
+        /// Which step it refused.
+        step: Step,
+        /// Its reply.
+        reply: Reply,
+    },
+    /// What the next hop sent is no reply, or a reply to nothing.
+    #[error("{step:?}: {source}")]
+    Garbage {
+        /// What the client was doing.
+        step: Step,
+        /// What is wrong with it.
+        source: ReplyError,
+    },
+    /// The next hop sent something that answers no command, as behind STARTTLS (an injection).
+    #[error("{0:?}: unsolicited octets")]
+    Unsolicited(Step),
+    /// The next hop answered while the message was still being sent.
+    #[error("reply before the end of the message: {0}")]
+    EarlyReply(Reply),
+    /// TLS is required and not offered, or refused with the given reply.
+    #[error("next hop offers no TLS")]
+    NoTls(Option<Reply>),
+    /// The TLS handshake failed.
+    #[error("TLS handshake failed: {0}")]
+    Tls(#[source] io::Error),
+    /// The transaction needs what the next hop does not offer. The connection is still good.
+    #[error("next hop does not offer {0:?}")]
+    Missing(Missing),
+    /// The content must not be sent.
+    #[error(transparent)]
+    Content(#[from] Violation),
+    /// The caller called a method that the state of the connection does not allow.
+    #[error("client method called out of order")]
+    OutOfOrder,
+}
+
+impl ClientError {
+    /// The reply for the client whose message this was. Its text names no detail of the next hop
+    /// but what the next hop itself replied.
+    #[must_use]
+    pub fn refusal(&self) -> Reply {
+        match self {
+            Self::Io { step: Step::Connect, .. } | Self::Timeout(Step::Connect) => {
+                Reply::new(451, (4, 4, 1), "next hop is unreachable")
+            }
+            Self::Io { .. } | Self::Timeout(_) | Self::Closed(_) => {
+                Reply::new(451, (4, 4, 2), "connection to the next hop was lost")
+            }
+            // What one connection is refused says nothing about a message.
+            Self::Refused { .. } => Reply::new(451, (4, 3, 2), "next hop does not accept mail now"),
+            Self::Garbage { .. } | Self::Unsolicited(_) => {
+                Reply::new(451, (4, 5, 0), "next hop broke the protocol")
+            }
+            Self::EarlyReply(reply) if reply.is_positive() => {
+                Reply::new(451, (4, 5, 0), "next hop broke the protocol")
+            }
+            Self::EarlyReply(reply) => reply.clone().relayed(),
+            Self::NoTls(_) | Self::Tls(_) => {
+                Reply::new(451, (4, 7, 5), "no secure connection to the next hop")
+            }
+            Self::Missing(missing) => missing.refusal(),
+            Self::Content(violation) => {
+                Reply::new(550, (5, 6, 0), format!("message refused: {violation}"))
+            }
+            Self::OutOfOrder => Reply::new(451, (4, 3, 0), "internal error"),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! How a next hop is reached.
+
+use std::time::Duration;
+
+use crate::smtp::next_hop::NextHop;
+use crate::smtp::tls::ClientTls;
+
+/// How long the client waits for its next hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientTimeouts {
+    /// For the TCP or unix connection; default 30 s.
+    pub connect: Duration,
+    /// For the 220 greeting; default 60 s (RFC 5321 section 4.5.3.2.1 has 300: an in-line proxy's
+    /// own client waits meanwhile).
+    pub greeting: Duration,
+    /// For the reply to EHLO, HELO or LHLO; default 60 s.
+    pub hello: Duration,
+    /// For the reply to STARTTLS and for the handshake, each; default 60 s.
+    pub tls: Duration,
+    /// For the reply to MAIL; default 300 s.
+    pub mail: Duration,
+    /// For the reply to RCPT; default 300 s.
+    pub rcpt: Duration,
+    /// For the reply to DATA; default 120 s.
+    pub data: Duration,
+    /// For the peer to take a block of data or a command; default 180 s.
+    pub write: Duration,
+    /// For all replies after the final dot; default 540 s: an upstream client waits 600.
+    pub dot: Duration,
+    /// For the reply to RSET; default 60 s.
+    pub rset: Duration,
+    /// For the reply to QUIT; default 5 s.
+    pub quit: Duration,
+}
+
+impl Default for ClientTimeouts {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            connect: seconds(30),
+            greeting: seconds(60),
+            hello: seconds(60),
+            tls: seconds(60),
+            mail: seconds(300),
+            rcpt: seconds(300),
+            data: seconds(120),
+            write: seconds(180),
+            dot: seconds(540),
+            rset: seconds(60),
+            quit: seconds(5),
+        }
+    }
+}
+
+/// How to reach a next hop.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// Where.
+    pub next_hop: NextHop,
+    /// The name in EHLO, HELO or LHLO: a host name or an address literal.
+    pub hello_name: String,
+    /// TLS; ignored for unix sockets.
+    pub tls: ClientTls,
+    /// Timeouts.
+    pub timeouts: ClientTimeouts,
+}
+
+impl ClientOptions {
+    /// A next hop without TLS, with default timeouts.
+    pub fn new(next_hop: NextHop, hello_name: impl Into<String>) -> Self {
+        Self {
+            next_hop,
+            hello_name: hello_name.into(),
+            tls: ClientTls::off(),
+            timeouts: ClientTimeouts::default(),
+        }
+    }
+}
