@@ -82,7 +82,8 @@ async fn look_up(resolver: &dyn Resolver, domain: &Domain, keys: bool) -> Outcom
             fetched.push(FetchedKey { selector: wanted.selector, record });
         }
     }
-    Outcome::Found(FoundPolicy { policy, authenticity: proof(found.authenticity), keys: fetched })
+    let authenticity = proof(found.authenticity);
+    Outcome::Found(Box::new(FoundPolicy { policy, authenticity, keys: fetched }))
 }
 
 fn policy(domain: &Domain, found: &Found) -> Result<crate::records::VerifiedPolicy, Outcome> {
