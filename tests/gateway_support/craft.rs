@@ -1,8 +1,8 @@
 //! Envelopes and carriers made by hand, with a fault where a test wants one.
 
 use mta_seal::core::{
-    DeliveryId, Domain, ForwardPath, Prefix, ReversePathField, SealTo, SealingPublicKey,
-    SigningKey, Suite, seal,
+    Accepted, DeliveryId, Domain, ForwardPath, Prefix, ReversePathField, SealTo, SealingPublicKey,
+    SigningKey, Suite, seal, unseal,
 };
 use mta_seal::mail::carrier::{CarrierWriter, Token};
 use rand_core::{Rng, UnwrapErr};
@@ -85,4 +85,16 @@ pub fn sealed_part(carrier: &[u8]) -> Vec<u8> {
     let part = text.split("filename=\"message.mtaseal\"\r\n\r\n").nth(1).unwrap();
     let base64: String = part.split("\r\n--").next().unwrap().split("\r\n").collect();
     base64::prelude::BASE64_STANDARD.decode(base64).unwrap()
+}
+
+/// The message in a carrier, and what its envelope says.
+pub fn open(carrier: &[u8], from: &Org, to: &Org) -> (Vec<u8>, Accepted) {
+    let keys: Vec<_> = to.suites.iter().map(|suite| to.sealing(*suite)).collect();
+    let signing = from.signing();
+    unseal(
+        &sealed_part(carrier),
+        |header| keys.iter().find(|key| key.key_id() == header.key_id),
+        |domain, _| (*domain == from.domain).then_some(signing.public()),
+    )
+    .unwrap()
 }

@@ -11,7 +11,7 @@ mod sink;
 mod world;
 
 pub use client::{Client, Delivery, Reply, deliver, stuff};
-pub use craft::{Forgery, carrier, sealed_part};
+pub use craft::{Forgery, carrier, open, rng, sealed_part};
 pub use gateway::{Gw, Spec, TestClock, certificate};
 pub use org::Org;
 pub use sink::{Act, Listen, Message, Sink, SinkOptions, Step};
