@@ -1,0 +1,256 @@
+//! What the relay tries on a carrier, and what anybody tries on the receiver.
+
+use super::account::{Account, thousands};
+use super::carrier::Carrier;
+use super::delivery::forwarded;
+use super::hops::{Arrived, hang_up, smuggle, submit};
+use super::message::Message;
+use super::world::{self, COMPANY1, COMPANY2, GATEWAY2, World};
+use super::{ANNA, BRUNO};
+use crate::cli::context;
+use crate::cli::failure::Failure;
+use crate::core::{DeliveryId, ForwardPath, Prefix, ReversePathField, SealTo, seal};
+use crate::mail::carrier::{CarrierWriter, Token};
+use crate::smtp::Reply;
+use rand_core::Rng;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// Bits turned over, spread over the whole envelope.
+const FLIPS: usize = 40;
+
+/// Places at which the envelope is cut off.
+const CUTS: usize = 12;
+
+/// Largest envelope on which every attack is tried that often; larger ones less often, so that
+/// the demo does not take long.
+const SMALL: usize = 1 << 20;
+
+/// Forms that some server somewhere takes for an end of data.
+pub(super) const SMUGGLED: [&str; 7] =
+    ["\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r.\r\n", "\r\n.\r", "\n.\r"];
+
+/// What follows the smuggled end: a whole second transaction.
+const SECOND: &str = "MAIL FROM:<ceo@company1.example>\r\nRCPT TO:<bruno@company2.example>\r\n\
+    DATA\r\nFrom: ceo@company1.example\r\n\r\nPay at once.";
+
+/// The same message again, this time the relay does not just pass it on.
+pub(super) async fn on_the_carrier(
+    world: &World,
+    account: &mut Account,
+    message: &Message,
+    former: &Arrived,
+) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let reply = submit(world.inside()?, ANNA, BRUNO, &message.content).await?;
+    let (outside, before) = (world.outside()?, world.mailbox.count());
+    let relayed = world.relay.last().filter(|_| reply.is_positive());
+    let Some((relayed, carrier)) =
+        relayed.and_then(|r| Carrier::take_apart(&r.content).map(|carrier| (r, carrier)))
+    else {
+        return Err(Failure::refused(format!("gateway 1 did not take the message again: {reply}")));
+    };
+    let size = carrier.envelope.len();
+    let (flips, cuts) = if size > SMALL { (FLIPS / 8, CUTS / 4) } else { (FLIPS, CUTS) };
+
+    let mut flipped = Replies::default();
+    for n in 0..flips {
+        // The clear part in front is short, so half of the bits are taken from it.
+        let range = if n % 2 == 0 { size } else { size.min(1_400) };
+        let octet = n * (range - 1) / (flips - 1).max(1);
+        let altered = carrier.with_flipped(octet, (n % 8) as u8);
+        flipped.add(submit(outside, ANNA, BRUNO, &altered).await?);
+    }
+    let mut cut = Replies::default();
+    for n in 0..cuts {
+        let left = if n == 0 { size - 1 } else { n * size / cuts };
+        let short = carrier.envelope.get(..left).unwrap_or_default();
+        cut.add(submit(outside, ANNA, BRUNO, &carrier.with(short)).await?);
+    }
+    let half = relayed.content.get(..relayed.content.len() / 2).unwrap_or_default();
+    hang_up(outside, ANNA, BRUNO, half).await?;
+    let other = Carrier::take_apart(&former.content).map(|former| {
+        // The clear part of one envelope before the body of another.
+        let mut envelope = carrier.envelope.clone();
+        let at = envelope.len() / 2;
+        if let (Some(to), Some(from)) = (envelope.get_mut(at..), former.envelope.get(at..))
+            && to.len() == from.len()
+        {
+            to.copy_from_slice(from);
+        }
+        carrier.with(&envelope)
+    });
+    let spliced = submit(outside, ANNA, BRUNO, &other.unwrap_or_default()).await?;
+    let mallory = "mallory@company2.example";
+    let redirected = submit(outside, ANNA, mallory, &relayed.content).await?;
+    let stolen = world.mailbox.count() - before;
+    let passed = submit(outside, ANNA, BRUNO, &forwarded(&relayed)).await?;
+    let delivered = world.mailbox.count() - before;
+    let again = submit(outside, ANNA, BRUNO, &forwarded(&relayed)).await?;
+    let old = submit(outside, ANNA, BRUNO, &former.content).await?;
+    let replayed = world.mailbox.count() - before - delivered;
+
+    account.heading("4. The relay attacks a second message", Some(begun.elapsed()));
+    account.attack(
+        flipped.all_permanent(),
+        &format!("one bit flipped, {flips} times"),
+        &flipped.most_common(),
+    );
+    for line in flipped.others() {
+        account.attack_detail(&line);
+    }
+    account.attack(cut.all_permanent(), &format!("cut short, {cuts} times"), &cut.most_common());
+    for line in cut.others() {
+        account.attack_detail(&line);
+    }
+    account.attack(
+        spliced.is_permanent(),
+        "spliced from two envelopes",
+        &spliced.to_string(),
+    );
+    account.attack(
+        redirected.is_permanent(),
+        "redirected to mallory@",
+        &redirected.to_string(),
+    );
+    account.expect(stolen == 0, "none of it reached a mailbox, nor did a connection cut in mid-message");
+    account.expect(
+        passed.is_positive() && delivered == 1,
+        "then passed on untouched: delivered, so no attack has used it up",
+    );
+    let twice = again.is_positive() && old.is_positive() && replayed == 0;
+    account.attack(twice, "replayed, both messages", &again.to_string());
+    account.attack_detail("accepted like a retry, and not delivered a second time");
+    Ok(())
+}
+
+/// What needs no carrier at all.
+pub(super) async fn on_the_receiver(world: &World, account: &mut Account) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let (inside, outside) = (world.inside()?, world.outside()?);
+    let before = world.mailbox.count();
+    let clear = "From: ceo@company1.example\r\nTo: bruno@company2.example\r\n\
+        Subject: urgent\r\n\r\nPay at once.\r\n";
+    let impostor = submit(outside, "ceo@company1.example", BRUNO, clear.as_bytes()).await?;
+    let unsealed = world.mailbox.count() - before;
+
+    let forged = format!(
+        "Authentication-Results: {GATEWAY2}; mta-seal=pass policy.domain=forged.example\r\n\
+         authentication-results : (a comment) \"MX.Company2.Example\" 1;\r\n\
+         \tmta-seal=pass policy.level=pinned policy.domain=forged.example\r\n\
+         From: eve@elsewhere.example\r\nSubject: trust me\r\n\r\nhello\r\n"
+    );
+    let outer = submit(outside, "eve@elsewhere.example", BRUNO, forged.as_bytes()).await?;
+    let marked = world.mailbox.last().map(|a| a.content).unwrap_or_default();
+    let own = forged.replace("eve@elsewhere.example", ANNA);
+    let sealed = submit(inside, ANNA, BRUNO, own.as_bytes()).await?;
+    let relayed = world.relay.last().map(|a| a.content).unwrap_or_default();
+    let inner = submit(outside, ANNA, BRUNO, &relayed).await?;
+    let vouched = world.mailbox.last().map(|a| a.content).unwrap_or_default();
+
+    let before = world.mailbox.count();
+    let mut smuggled = Vec::new();
+    for (listener, from) in [(inside, ANNA), (outside, "eve@elsewhere.example")] {
+        for form in SMUGGLED {
+            let data = format!("From: {from}\r\n\r\nhello{form}{SECOND}");
+            smuggled.push(smuggle(listener, from, BRUNO, data.as_bytes()).await?);
+        }
+    }
+    let mut packed = Replies::default();
+    for form in SMUGGLED {
+        let data = format!("From: {ANNA}\r\n\r\nhello{form}{SECOND}\r\n");
+        let carrier = sealed_by_hand(world, data.as_bytes())?;
+        packed.add(submit(outside, ANNA, BRUNO, &carrier).await?);
+    }
+    let taken = world.mailbox.count() - before;
+
+    account.heading("5. Forged and smuggled mail", Some(begun.elapsed()));
+    account.attack(
+        impostor.is_permanent() && unsealed == 0,
+        "clear mail in company1's name",
+        &impostor.to_string(),
+    );
+    let removed = outer.is_positive() && holds_only(&marked, "mta-seal=none");
+    account.attack(removed, "forged result, clear mail", "delivered without it, marked mta-seal=none");
+    let removed =
+        sealed.is_positive() && inner.is_positive() && holds_only(&vouched, "mta-seal=pass");
+    account.attack(removed, "forged result, sealed mail", "delivered without it, marked with our own");
+    // One reply to the message and one to QUIT: the second transaction was never one.
+    let refused = smuggled.iter().all(|replies| {
+        matches!(replies.as_slice(), [message, quit] if message.starts_with('5') && quit.starts_with("221"))
+    });
+    let first = smuggled.first().and_then(|replies| replies.first()).cloned().unwrap_or_default();
+    let forms = thousands(smuggled.len());
+    account.attack(refused, &format!("smuggled end of data, {forms}x"), &first);
+    account.attack_detail("7 forms such as LF.LF on either listener; no command behind them was run");
+    account.attack(packed.all_permanent(), "the same, sealed inside", &packed.most_common());
+    account.attack_detail("a partner with good keys cannot smuggle through the seal either");
+    account.expect(taken == 0, "none of it reached a mailbox");
+    Ok(())
+}
+
+/// Whether a message has this result of ours and nothing of the forged ones.
+fn holds_only(message: &[u8], result: &str) -> bool {
+    let text = String::from_utf8_lossy(message);
+    let own = text.matches(GATEWAY2).count() >= 1 && text.contains(result);
+    own && text.matches("mta-seal=").count() == 1 && !text.contains("forged.example")
+}
+
+/// A carrier that company1's own key has sealed, with content that no gateway would take in.
+fn sealed_by_hand(world: &World, content: &[u8]) -> Result<Vec<u8>, Failure> {
+    let (own, partner) = (world.genuine(COMPANY1)?, world.genuine(COMPANY2)?);
+    let (Some(signing), Some(key)) = (own.signing_key(), partner.sealing_key()) else {
+        return Err(Failure::refused("a key is missing"));
+    };
+    let (sender, recipient) = (world::domain(COMPANY1)?, world::domain(COMPANY2)?);
+    let unusable = |_| Failure::refused("an address cannot be sealed");
+    let from = ReversePathField::new(ANNA.to_owned(), 0, false, 0, String::new());
+    let to = ForwardPath::new(BRUNO.to_owned(), 0, String::new()).map_err(unusable)?;
+    let mut rng = context::rng();
+    let id = DeliveryId::random(&mut rng);
+    let now = context::now();
+    let prefix = Prefix::mail(sender.clone(), now, id, from.map_err(unusable)?, vec![to]);
+    let seal_to = SealTo { recipient_domain: &recipient, key };
+    let (envelope, _) =
+        seal(content, seal_to, prefix, signing, &mut rng).map_err(Failure::refused)?;
+    let mut token = [0; 16];
+    rng.fill_bytes(&mut token);
+    let mut text = Vec::new();
+    let mut carrier = CarrierWriter::new(&sender, &recipient, Token::new(token), now, &mut text);
+    carrier.write(&envelope, &mut text);
+    carrier.finish(&mut text);
+    Ok(text)
+}
+
+/// The replies to many attempts.
+#[derive(Default)]
+struct Replies {
+    counted: BTreeMap<String, usize>,
+    /// Whether one of them was not 5yz.
+    mild: bool,
+}
+
+impl Replies {
+    fn add(&mut self, reply: Reply) {
+        self.mild |= !reply.is_permanent();
+        *self.counted.entry(reply.to_string()).or_default() += 1;
+    }
+
+    fn all_permanent(&self) -> bool {
+        !self.mild && !self.counted.is_empty()
+    }
+
+    fn sorted(&self) -> Vec<(&String, usize)> {
+        let mut replies: Vec<_> = self.counted.iter().map(|(text, n)| (text, *n)).collect();
+        replies.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+        replies
+    }
+
+    fn most_common(&self) -> String {
+        self.sorted().first().map(|(text, _)| (*text).clone()).unwrap_or_default()
+    }
+
+    fn others(&self) -> Vec<String> {
+        self.sorted().iter().skip(1).map(|(text, n)| format!("{n}x {text}")).collect()
+    }
+}
