@@ -101,9 +101,10 @@ impl Account {
 
     /// More about the attack above.
     pub(super) fn attack_detail(&mut self, text: &str) {
-        let room = " ".repeat(OUTCOME);
-        let line = self.painted("2", &shown(text, WIDTH - OUTCOME));
-        self.tell(&format!("{room}{line}"));
+        for line in wrapped(text, WIDTH - OUTCOME) {
+            let line = self.painted("2", &line);
+            self.tell(&format!("{}{line}", " ".repeat(OUTCOME)));
+        }
     }
 
     /// The last line.
@@ -113,7 +114,8 @@ impl Account {
         let seconds = took.as_secs_f64();
         let line = match self.failed {
             0 => self.painted("1;32", &format!("All {all} expectations held")),
-            failed => self.painted("1;31", &format!("{held} of {all} expectations held, {failed} did not")),
+            failed => self
+                .painted("1;31", &format!("{held} of {all} expectations held, {failed} did not")),
         };
         self.tell(&format!("{line} ({seconds:.1} s)."));
     }
@@ -121,15 +123,41 @@ impl Account {
     /// An attack that must fail, and how it was answered.
     pub(super) fn attack(&mut self, fails: bool, what: &str, outcome: &str) {
         let room = OUTCOME.saturating_sub(what.chars().count() + 4).max(1);
-        let outcome = self.painted("33", &shown(outcome, WIDTH.saturating_sub(OUTCOME)));
-        self.expect(fails, &format!("{what}{}{outcome}", " ".repeat(room)));
+        let mut lines = wrapped(outcome, WIDTH - OUTCOME).into_iter();
+        let first = self.painted("33", &lines.next().unwrap_or_default());
+        self.expect(fails, &format!("{what}{}{first}", " ".repeat(room)));
+        for line in lines {
+            let line = self.painted("33", &line);
+            self.tell(&format!("{}{line}", " ".repeat(OUTCOME)));
+        }
     }
+}
+
+/// Printable lines of at most `width` characters, broken between words.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(line) = lines.last_mut() else { break };
+        if line.is_empty() {
+            *line = shown(word, width);
+        } else if line.chars().count() + 1 + word.chars().count() <= width {
+            line.push(' ');
+            line.push_str(&shown(word, width));
+        } else {
+            lines.push(shown(word, width));
+        }
+    }
+    lines
 }
 
 /// Printable and at most `width` characters long.
 pub(super) fn shown(text: &str, width: usize) -> String {
-    let mut line: String =
-        text.chars().map(|c| if c.is_control() || is_directional(c) { '·' } else { c }).collect();
+    let visible = |c: char| match c {
+        '\t' => ' ',
+        c if c.is_control() || is_directional(c) => '·',
+        c => c,
+    };
+    let mut line: String = text.chars().map(visible).collect();
     if line.chars().count() > width {
         line = line.chars().take(width.saturating_sub(1)).collect();
         line.push('…');
@@ -151,7 +179,7 @@ pub(super) fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -167,6 +195,23 @@ mod tests {
     fn nothing_in_a_message_moves_the_terminal() {
         assert_eq!(shown("a\x1b[2Jb\u{202e}c", 80), "a·[2Jb·c");
         assert_eq!(shown("Grüße aus Köln", 6), "Grüße…");
+    }
+
+    #[test]
+    fn long_replies_go_on_below() {
+        let text = "550 5.7.1 recipient is not among the sealed recipients";
+        let lines = wrapped(text, 30);
+        assert_eq!(lines, ["550 5.7.1 recipient is not", "among the sealed recipients"]);
+    }
+
+    #[test]
+    fn what_does_not_hold_is_counted() {
+        let mut account = Account::new();
+        account.expect(true, "this holds");
+        account.expect(false, "this does not");
+        account.attack(false, "nor does", "this");
+        let sum = account.sum();
+        assert_eq!((sum.held, sum.failed), (1, 2));
     }
 
     #[test]

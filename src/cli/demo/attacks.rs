@@ -22,13 +22,15 @@ const FLIPS: usize = 40;
 /// Places at which the envelope is cut off.
 const CUTS: usize = 12;
 
+/// Octets that hold the clear part of an envelope, salt, commitment and the beginning of the content.
+const FRONT: usize = 1_400;
+
 /// Largest envelope on which every attack is tried that often; larger ones less often, so that
 /// the demo does not take long.
 const SMALL: usize = 1 << 20;
 
 /// Forms that some server somewhere takes for an end of data.
-pub(super) const SMUGGLED: [&str; 7] =
-    ["\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r.\r\n", "\r\n.\r", "\n.\r"];
+const SMUGGLED: [&str; 7] = ["\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r.\r\n", "\r\n.\r", "\n.\r"];
 
 /// What follows the smuggled end: a whole second transaction.
 const SECOND: &str = "MAIL FROM:<ceo@company1.example>\r\nRCPT TO:<bruno@company2.example>\r\n\
@@ -54,11 +56,11 @@ pub(super) async fn on_the_carrier(
     let (flips, cuts) = if size > SMALL { (FLIPS / 8, CUTS / 4) } else { (FLIPS, CUTS) };
 
     let mut flipped = Replies::default();
-    for n in 0..flips {
-        // The clear part in front is short, so half of the bits are taken from it.
-        let range = if n % 2 == 0 { size } else { size.min(1_400) };
+    for (n, bit) in (0..flips).zip((0..8).cycle()) {
+        // The clear part in front is short, so half of the bits are taken from there.
+        let range = if n % 2 == 0 { size } else { size.min(FRONT) };
         let octet = n * (range - 1) / (flips - 1).max(1);
-        let altered = carrier.with_flipped(octet, (n % 8) as u8);
+        let altered = carrier.with_flipped(octet, bit);
         flipped.add(submit(outside, ANNA, BRUNO, &altered).await?);
     }
     let mut cut = Replies::default();
@@ -70,7 +72,7 @@ pub(super) async fn on_the_carrier(
     let half = relayed.content.get(..relayed.content.len() / 2).unwrap_or_default();
     hang_up(outside, ANNA, BRUNO, half).await?;
     let other = Carrier::take_apart(&former.content).map(|former| {
-        // The clear part of one envelope before the body of another.
+        // The first half of one envelope before the second half of another of the same length.
         let mut envelope = carrier.envelope.clone();
         let at = envelope.len() / 2;
         if let (Some(to), Some(from)) = (envelope.get_mut(at..), former.envelope.get(at..))
@@ -103,24 +105,19 @@ pub(super) async fn on_the_carrier(
     for line in cut.others() {
         account.attack_detail(&line);
     }
-    account.attack(
-        spliced.is_permanent(),
-        "spliced from two envelopes",
-        &spliced.to_string(),
+    account.attack(spliced.is_permanent(), "spliced from two envelopes", &spliced.to_string());
+    account.attack(redirected.is_permanent(), "redirected to mallory@", &redirected.to_string());
+    account.expect(
+        stolen == 0,
+        "none of it reached a mailbox, nor did a connection cut in mid-message",
     );
-    account.attack(
-        redirected.is_permanent(),
-        "redirected to mallory@",
-        &redirected.to_string(),
-    );
-    account.expect(stolen == 0, "none of it reached a mailbox, nor did a connection cut in mid-message");
     account.expect(
         passed.is_positive() && delivered == 1,
         "then passed on untouched: delivered, so no attack has used it up",
     );
     let twice = again.is_positive() && old.is_positive() && replayed == 0;
     account.attack(twice, "replayed, both messages", &again.to_string());
-    account.attack_detail("accepted like a retry, and not delivered a second time");
+    account.attack_detail("taken for a retry, not delivered again");
     Ok(())
 }
 
@@ -167,14 +164,18 @@ pub(super) async fn on_the_receiver(world: &World, account: &mut Account) -> Res
     account.heading("5. Forged and smuggled mail", Some(begun.elapsed()));
     account.attack(
         impostor.is_permanent() && unsealed == 0,
-        "clear mail in company1's name",
+        "clear mail as company1",
         &impostor.to_string(),
     );
     let removed = outer.is_positive() && holds_only(&marked, "mta-seal=none");
-    account.attack(removed, "forged result, clear mail", "delivered without it, marked mta-seal=none");
+    account.attack(removed, "forged result, clear mail", "removed, mail marked mta-seal=none");
     let removed =
         sealed.is_positive() && inner.is_positive() && holds_only(&vouched, "mta-seal=pass");
-    account.attack(removed, "forged result, sealed mail", "delivered without it, marked with our own");
+    account.attack(
+        removed,
+        "forged result, sealed mail",
+        "removed, mail marked with the true result",
+    );
     // One reply to the message and one to QUIT: the second transaction was never one.
     let refused = smuggled.iter().all(|replies| {
         matches!(replies.as_slice(), [message, quit] if message.starts_with('5') && quit.starts_with("221"))
@@ -182,9 +183,9 @@ pub(super) async fn on_the_receiver(world: &World, account: &mut Account) -> Res
     let first = smuggled.first().and_then(|replies| replies.first()).cloned().unwrap_or_default();
     let forms = thousands(smuggled.len());
     account.attack(refused, &format!("smuggled end of data, {forms}x"), &first);
-    account.attack_detail("7 forms such as LF.LF on either listener; no command behind them was run");
+    account.attack_detail("LF.LF and 6 other forms, on both listeners");
     account.attack(packed.all_permanent(), "the same, sealed inside", &packed.most_common());
-    account.attack_detail("a partner with good keys cannot smuggle through the seal either");
+    account.attack_detail("a partner with good keys cannot do it either");
     account.expect(taken == 0, "none of it reached a mailbox");
     Ok(())
 }
@@ -247,10 +248,43 @@ impl Replies {
     }
 
     fn most_common(&self) -> String {
-        self.sorted().first().map(|(text, _)| (*text).clone()).unwrap_or_default()
+        match self.sorted().as_slice() {
+            [] => String::new(),
+            [(text, _)] => (*text).clone(),
+            [(text, n), ..] => format!("{n}x {text}"),
+        }
     }
 
     fn others(&self) -> Vec<String> {
         self.sorted().iter().skip(1).map(|(text, n)| format!("{n}x {text}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forged_result_that_stays_is_noticed() {
+        let ours = "Authentication-Results: mx.company2.example; mta-seal=none\r\n";
+        let forged = "Authentication-Results: x; mta-seal=pass policy.domain=forged.example\r\n";
+        assert!(holds_only(ours.as_bytes(), "mta-seal=none"));
+        assert!(!holds_only(ours.as_bytes(), "mta-seal=pass"));
+        assert!(!holds_only(forged.as_bytes(), "mta-seal=pass"));
+        assert!(!holds_only(format!("{ours}{forged}").as_bytes(), "mta-seal=none"));
+    }
+
+    #[test]
+    fn one_mild_reply_is_enough() {
+        let refused = || Reply::new(550, (5, 7, 7), "no");
+        let mut replies = Replies::default();
+        assert!(!replies.all_permanent());
+        replies.add(refused());
+        assert!(replies.all_permanent());
+        replies.add(Reply::new(250, (2, 0, 0), "ok"));
+        replies.add(refused());
+        assert!(!replies.all_permanent());
+        assert_eq!(replies.most_common(), "2x 550 5.7.7 no");
+        assert_eq!(replies.others(), ["1x 250 2.0.0 ok"]);
     }
 }

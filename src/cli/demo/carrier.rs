@@ -6,6 +6,9 @@ use crate::mail::carrier::{MEDIA_TYPE, Scanner, State};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
+/// Octets that one line of base64 stands for (RFC 2045 section 6.8).
+pub(super) const LINE: usize = 57;
+
 /// A message of the relay that holds an envelope.
 pub(super) struct Carrier {
     /// Everything before the envelope.
@@ -56,15 +59,15 @@ impl Carrier {
         self.with(&envelope)
     }
 
-    /// What stands before the envelope, and its first lines.
+    /// The outer header.
     pub(super) fn header(&self) -> &[u8] {
         find(&self.head, b"\r\n\r\n", 0).and_then(|end| self.head.get(..end)).unwrap_or_default()
     }
 
-    /// The first characters of the envelope as they are in the carrier.
+    /// The first lines of the envelope as they stand in the carrier.
     pub(super) fn first_lines(&self, lines: usize) -> Vec<String> {
-        let octets = self.envelope.get(..57 * lines).unwrap_or(&self.envelope);
-        octets.chunks(57).map(|line| BASE64_STANDARD.encode(line)).collect()
+        let octets = self.envelope.get(..LINE * lines).unwrap_or(&self.envelope);
+        octets.chunks(LINE).map(|line| BASE64_STANDARD.encode(line)).collect()
     }
 
     /// The part of the envelope that anybody can read.
@@ -92,7 +95,7 @@ mod tests {
     fn a_carrier_put_together_again_is_the_same() {
         let domain = Domain::parse("company2.example").unwrap();
         let mut envelope = b"\xd3MTASEAL".to_vec();
-        envelope.extend((0..10_000_u32).map(|n| (n * 31) as u8));
+        envelope.extend((0..10_000_u32).map(|n| u8::try_from(n * 31 % 251).unwrap()));
         let mut message = Vec::new();
         let mut writer = CarrierWriter::new(&domain, &domain, Token::new([7; 16]), 0, &mut message);
         writer.write(&envelope, &mut message);

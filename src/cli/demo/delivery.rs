@@ -1,13 +1,15 @@
 //! The ordinary course: what is handed over, what the relay sees, what arrives.
 
 use super::account::{Account, thousands};
-use super::carrier::Carrier;
+use super::carrier::{Carrier, LINE};
 use super::hops::{Arrived, submit};
 use super::message::{Message, seen};
 use super::world::World;
 use super::{ANNA, BRUNO};
+use crate::cli::context;
 use crate::cli::failure::Failure;
 use crate::core::sha256;
+use crate::mail::date::rfc5322;
 use crate::mail::header::Header;
 use std::time::{Duration, Instant};
 
@@ -23,10 +25,12 @@ pub(super) fn scene(account: &mut Account, took: Duration) {
         account.line(line);
     }
     account.gap();
-    let ready = format!("{:.0} ms", took.as_secs_f64() * 1000.0);
-    account.remark(&format!("All of it runs in this process, on loopback; ready after {ready}. Keys are fresh."));
-    account.remark("DNS: company1.example and company2.example signed, validated in process;");
-    account.remark("branch.example is not signed.");
+    let ready = took.as_secs_f64() * 1000.0;
+    account.remark(&format!(
+        "All in this process, on loopback, with fresh keys; ready in {ready:.0} ms."
+    ));
+    account.remark("DNS: company1.example and company2.example are signed (DNSSEC) and validated;");
+    account.remark("branch.example, which belongs to company2 too, is not.");
     if cfg!(debug_assertions) {
         account.remark("A debug build: the times say little.");
     }
@@ -51,11 +55,7 @@ pub(super) async fn first(
     for line in message.first_lines(3) {
         account.quote(&line);
     }
-    account.line(&format!(
-        "{} octets, sha256 {}",
-        thousands(message.content.len()),
-        hex(&sha256(&message.content))
-    ));
+    octets(account, "in all", &message.content);
 
     let begun = Instant::now();
     let reply = submit(world.inside()?, ANNA, BRUNO, &message.content).await?;
@@ -79,9 +79,9 @@ pub(super) async fn first(
 
 /// A message as a relay passes it on: with a trace field of its own (RFC 5321 section 4.4).
 pub(super) fn forwarded(relayed: &Arrived) -> Vec<u8> {
-    let mut message = b"Received: from mx.company1.example by relay.example;\r\n\
-        \tMon, 1 Jan 2029 00:00:00 +0000\r\n"
-        .to_vec();
+    let date = rfc5322(context::now());
+    let mut message =
+        format!("Received: from mx.company1.example by relay.example; {date}\r\n").into_bytes();
     message.extend_from_slice(&relayed.content);
     message
 }
@@ -100,7 +100,7 @@ fn relay_view(account: &mut Account, message: &Message, relayed: &Arrived, took:
     for line in carrier.first_lines(3) {
         account.quote(&line);
     }
-    let lines = relayed.content.iter().filter(|&&octet| octet == b'\n').count();
+    let lines = carrier.envelope.len().div_ceil(LINE);
     account.quote(&format!("… {} lines of this", thousands(lines)));
     if let Some(parsed) = carrier.clear_part() {
         let header = parsed.header();
@@ -111,17 +111,22 @@ fn relay_view(account: &mut Account, message: &Message, relayed: &Arrived, took:
             header.suite
         ));
     }
-    let secrets = message.secrets();
     let places: [&[u8]; 2] = [&relayed.content, &carrier.envelope];
-    let found = seen(&secrets, &places);
-    let whole = thousands(secrets.len());
-    account.expect(
-        found == 0,
-        &format!("none of {whole} lines of the message is in it: no subject, name, text, file"),
-    );
+    let secrets = message.secrets(relayed.content.len() + carrier.envelope.len());
+    if secrets.is_empty() {
+        account.remark("The message has no line that is long enough to look for.");
+    } else {
+        account.expect(
+            seen(&secrets, &places) == 0,
+            &format!(
+                "none of {} lines of the message is in it: no subject, name, text, file",
+                thousands(secrets.len())
+            ),
+        );
+    }
     let locals = [b"anna@".to_vec(), b"bruno@".to_vec()];
     account.expect(
-        seen(&locals, &places) == 0,
+        seen(&locals, &[&relayed.content]) == 0,
         "the mailboxes stand in the SMTP envelope only; the header names two domains",
     );
 }
@@ -133,11 +138,7 @@ fn mailbox_view(account: &mut Account, message: &Message, arrived: &Arrived) {
     for line in String::from_utf8_lossy(above).lines() {
         account.quote(line);
     }
-    account.line(&format!(
-        "{} octets below, sha256 {}",
-        thousands(below.len()),
-        hex(&sha256(below))
-    ));
+    octets(account, "below that", below);
     account.expect(below == message.content, "the message is the same, octet for octet");
     let (trace, rest) = Header::split(above);
     let names: Vec<String> = trace
@@ -159,6 +160,8 @@ fn mailbox_view(account: &mut Account, message: &Message, arrived: &Arrived) {
     );
 }
 
-pub(super) fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+fn octets(account: &mut Account, which: &str, octets: &[u8]) {
+    let hash: String = sha256(octets).iter().map(|octet| format!("{octet:02x}")).collect();
+    account.line(&format!("{} octets {which}", thousands(octets.len())));
+    account.line(&format!("sha256 {hash}"));
 }

@@ -51,12 +51,13 @@ pub(super) async fn of_dns(world: &World, account: &mut Account) -> Result<(), F
     world.replace(COMPANY2, &world.forged(COMPANY2)?)?;
     let bogus = send(world, COMPANY2, BRUNO).await?;
     let before = world.relay.count();
-    let stranger = submit(world.inside()?, ANNA, &format!("someone@{STRANGER}"), &message()).await?;
+    let stranger =
+        submit(world.inside()?, ANNA, &format!("someone@{STRANGER}"), &message()).await?;
     let kept = world.relay.count() == before;
 
     account.heading("6. An attacker answers in place of DNS", Some(begun.elapsed()));
     account.expect(met.holds(), "first contact with branch.example: sealed, delivered, remembered");
-    account.attack(forged.holds(), "forged record, attacker's keys", &forged.outcome());
+    account.attack(forged.holds(), "forged record and keys", &forged.outcome());
     account.attack(no_data.holds(), "record stripped (NODATA)", &no_data.outcome());
     account.attack(no_name.holds(), "record stripped (NXDOMAIN)", &no_name.outcome());
     account.attack(bogus.holds(), "forged in a signed zone", &bogus.outcome());
@@ -65,10 +66,10 @@ pub(super) async fn of_dns(world: &World, account: &mut Account) -> Result<(), F
         "the same at first contact",
         &stranger.to_string(),
     );
-    account.attack_detail("nothing remembered, nothing believed: the mail waits, never clear");
+    account.attack_detail("nothing believed: the mail waits, never clear");
     account.gap();
-    account.remark("Not shown, because it would work: in a zone without DNSSEC the very first answer");
-    account.remark("is believed. DNSSEC or a pinned fingerprint closes that.");
+    account.remark("Not shown, because it would work: without DNSSEC the very first answer is");
+    account.remark("believed. DNSSEC, or a fingerprint compared by telephone, closes that.");
     Ok(())
 }
 

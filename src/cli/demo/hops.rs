@@ -21,7 +21,7 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A message as a host has received it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Arrived {
     pub(super) from: String,
     pub(super) to: Vec<String>,
@@ -73,13 +73,13 @@ async fn serve(
     store: Arc<Mutex<Vec<Arrived>>>,
 ) -> Result<(), SessionError> {
     connection.greet().await?;
-    let mut open = Arrived { from: String::new(), to: Vec::new(), content: Vec::new() };
+    let mut open = Arrived::default();
     loop {
         match connection.next_command().await? {
             Command::Hello { .. } => connection.accept_hello(&Capabilities::all()).await?,
             Command::StartTls => connection.start_tls().await?,
             Command::Mail { path, .. } => {
-                open = Arrived { from: path.to_string(), to: Vec::new(), content: Vec::new() };
+                open = Arrived { from: path.to_string(), ..Arrived::default() };
                 connection.reply(&Reply::new(250, (2, 1, 0), "sender ok")).await?;
             }
             Command::Rcpt { path, .. } => {
@@ -96,10 +96,7 @@ async fn serve(
                 };
                 let reply = end.refusal().unwrap_or_else(|| Reply::new(250, (2, 0, 0), "accepted"));
                 if end == DataEnd::Clean {
-                    let whole = std::mem::replace(
-                        &mut open,
-                        Arrived { from: String::new(), to: Vec::new(), content: Vec::new() },
-                    );
+                    let whole = std::mem::take(&mut open);
                     store.lock().unwrap_or_else(PoisonError::into_inner).push(whole);
                 }
                 connection.reply(&reply).await?;
@@ -179,9 +176,7 @@ async fn dialogue(
         client.quit().await;
         match finished.outcomes.into_iter().next() {
             Some(Outcome::Reply(reply)) => Ok(reply),
-            Some(Outcome::Unknown) | None => {
-                Err(finished.lost.unwrap_or(ClientError::OutOfOrder))
-            }
+            Some(Outcome::Unknown) | None => Err(finished.lost.unwrap_or(ClientError::OutOfOrder)),
         }
     };
     Ok(transaction.await)
@@ -196,7 +191,9 @@ pub(super) async fn smuggle(
     data: &[u8],
 ) -> Result<Vec<String>, Failure> {
     let talk = async {
-        let mut stream = BufReader::new(TcpStream::connect(to).await?);
+        let stream = TcpStream::connect(to).await?;
+        stream.set_nodelay(true)?;
+        let mut stream = BufReader::new(stream);
         reply(&mut stream).await?;
         let commands = [
             "EHLO demo.example".to_owned(),
@@ -208,8 +205,7 @@ pub(super) async fn smuggle(
             stream.write_all(format!("{command}\r\n").as_bytes()).await?;
             reply(&mut stream).await?;
         }
-        stream.write_all(data).await?;
-        stream.write_all(b"\r\n.\r\nQUIT\r\n").await?;
+        stream.write_all(&[data, b"\r\n.\r\nQUIT\r\n"].concat()).await?;
         let mut replies = Vec::new();
         while let Some(line) = reply(&mut stream).await? {
             replies.push(line);

@@ -2,8 +2,11 @@
 
 use super::account::thousands;
 use super::carrier::find;
+use super::world::{COMPANY1, COMPANY2};
 use crate::cli::context;
 use crate::cli::failure::Failure;
+use crate::core::Domain;
+use crate::mail::carrier::{CarrierWriter, Token};
 use crate::mail::date::rfc5322;
 use crate::mail::header::Header;
 use base64::Engine;
@@ -18,6 +21,9 @@ const MAX_MESSAGE: u64 = 25 << 20;
 
 /// Lines shorter than this may stand in any carrier by chance.
 const TELLING: usize = 16;
+
+/// Octets that are searched through at most.
+const MAX_SEARCH: usize = 2 << 30;
 
 /// Fields and lines that stand in every MIME message, so in carriers too.
 const COMMON: [&str; 3] = ["content-", "mime-version:", "date:"];
@@ -101,7 +107,8 @@ impl Message {
                 Unusable::Octet(what) => Failure::refused(format!("{} has {what}", path.display())),
             })
             .map_err(|failure| {
-                failure.hint("SMTP cannot carry it; give a message as a mail program saves it (.eml)")
+                failure
+                    .hint("SMTP cannot carry it; give a message as a mail program saves it (.eml)")
             })
     }
 
@@ -165,7 +172,10 @@ impl Message {
 
     /// What nobody on the way may see: every line of the message that is its own, and with them
     /// its subject, names, identifiers and attachments.
-    pub(super) fn secrets(&self) -> Vec<Vec<u8>> {
+    ///
+    /// `octets` is the size of what will be searched: of a large message only some lines are
+    /// given, spread over the whole, so that the search does not take long.
+    pub(super) fn secrets(&self, octets: usize) -> Vec<Vec<u8>> {
         let mut secrets: Vec<Vec<u8>> = self
             .content
             .split(|&octet| octet == b'\n')
@@ -183,7 +193,11 @@ impl Message {
         }
         secrets.sort();
         secrets.dedup();
-        secrets
+        let empty = empty_carrier();
+        secrets.retain(|secret| find(&empty, secret, 0).is_none());
+        let most = (MAX_SEARCH / octets.max(1)).max(8);
+        let step = secrets.len().div_ceil(most).max(1);
+        secrets.into_iter().step_by(step).collect()
     }
 }
 
@@ -192,6 +206,16 @@ impl Message {
 enum Unusable {
     Empty,
     Octet(&'static str),
+}
+
+/// What stands in every carrier; a message may quote it.
+fn empty_carrier() -> Vec<u8> {
+    let mut text = Vec::new();
+    if let (Ok(sender), Ok(recipient)) = (Domain::parse(COMPANY1), Domain::parse(COMPANY2)) {
+        let token = Token::new([0; 16]);
+        CarrierWriter::new(&sender, &recipient, token, 0, &mut text).finish(&mut text);
+    }
+    text
 }
 
 fn is_common(line: &[u8]) -> bool {
@@ -232,9 +256,22 @@ mod tests {
     #[test]
     fn the_search_finds_what_is_there() {
         let message = Message::built_in();
-        let secrets = message.secrets();
+        let secrets = message.secrets(message.content.len());
         assert!(secrets.len() > 60);
         assert_eq!(seen(&secrets, &[&message.content]), secrets.len());
         assert_eq!(seen(&secrets, &[b"nothing of it"]), 0);
+        assert_eq!(
+            seen(&secrets, &[b"...", b"Anna: Viele Gr\xc3\xbc\xc3\x9fe aus K\xc3\xb6ln"]),
+            1
+        );
+        let few = message.secrets(MAX_SEARCH / 10);
+        assert!((5..=10).contains(&few.len()));
+    }
+
+    #[test]
+    fn a_message_that_quotes_a_carrier_is_no_leak() {
+        let message = Message::from_octets(&empty_carrier()).unwrap();
+        let own: Vec<u8> = message.secrets(1).concat();
+        assert!(find(&own, b"sealed on its way", 0).is_none());
     }
 }
