@@ -29,7 +29,7 @@ pub(super) fn scene(account: &mut Account, took: Duration) {
     account.remark(&format!(
         "All in this process, on loopback, with fresh keys; ready in {ready:.0} ms."
     ));
-    account.remark("DNS: company1.example and company2.example are signed (DNSSEC) and validated;");
+    account.remark("DNS: company1.example and company2.example are signed, and validated here;");
     account.remark("branch.example, which belongs to company2 too, is not.");
     if cfg!(debug_assertions) {
         account.remark("A debug build: the times say little.");
