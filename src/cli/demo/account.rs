@@ -86,8 +86,8 @@ impl Account {
         self.tell(line.trim_end());
     }
 
-    /// Something that must hold.
-    pub(super) fn expect(&mut self, holds: bool, text: &str) {
+    /// Something that must hold; returns whether it does.
+    pub(super) fn expect(&mut self, holds: bool, text: &str) -> bool {
         if holds {
             self.held += 1;
             let mark = self.painted("32", "✓");
@@ -97,6 +97,7 @@ impl Account {
             let mark = self.painted("1;31", "✗ DOES NOT HOLD:");
             self.tell(&format!("  {mark} {text}"));
         }
+        holds
     }
 
     /// More about the attack above.
@@ -120,8 +121,8 @@ impl Account {
         self.tell(&format!("{line} ({seconds:.1} s)."));
     }
 
-    /// An attack that must fail, and how it was answered.
-    pub(super) fn attack(&mut self, fails: bool, what: &str, outcome: &str) {
+    /// An attack that must fail, and how it was answered; returns whether it fails.
+    pub(super) fn attack(&mut self, fails: bool, what: &str, outcome: &str) -> bool {
         let room = OUTCOME.saturating_sub(what.chars().count() + 4).max(1);
         let mut lines = wrapped(outcome, WIDTH - OUTCOME).into_iter();
         let first = self.painted("33", &lines.next().unwrap_or_default());
@@ -130,6 +131,7 @@ impl Account {
             let line = self.painted("33", &line);
             self.tell(&format!("{}{line}", " ".repeat(OUTCOME)));
         }
+        fails
     }
 }
 

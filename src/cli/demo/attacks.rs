@@ -116,8 +116,9 @@ pub(super) async fn on_the_carrier(
         "then passed on untouched: delivered, so no attack has used it up",
     );
     let twice = again.is_positive() && old.is_positive() && replayed == 0;
-    account.attack(twice, "replayed, both messages", &again.to_string());
-    account.attack_detail("taken for a retry, not delivered again");
+    if account.attack(twice, "replayed, both messages", &again.to_string()) {
+        account.attack_detail("taken for a retry, not delivered again");
+    }
     Ok(())
 }
 
@@ -168,13 +169,17 @@ pub(super) async fn on_the_receiver(world: &World, account: &mut Account) -> Res
         &impostor.to_string(),
     );
     let removed = outer.is_positive() && holds_only(&marked, "mta-seal=none");
-    account.attack(removed, "forged result, clear mail", "removed, mail marked mta-seal=none");
+    account.attack(
+        removed,
+        "forged result, clear mail",
+        result(removed, "removed, mail marked mta-seal=none"),
+    );
     let removed =
         sealed.is_positive() && inner.is_positive() && holds_only(&vouched, "mta-seal=pass");
     account.attack(
         removed,
         "forged result, sealed mail",
-        "removed, mail marked with the true result",
+        result(removed, "removed, mail marked with the true result"),
     );
     // One reply to the message and one to QUIT: the second transaction was never one.
     let refused = smuggled.iter().all(|replies| {
@@ -182,12 +187,18 @@ pub(super) async fn on_the_receiver(world: &World, account: &mut Account) -> Res
     });
     let first = smuggled.first().and_then(|replies| replies.first()).cloned().unwrap_or_default();
     let forms = thousands(smuggled.len());
-    account.attack(refused, &format!("smuggled end of data, {forms}x"), &first);
-    account.attack_detail("LF.LF and 6 other forms, on both listeners");
-    account.attack(packed.all_permanent(), "the same, sealed inside", &packed.most_common());
-    account.attack_detail("a partner with good keys cannot do it either");
+    if account.attack(refused, &format!("smuggled end of data, {forms}x"), &first) {
+        account.attack_detail("LF.LF and 6 other forms, on both listeners");
+    }
+    if account.attack(packed.all_permanent(), "the same, sealed inside", &packed.most_common()) {
+        account.attack_detail("a partner with good keys cannot do it either");
+    }
     account.expect(taken == 0, "none of it reached a mailbox");
     Ok(())
+}
+
+fn result(removed: bool, text: &str) -> &str {
+    if removed { text } else { "not removed, or the mail was refused" }
 }
 
 /// Whether a message has this result of ours and nothing of the forged ones.

@@ -61,12 +61,13 @@ pub(super) async fn of_dns(world: &World, account: &mut Account) -> Result<(), F
     account.attack(no_data.holds(), "record stripped (NODATA)", &no_data.outcome());
     account.attack(no_name.holds(), "record stripped (NXDOMAIN)", &no_name.outcome());
     account.attack(bogus.holds(), "forged in a signed zone", &bogus.outcome());
-    account.attack(
+    if account.attack(
         stranger.is_transient() && kept,
         "the same at first contact",
         &stranger.to_string(),
-    );
-    account.attack_detail("nothing believed: the mail waits, never clear");
+    ) {
+        account.attack_detail("nothing believed: the mail waits, never clear");
+    }
     account.gap();
     account.remark("Not shown, because it would work: without DNSSEC the very first answer is");
     account.remark("believed. DNSSEC, or a fingerprint compared by telephone, closes that.");
