@@ -4,6 +4,7 @@ use tracing::{info, warn};
 
 use super::submission::{Submission, Verdict};
 use super::{Inbound, Stop, Transaction};
+use crate::core::address::ForwardPath;
 use crate::core::{DeliveryId, Domain};
 use crate::gateway::config::ClearMail;
 use crate::gateway::failure::Failure;
@@ -98,8 +99,12 @@ impl Inbound {
         self.answer_clear(&transaction, booking, replies).await
     }
 
-    /// The domain whose clear mail is refused, if this message claims to be from one.
+    /// The domain whose clear mail is refused, if this message claims to be from one. A partner whose sealing is
+    /// broken must be able to say so to the postmaster.
     fn must_seal(&self, transaction: &Transaction, header: &Header) -> Option<Domain> {
+        if transaction.recipients.iter().all(|recipient| is_contact(&recipient.path)) {
+            return None;
+        }
         let author = address::author(header).map(|mailbox| mailbox.domain);
         let path = transaction.sender.path.domain().cloned();
         [path, author].into_iter().flatten().find(|domain| {
@@ -184,6 +189,14 @@ impl Inbound {
             warn!(%error, "an answer that was not delivered could not be taken back");
         }
     }
+}
+
+/// Whether mail to this recipient is for those who run the mail (RFC 2142 sections 3 and 4).
+fn is_contact(path: &ForwardPath) -> bool {
+    path.mailbox().is_none_or(|mailbox| {
+        let local = mailbox.local_part();
+        ["postmaster", "abuse"].iter().any(|name| local.eq_ignore_ascii_case(name))
+    })
 }
 
 fn names(recipients: &[Recipient]) -> Vec<String> {
