@@ -20,7 +20,7 @@ use crate::mail::header::Header;
 use crate::policy::{Decision, DeferReason, Demand, RejectReason, Rule};
 use crate::smtp::server::{DataChunk, DataEnd, ServerConnection, SessionError};
 use crate::smtp::{Capabilities, Protocol, Reply};
-use crate::store::ledger::{FinalOutcome, FinalReply, Outcome, Outgoing, Upstream};
+use crate::store::ledger::{FinalOutcome, FinalReply, Outcome, Outgoing, Side, Upstream};
 use destination::{Answered, Course, Destination, Sealing, Stream, texts};
 
 /// The sealing direction.
@@ -490,6 +490,7 @@ impl Outbound {
                 });
                 let notice = report::failure(
                     &self.shared,
+                    Side::Inside,
                     &transaction.origin,
                     &transaction.sender,
                     Some(header),
