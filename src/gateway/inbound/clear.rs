@@ -105,11 +105,18 @@ impl Inbound {
         if transaction.recipients.iter().all(|recipient| is_contact(&recipient.path)) {
             return None;
         }
-        let author = address::author(header).map(|mailbox| mailbox.domain);
         let path = transaction.sender.path.domain().cloned();
-        [path, author].into_iter().flatten().find(|domain| {
-            self.shared.config.treatment(domain).inbound == ClearMail::RequireSealed
-        })
+        let mut claimed: Vec<Domain> = path.into_iter().collect();
+        claimed.extend(address::claimed_domains(header));
+        let config = &self.shared.config;
+        if claimed.is_empty() && config.defaults.inbound == ClearMail::RequireSealed {
+            // From nobody in particular; the name only stands in the reply.
+            let hello = Domain::parse(&transaction.sender.peer.hello);
+            return Some(hello.unwrap_or_else(|_| config.hostname.clone()));
+        }
+        claimed
+            .into_iter()
+            .find(|domain| config.treatment(domain).inbound == ClearMail::RequireSealed)
     }
 
     /// Differing outcomes can only come of LMTP behind and SMTP before us. What was accepted is then not sent again.
