@@ -63,7 +63,7 @@ async fn each_check_has_its_reply() {
         }),
         ("6: forward-path is none", "550 5.6.0 sealed message is malformed", {
             Box::new(|f| {
-                let bad = "bob@company2.example> SIZE=1\r\nRSET";
+                let bad = "bob@company2.example> NOTIFY=NEVER";
                 f.prefix.forward_paths.push(ForwardPath::new(bad.into(), 0, String::new()).unwrap());
             })
         }),
@@ -298,8 +298,8 @@ async fn header_of_the_envelope() {
         (version, "550 5.6.3"),
         (suite, "550 5.6.3"),
         (upper, "550 5.6.0"),
-        (envelope[..20].to_vec(), "550 5.6.0"),
-        (b"\xd3MTASEAL".to_vec(), "550 5.6.0"),
+        (envelope[..20].to_vec(), "550 5.7.7"),
+        (b"\xd3MTASEAL".to_vec(), "550 5.7.7"),
     ] {
         arrive(&world, &carrier(from, to, &octets)).await.expect(reply);
     }
@@ -636,6 +636,27 @@ async fn partner_that_must_seal() {
     deliver(gw2, Smtp, ALICE, &postmasters, MESSAGE).await.expect("250");
     deliver(gw2, Smtp, ALICE, &["<postmaster>", BOB], MESSAGE).await.expect(refusal);
     assert_eq!(world.mta2.messages().len(), 3);
+}
+
+/// Where all must seal, nobody in particular must as well.
+#[tokio::test]
+async fn everybody_must_seal() {
+    let world = World::with(WorldOptions {
+        extra2: "[defaults]\ninbound = \"require-sealed\"\n".to_owned(),
+        ..WorldOptions::default()
+    })
+    .await;
+    for (path, message) in [
+        ("<>", &b"Subject: no author\r\n\r\nx\r\n"[..]),
+        ("<>", b"From: nobody\r\n\r\nx\r\n"),
+        ("<>", b"From: x@stranger.example\r\n\r\nx\r\n"),
+        ("<x@stranger.example>", b"\r\nx\r\n"),
+    ] {
+        let got = deliver(world.gw2.inbound(), Smtp, path, &[BOB], message).await;
+        assert!(got.verdict().is("550 5.7.10 clear mail from"), "{got:?}");
+    }
+    nothing_delivered(&world);
+    arrive(&world, &forgery(&world).carrier()).await.expect("250");
 }
 
 #[tokio::test]
