@@ -96,7 +96,7 @@ impl Inbound {
         for (recipient, reply) in transaction.recipients.iter().zip(&replies) {
             info!(trace = %transaction.sender.trace, from = %transaction.sender.path, to = %recipient.path, reply = %reply, "clear message");
         }
-        self.answer_clear(&transaction, booking, replies).await
+        self.answer_clear(&transaction, booking, replies, connection.has_left().await).await
     }
 
     /// The domain whose clear mail is refused, if this message claims to be from one. A partner whose sealing is
@@ -161,6 +161,7 @@ impl Inbound {
         transaction: &Transaction,
         booking: Option<Outgoing>,
         replies: Vec<Reply>,
+        left: bool,
     ) -> Result<Answer<Option<ClearBooking>>, Stop> {
         if self.protocol == Protocol::Lmtp {
             return Ok(Answer { replies, booking: None });
@@ -169,7 +170,9 @@ impl Inbound {
         let Some(outgoing) = booking else {
             return Ok(Answer { replies: vec![reply], booking: None });
         };
-        let upstream = if reply.is_transient() { Upstream::Deferred } else { Upstream::Told };
+        // A client that has left will send the message again.
+        let deferred = left || reply.is_transient();
+        let upstream = if deferred { Upstream::Deferred } else { Upstream::Told };
         let mut outcomes: Vec<(String, Outcome)> = Vec::new();
         for (name, reply) in names(&transaction.recipients).into_iter().zip(&replies) {
             if outgoing.send.contains(&name) && !outcomes.iter().any(|(n, _)| *n == name) {

@@ -84,6 +84,10 @@ impl Inbound {
         }
         let settlement = settle(&replies, true);
         let mut reply = settlement.reply;
+        if reader.connection.has_left().await {
+            // It will send the message again, and the notice is due then.
+            return Ok(Answer { replies: vec![reply], booking: B::default() });
+        }
         // With the signed parameters: hops have seen no ORCPT, and may have changed NOTIFY.
         let failed = settlement.failed.iter().map(|&n| {
             let signed = outer[n].map(|at| &slots[at].recipient);

@@ -1,7 +1,8 @@
 //! Octets in and out of a session, under its timeouts.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Buf;
@@ -66,6 +67,22 @@ impl ServerConnection {
                 self.fail(&reply, SessionError::Timeout).await
             }
         }
+    }
+
+    /// Whether the client has closed its side, as far as is known without waiting: then nobody reads a reply. What it
+    /// has sent meanwhile is kept.
+    pub async fn has_left(&mut self) -> bool {
+        while self.input.len() < DATA_READ_SIZE {
+            self.input.reserve(COMMAND_READ_SIZE);
+            let read = self.stream.read_buf(&mut self.input);
+            tokio::pin!(read);
+            match poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(octets)) if octets > 0 => {}
+                Poll::Ready(_) => return true,
+            }
+        }
+        false
     }
 
     /// Sends the replies unless more commands are at hand.
