@@ -11,7 +11,7 @@ use mta_seal::dns::{Resolver, Scripted};
 use mta_seal::gateway::config::Config;
 use mta_seal::gateway::{Clock, Gateway, Parts};
 use mta_seal::smtp::Protocol;
-use mta_seal::store::ledger::{Options, SqliteLedger};
+use mta_seal::store::ledger::{Ledger, Options, Scope, SqliteLedger};
 use tempfile::TempDir;
 
 use super::{NOW, Org};
@@ -196,6 +196,11 @@ impl Gw {
 
     pub fn hostname(&self) -> String {
         self.spec.hostname()
+    }
+
+    /// Whether the ledger remembers the policy of a domain.
+    pub async fn ledger_knows(&self, scope: Scope, org: &Org) -> bool {
+        self.ledger.recall(scope, &org.domain).await.unwrap().is_some()
     }
 
     pub fn directory(&self) -> &Path {
