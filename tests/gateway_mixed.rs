@@ -172,10 +172,11 @@ async fn permanent_failure_of_one_domain_is_reported_inside() {
 async fn no_report_to_nobody_or_against_the_will() {
     let world = world(Smtp, Smtp, Smtp).await;
     let reject = || Act::Reply("554 5.7.1 not liked");
-    let cases = [("<>", EVE), (ALICE, "<eve@plain.example> NOTIFY=NEVER"), (
-        ALICE,
-        "<eve@plain.example> NOTIFY=SUCCESS,DELAY",
-    )];
+    let cases = [
+        ("<>", EVE),
+        (ALICE, "<eve@plain.example> NOTIFY=NEVER"),
+        (ALICE, "<eve@plain.example> NOTIFY=SUCCESS,DELAY"),
+    ];
     for (from, eve) in cases {
         world.relay.rule(Step::Dot, "plain.example", 1, reject());
         world.send(from, &[BOB, eve], MESSAGE).await.expect("250");

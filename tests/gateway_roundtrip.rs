@@ -88,9 +88,7 @@ async fn unterminated_last_line_gets_its_end() {
         forgery.message = inside.to_vec();
         forgery.prefix.delivery_id = mta_seal::core::DeliveryId::random(&mut rng());
         let before = world.mta2.messages().len();
-        deliver(world.gw2.inbound(), Smtp, ALICE, &[BOB], &forgery.carrier())
-            .await
-            .expect("250");
+        deliver(world.gw2.inbound(), Smtp, ALICE, &[BOB], &forgery.carrier()).await.expect("250");
         let got = &world.mta2.messages()[before].data;
         assert_eq!(text(without_trace(got)), text(outside));
     }
@@ -231,8 +229,7 @@ async fn all_combinations_of_protocols() {
     for inside in [Smtp, Lmtp] {
         for between in [Smtp, Lmtp] {
             for behind in [Smtp, Lmtp] {
-                let options =
-                    WorldOptions { inside, between, behind, ..WorldOptions::default() };
+                let options = WorldOptions { inside, between, behind, ..WorldOptions::default() };
                 let world = World::with(options).await;
                 let carol = "<carol@company2.example>";
                 let sent = world.send(ALICE, &[BOB, carol], &message(b"x\r\n")).await;
@@ -275,8 +272,7 @@ async fn unix_socket_behind() {
     let world = World::new().await;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lmtp");
-    let mta =
-        SinkOptions { listen: Listen::Unix(path), ..SinkOptions::new(Lmtp) }.start().await;
+    let mta = SinkOptions { listen: Listen::Unix(path), ..SinkOptions::new(Lmtp) }.start().await;
     let spec = Spec::new(&world.company2).inbound(Smtp, &mta.url);
     let gw2 = Gw::start(&spec, &world.dns, &world.clock).await;
     let carrier = world.carrier(&message(b"x\r\n")).await;
@@ -302,9 +298,8 @@ async fn tls_on_listeners_and_to_the_next_hop() {
     let made = certificate(dir.path(), "mx.example.org");
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     let tls = server_config(Identity::load(&cert, &key).unwrap()).unwrap();
-    let start = |protocol| {
-        SinkOptions { tls: Some(tls.clone()), ..SinkOptions::new(protocol) }.start()
-    };
+    let start =
+        |protocol| SinkOptions { tls: Some(tls.clone()), ..SinkOptions::new(protocol) }.start();
     let (relay, mta2) = (start(Smtp).await, start(Lmtp).await);
     let hop = |sink: &Sink| {
         format!(
@@ -313,11 +308,8 @@ async fn tls_on_listeners_and_to_the_next_hop() {
             cert.display()
         )
     };
-    let listener = format!(
-        "tls = {{ certificate = \"{}\", key = \"{}\" }}",
-        cert.display(),
-        key.display()
-    );
+    let listener =
+        format!("tls = {{ certificate = \"{}\", key = \"{}\" }}", cert.display(), key.display());
     let mut spec = Spec::new(&world.company1).outbound(Smtp, &hop(&relay));
     spec.outbound_extra = listener.clone();
     let gw1 = Gw::start(&spec, &world.dns, &world.clock).await;
@@ -346,10 +338,8 @@ async fn tls_on_listeners_and_to_the_next_hop() {
     let bare = Sink::smtp().await;
     let other = tempfile::tempdir().unwrap();
     certificate(other.path(), "mx.example.org");
-    let wrong = hop(&relay).replace(
-        &cert.display().to_string(),
-        &other.path().join("cert.pem").display().to_string(),
-    );
+    let wrong = hop(&relay)
+        .replace(&cert.display().to_string(), &other.path().join("cert.pem").display().to_string());
     for next_hop in [hop(&bare), wrong] {
         let spec = Spec::new(&world.company1).outbound(Smtp, &next_hop);
         let gw1 = Gw::start(&spec, &world.dns, &world.clock).await;
