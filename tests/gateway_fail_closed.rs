@@ -362,7 +362,10 @@ async fn foreign_reverse_path_is_flagged() {
     assert_eq!(accepted.prefix.sender_domain.as_str(), "company1.example");
     assert_eq!(accepted.prefix.reverse_path.mailbox(), "list-bounces@elsewhere.example");
     assert_eq!(out[0].from, forwarded);
-    assert!(contains(&out[0].data, b"policy.domain=company1.example"));
+    let data = text(&out[0].data);
+    for word in ["policy.domain=company1.example", "policy.foreign=yes", "policy.aligned=no"] {
+        assert!(data.contains(word), "{data}");
+    }
     // And one of our own is not.
     world.send(ALICE, &[BOB], &message("")).await.expect("250");
     let second = &world.relay.messages()[1];

@@ -17,9 +17,14 @@ fn removed(raw: &str) -> bool {
 }
 
 fn pass(from: &str) -> String {
+    passed(from, false)
+}
+
+fn passed(from: &str, foreign: bool) -> String {
     let (header, _) = Header::split(format!("{from}\r\n").as_bytes());
     let sender = Domain::parse("sender.example").unwrap();
-    let outcome = Outcome::Pass { sender: &sender, suite: 2, level: "dnssec", header: &header };
+    let outcome =
+        Outcome::Pass { sender: &sender, suite: 2, level: "dnssec", foreign, header: &header };
     field(OURS, &outcome)
 }
 
@@ -41,6 +46,13 @@ fn written_fields() {
         let written = pass(none);
         assert!(written.ends_with("policy.aligned=no\r\n"), "{written}");
     }
+    let forwarded = passed("From: Ann <ann@sender.example>\r\n", true);
+    assert!(
+        forwarded.ends_with(
+            "\tpolicy.foreign=yes policy.aligned=no header.from=sender.example\r\n"
+        ),
+        "{forwarded}"
+    );
     assert_eq!(
         field(OURS, &Outcome::None),
         "Authentication-Results: gw.example.org; mta-seal=none\r\n"

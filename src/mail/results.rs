@@ -8,8 +8,9 @@
 //! * `policy.domain`: the authenticated sender domain;
 //! * `policy.suite`: the number of the suite;
 //! * `policy.level`: how authentic the sender's policy is (`pinned`, `dnssec`, ...);
-//! * `policy.aligned`: `yes` if the message has one author and that is of exactly the sender
-//!   domain, else `no`;
+//! * `policy.foreign`: `yes` if the reverse-path is not of the sender domain, else absent;
+//! * `policy.aligned`: `yes` if the message has one author, that is of exactly the sender domain,
+//!   and the reverse-path is not foreign, else `no`;
 //! * `header.from`: the domain of the one author, if there is one.
 //!
 //! `ARC-Authentication-Results:` is left alone: it is bound by the signatures of its chain, and
@@ -38,6 +39,9 @@ pub enum Outcome<'a> {
         suite: u16,
         /// Level of authenticity of the sender's policy, one word.
         level: &'a str,
+        /// The reverse-path is not of the sender domain, which relayed or forwarded the message: its author is not
+        /// vouched for.
+        foreign: bool,
         /// Header block of the message inside.
         header: &'a Header,
     },
@@ -51,13 +55,16 @@ pub fn field(authserv_id: &str, outcome: &Outcome<'_>) -> String {
     let mut words = vec![format!("{};", plain(authserv_id))];
     match outcome {
         Outcome::None => words.push(format!("{METHOD}=none")),
-        Outcome::Pass { sender, suite, level, header } => {
+        Outcome::Pass { sender, suite, level, foreign, header } => {
             words.push(format!("{METHOD}=pass"));
             words.push(format!("policy.domain={sender}"));
             words.push(format!("policy.suite={suite}"));
             words.push(format!("policy.level={}", plain(level)));
             let author = address::author(header);
-            let aligned = author.as_ref().is_some_and(|a| a.domain == **sender);
+            let aligned = !foreign && author.as_ref().is_some_and(|a| a.domain == **sender);
+            if *foreign {
+                words.push("policy.foreign=yes".to_owned());
+            }
             words.push(format!("policy.aligned={}", if aligned { "yes" } else { "no" }));
             words.extend(author.map(|a| format!("header.from={}", a.domain)));
         }

@@ -42,7 +42,13 @@ impl Limits {
     #[must_use]
     pub fn server(&self) -> ServerLimits {
         let defaults = ServerLimits::default();
-        ServerLimits { recipients: self.recipients, errors: self.errors, ..defaults }
+        ServerLimits {
+            recipients: self.recipients,
+            errors: self.errors,
+            // A whole carrier of the largest message: a client whose message is refused for the sake of the next hop must not be cut off.
+            swallow: defaults.swallow.max(self.message_size.saturating_mul(2)),
+            ..defaults
+        }
     }
 }
 

@@ -305,6 +305,7 @@ impl Inbound {
             sender: message.sender_domain.clone(),
             suite: verified.header().suite,
             level,
+            foreign: verified.prefix().foreign_reverse_path,
         };
         let mut submission = Submission::new(self, sender, verdict, downstream);
         let (mut piece, mut plain) = (Vec::new(), Vec::new());

@@ -12,7 +12,7 @@ use crate::policy::Level;
 /// What is reported in the Authentication-Results field.
 pub(super) enum Verdict {
     /// Unsealed, and everything before the closing signature has passed.
-    Pass { sender: Domain, suite: Suite, level: Level },
+    Pass { sender: Domain, suite: Suite, level: Level, foreign: bool },
     /// Ordinary mail.
     None,
 }
@@ -88,8 +88,9 @@ impl<'a> Submission<'a> {
         let shared = &self.inbound.shared;
         let authserv_id = shared.config.hostname.as_str();
         let outcome = match &self.verdict {
-            Verdict::Pass { sender, suite, level } => results::Outcome::Pass {
+            Verdict::Pass { sender, suite, level, foreign } => results::Outcome::Pass {
                 sender,
+                foreign: *foreign,
                 suite: suite.id().0,
                 level: level.as_str(),
                 header,
