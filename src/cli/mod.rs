@@ -13,6 +13,7 @@ mod inspect;
 mod record_files;
 mod seal;
 mod sealed_input;
+mod serve;
 mod stream;
 mod terminal;
 mod unseal;
@@ -92,7 +93,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Init(args) => init::run(args),
         Command::Zone(args) => zone::run(args, config),
-        Command::Serve => Err(Failure::refused("serve is not part of this build yet")),
+        Command::Serve => serve::run(config),
         Command::Seal(args) => seal::run(args, config),
         Command::Unseal(args) => unseal::run(args, config),
         Command::Inspect(args) => inspect::run(args),

@@ -13,6 +13,7 @@ mod ids;
 mod inbound;
 mod listener;
 mod local;
+pub mod lookup;
 mod message;
 mod outbound;
 mod outbox;
@@ -31,6 +32,7 @@ use tokio::sync::Notify;
 pub use clock::{Clock, SystemClock};
 pub use failure::Failure;
 pub use local::{LocalKeys, LocalKeysError};
+pub use lookup::{Keys, look_up};
 pub use serve::{Gateway, Parts, StartError};
 
 use crate::core::Domain;

@@ -24,9 +24,8 @@ pub(super) fn failure<'a>(
     failed: impl Iterator<Item = (&'a Recipient, &'a Reply)>,
 ) -> Option<NewOutboxItem> {
     let reverse_path = sender.path.mailbox()?.to_string();
-    let wanted = failed.filter(|(recipient, _)| {
-        recipient.parameters.notify.is_none_or(Notify::failure)
-    });
+    let wanted =
+        failed.filter(|(recipient, _)| recipient.parameters.notify.is_none_or(Notify::failure));
     let texts: Vec<(String, Option<String>, (u8, u16, u16), String)> = wanted
         .map(|(recipient, reply)| {
             let status = reply.status();

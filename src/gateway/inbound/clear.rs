@@ -57,9 +57,9 @@ impl Inbound {
         if open.is_empty() {
             downstream.abandon().await;
             if end.is_none()
-                && let Some(refusal) = connection.discard_data().await?.refusal()
+                && let Some(failure) = Failure::of_end(connection.discard_data().await?)
             {
-                return Err(Stop::Pass(refusal));
+                return Err(failure.into());
             }
         } else {
             let mut submission =
@@ -73,8 +73,8 @@ impl Inbound {
                     DataChunk::End(end) => ended = Some(end),
                 }
             }
-            if let Some(refusal) = ended.and_then(DataEnd::refusal) {
-                return Err(Stop::Pass(refusal));
+            if let Some(failure) = ended.and_then(Failure::of_end) {
+                return Err(failure.into());
             }
             let downstream = submission.complete().await?;
             let outcomes = match tokio::spawn(downstream.finish()).await {
@@ -102,9 +102,10 @@ impl Inbound {
     fn must_seal(&self, transaction: &Transaction, header: &Header) -> Option<Domain> {
         let author = address::author(header).map(|mailbox| mailbox.domain);
         let path = transaction.sender.path.domain().cloned();
-        [path, author].into_iter().flatten().find(|domain| {
-            self.shared.config.treatment(domain).inbound == ClearMail::RequireSealed
-        })
+        [path, author]
+            .into_iter()
+            .flatten()
+            .find(|domain| self.shared.config.treatment(domain).inbound == ClearMail::RequireSealed)
     }
 
     /// Differing outcomes can only come of LMTP behind and SMTP before us. What was accepted is then not sent again.

@@ -194,8 +194,8 @@ impl Inbound {
                 DataChunk::Content(content) => scanner.push(&content, &mut octets),
                 DataChunk::End(how) => {
                     end = Some(how);
-                    if let Some(refusal) = how.refusal() {
-                        return Err(Stop::Pass(refusal));
+                    if let Some(failure) = Failure::of_end(how) {
+                        return Err(failure.into());
                     }
                     scanner.finish(&mut octets)
                 }

@@ -7,7 +7,9 @@ use super::submission::{Submission, Verdict};
 use super::{Inbound, Stop, Transaction};
 use crate::core::address::ReversePath;
 use crate::core::esmtp::MailParameters;
-use crate::core::{ContentType, Decrypted, Opened, Parsed, Received, Step, UnsealError, Verified, VerifyingKey};
+use crate::core::{
+    ContentType, Decrypted, Opened, Parsed, Received, Step, UnsealError, Verified, VerifyingKey,
+};
 use crate::gateway::failure::Failure;
 use crate::gateway::hop::Downstream;
 use crate::gateway::report;
@@ -87,7 +89,8 @@ impl Inbound {
         let failed = settlement.failed.iter().map(|&n| (&transaction.recipients[n], &replies[n]));
         // No header: what came out of an envelope does not leave again.
         let from = self.own_domain(&transaction.recipients);
-        let notice = from.and_then(|from| report::failure(&self.shared, from, &sender, None, failed));
+        let notice =
+            from.and_then(|from| report::failure(&self.shared, from, &sender, None, failed));
         if let Err(error) = report::enqueue(&self.shared, notice).await {
             warn!(trace = %sender.trace, %error, "no room for a notice");
             reply = Failure::Ledger.reply();
@@ -116,11 +119,8 @@ impl Inbound {
         let header = parsed.header();
         let envelope_id = parsed.envelope_id();
         info!(%trace, envelope = %envelope_id, domain = %header.recipient_domain, suite = header.suite.id().0, "carrier recognised");
-        let local = self
-            .shared
-            .domains
-            .get(&header.recipient_domain)
-            .ok_or(Failure::CarrierForeign)?;
+        let local =
+            self.shared.domains.get(&header.recipient_domain).ok_or(Failure::CarrierForeign)?;
         let key = match local.keyring.find(&header.key_id) {
             Find::Found(key) => key,
             Find::Destroyed => return Err(Failure::DestroyedKey.into()),
@@ -270,8 +270,9 @@ impl Inbound {
         slots: &mut [Slot],
         reader: &mut EnvelopeReader<'_>,
     ) -> Result<(), Stop> {
-        let Genuine { mut verified, level, sender: (path, parameters), message, keep_until, .. } =
-            genuine;
+        let Genuine {
+            mut verified, level, sender: (path, parameters), message, keep_until, ..
+        } = genuine;
         let mut open: Vec<usize> = (0..slots.len()).filter(|&n| slots[n].reply.is_none()).collect();
         let recipients = open.iter().map(|&n| slots[n].recipient.clone()).collect();
         let replies = match downstream.become_one(path, parameters, recipients).await {

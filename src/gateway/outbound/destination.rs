@@ -6,12 +6,12 @@ use super::super::failure::Failure;
 use super::super::hop::Downstream;
 use super::super::session::{Recipient, Sender};
 use super::super::smtp_envelope::{forward_path_field, mailbox_text, reverse_path_field};
+use crate::core::address::ReversePath;
+use crate::core::esmtp::{MailParameters, RcptParameters};
 use crate::core::{
     ContentType, DeliveryId, Domain, EnvelopeId, Extensions, KeyId, Prefix, SealTo, Sealer,
     SealingPublicKey, SigningKey, envelope_len,
 };
-use crate::core::address::ReversePath;
-use crate::core::esmtp::{MailParameters, RcptParameters};
 use crate::mail::carrier::{CarrierWriter, Token, carrier_len};
 use crate::policy::Level;
 use crate::smtp::Reply;
@@ -226,8 +226,13 @@ impl Stream {
         let to = SealTo { recipient_domain: domain, key };
         let sealer = Sealer::new(to, prefix, sealing.signing, rng, &mut envelope)
             .map_err(|_| Failure::PolicyUnusable(domain.clone()))?;
-        let mut carrier =
-            CarrierWriter::new(sealing.sender_domain, domain, Token::new(token), sealing.sealed_at, out);
+        let mut carrier = CarrierWriter::new(
+            sealing.sender_domain,
+            domain,
+            Token::new(token),
+            sealing.sealed_at,
+            out,
+        );
         carrier.write(&envelope, out);
         envelope.clear();
         Ok(Self::Sealed(Box::new(SealedStream { sealer, carrier, envelope, size, taken: 0 })))

@@ -106,12 +106,12 @@ impl Direction for Outbound {
                 return Err(error);
             }
         };
-        if let Some(refusal) = end.refusal() {
+        if let Some(failure) = Failure::of_end(end) {
             for destination in &mut transaction.destinations {
                 destination.fail(&Failure::NextHopLost.reply());
             }
             self.book(&transaction, &[], Upstream::Deferred).await;
-            return self.answer_all(connection, refusal).await;
+            return self.answer_all(connection, failure.reply()).await;
         }
         Ok(self.conclude(transaction, &start.header, &hashes).await)
     }
@@ -320,7 +320,13 @@ impl Outbound {
         let mut out = Vec::new();
         for destination in &mut transaction.destinations {
             let stream = self
-                .open_stream(&transaction.sender, &transaction.origin, transaction.foreign, destination, &mut out)
+                .open_stream(
+                    &transaction.sender,
+                    &transaction.origin,
+                    transaction.foreign,
+                    destination,
+                    &mut out,
+                )
                 .await;
             if let (Some(Stream::Clear), Some(_)) = (&stream, &destination.downstream) {
                 out.extend_from_slice(received.as_bytes());
@@ -374,8 +380,7 @@ impl Outbound {
         let open = destination.recipients.iter().zip(&destination.outcomes);
         let recipients: Vec<&Recipient> =
             open.filter(|(_, outcome)| settled || outcome.is_none()).map(|(r, _)| r).collect();
-        let (Some(local), Some(booking)) =
-            (self.shared.domains.get(origin), &destination.booking)
+        let (Some(local), Some(booking)) = (self.shared.domains.get(origin), &destination.booking)
         else {
             destination.fail(&Failure::Ledger.reply());
             return None;
