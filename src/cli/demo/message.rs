@@ -23,7 +23,7 @@ const MAX_MESSAGE: u64 = 25 << 20;
 const TELLING: usize = 16;
 
 /// Octets that are searched through at most.
-const MAX_SEARCH: usize = 2 << 30;
+const MAX_SEARCH: usize = 1 << 30;
 
 /// Fields and lines that stand in every MIME message, so in carriers too.
 const COMMON: [&str; 3] = ["content-", "mime-version:", "date:"];
@@ -193,11 +193,11 @@ impl Message {
         }
         secrets.sort();
         secrets.dedup();
-        let empty = empty_carrier();
-        secrets.retain(|secret| find(&empty, secret, 0).is_none());
         let most = (MAX_SEARCH / octets.max(1)).max(8);
         let step = secrets.len().div_ceil(most).max(1);
-        secrets.into_iter().step_by(step).collect()
+        let empty = empty_carrier();
+        let foreign = |secret: &Vec<u8>| find(&empty, secret, 0).is_none();
+        secrets.into_iter().step_by(step).filter(foreign).collect()
     }
 }
 
