@@ -4,6 +4,7 @@
 //! passed on and answered by a direction. [`outbound`] seals, [`inbound`] unseals. Both pass
 //! messages on through a [`hop`], decide with the help of [`discovery`], and answer by the table of [`failure`].
 
+mod booking;
 mod clock;
 pub mod config;
 mod discovery;
