@@ -135,10 +135,9 @@ async fn commands_behind_starttls_are_dropped() {
 
 #[tokio::test]
 async fn silent_and_slow_clients_are_left() {
-    let world = world(
-        "[timeouts]\ncommand = \"150ms\"\ndata_block = \"150ms\"\nmessage = \"400ms\"\n",
-    )
-    .await;
+    let world =
+        world("[timeouts]\ncommand = \"150ms\"\ndata_block = \"150ms\"\nmessage = \"400ms\"\n")
+            .await;
     for address in [world.gw1.outbound(), world.gw2.inbound()] {
         // Silent from the start, in the middle of a line, in a transaction.
         for start in [&b""[..], b"NOO", b"EHLO x.example\r\nMAIL FROM:<a@b.example>\r\n"] {
@@ -222,10 +221,9 @@ async fn floods_of_errors_end_the_connection() {
 #[tokio::test]
 async fn connection_limits() {
     const LIMIT: usize = 1_000;
-    let world = world(&format!(
-        "[limits]\nconnections = {LIMIT}\nconnections_per_client = {LIMIT}\n"
-    ))
-    .await;
+    let world =
+        world(&format!("[limits]\nconnections = {LIMIT}\nconnections_per_client = {LIMIT}\n"))
+            .await;
     for address in [world.gw1.outbound(), world.gw2.inbound()] {
         let before = resident();
         let mut idle = Vec::with_capacity(LIMIT);
@@ -341,8 +339,7 @@ async fn next_hop_dies_inbound() {
         let what = format!("{step:?} {act:?}");
         let lost = matches!(act, Act::TakeAndClose);
         let mut forgery = Forgery::new(&world.company1, &world.company2);
-        forgery.message =
-            [MESSAGE, &[&[b'y'; 998][..], b"\r\n"].concat().repeat(100)].concat();
+        forgery.message = [MESSAGE, &[&[b'y'; 998][..], b"\r\n"].concat().repeat(100)].concat();
         let carrier = forgery.carrier();
         let mut client = Client::greeted(world.gw2.inbound(), Smtp).await;
         world.mta2.rule(Step::Mail, "", 1, Act::ReplyAndClose("421 4.3.2 idle"));
@@ -446,10 +443,7 @@ async fn client_leaves_before_the_answer() {
 #[tokio::test]
 async fn stale_connections_are_replaced() {
     let world = world("").await;
-    for act in [
-        Act::ReplyAndClose("421 4.4.2 idle too long"),
-        Act::Close,
-    ] {
+    for act in [Act::ReplyAndClose("421 4.4.2 idle too long"), Act::Close] {
         world.send(ALICE, &[BOB], MESSAGE).await.expect("250");
         world.relay.rule(Step::Mail, "", 1, act);
         world.send(ALICE, &[BOB], MESSAGE).await.expect("250");

@@ -5,8 +5,8 @@ mod gateway_support;
 
 use gateway_support::*;
 use mta_seal::core::{
-    ContentType, DeliveryId, Domain, ForwardPath, IdentityKey, ReversePathField,
-    SealingPrivateKey, SigningKey, Suite,
+    ContentType, DeliveryId, Domain, ForwardPath, IdentityKey, ReversePathField, SealingPrivateKey,
+    SigningKey, Suite,
 };
 use mta_seal::dns::Lookup;
 use mta_seal::smtp::Protocol::{Lmtp, Smtp};
@@ -64,7 +64,9 @@ async fn each_check_has_its_reply() {
         ("6: forward-path is none", "550 5.6.0 sealed message is malformed", {
             Box::new(|f| {
                 let bad = "bob@company2.example> NOTIFY=NEVER";
-                f.prefix.forward_paths.push(ForwardPath::new(bad.into(), 0, String::new()).unwrap());
+                f.prefix
+                    .forward_paths
+                    .push(ForwardPath::new(bad.into(), 0, String::new()).unwrap());
             })
         }),
         ("6: forward-path of another domain", "550 5.6.0 sealed message is malformed", {
@@ -310,8 +312,7 @@ async fn header_of_the_envelope() {
 async fn carriers_that_are_wrong() {
     let world = World::new().await;
     let whole = text(&forgery(&world).carrier());
-    let boundary =
-        whole.split("boundary=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let boundary = whole.split("boundary=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let part_at = whole.rfind(&format!("--{boundary}\r\nContent-Type: application")).unwrap();
     let end = whole.rfind(&format!("--{boundary}--")).unwrap();
     let twice = [&whole[..end], &whole[part_at..]].concat();
@@ -551,9 +552,8 @@ async fn deliver_to_all_that_are_signed() {
         ..WorldOptions::default()
     })
     .await;
-    let carrier = forgery(&world)
-        .to_paths(&["bob@company2.example", "carol@company2.example"])
-        .carrier();
+    let carrier =
+        forgery(&world).to_paths(&["bob@company2.example", "carol@company2.example"]).carrier();
     let alias = "<sales@company2.example>";
     deliver(world.gw2.inbound(), Smtp, ALICE, &[alias], &carrier).await.expect("250");
     assert_eq!(world.mta2.only().to, [BOB, CAROL]);
@@ -686,7 +686,8 @@ async fn loops_and_large_headers() {
             let message = format!("{fields}From: alice@company1.example\r\n\r\nx\r\n");
             deliver(address, Smtp, ALICE, &[BOB], message.as_bytes()).await.expect(reply);
         }
-        let large = [&b"X-Y: zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz\r\n".repeat(7000), MESSAGE].concat();
+        let large =
+            [&b"X-Y: zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz\r\n".repeat(7000), MESSAGE].concat();
         deliver(address, Smtp, ALICE, &[BOB], &large).await.expect("552 5.3.4");
     }
     assert_eq!((world.relay.messages().len(), world.mta2.messages().len()), (1, 1));

@@ -88,9 +88,7 @@ async fn unterminated_last_line_gets_its_end() {
         forgery.message = inside.to_vec();
         forgery.prefix.delivery_id = mta_seal::core::DeliveryId::random(&mut rng());
         let before = world.mta2.messages().len();
-        deliver(world.gw2.inbound(), Smtp, ALICE, &[BOB], &forgery.carrier())
-            .await
-            .expect("250");
+        deliver(world.gw2.inbound(), Smtp, ALICE, &[BOB], &forgery.carrier()).await.expect("250");
         let got = &world.mta2.messages()[before].data;
         assert_eq!(text(without_trace(got)), text(outside));
     }
@@ -231,8 +229,7 @@ async fn all_combinations_of_protocols() {
     for inside in [Smtp, Lmtp] {
         for between in [Smtp, Lmtp] {
             for behind in [Smtp, Lmtp] {
-                let options =
-                    WorldOptions { inside, between, behind, ..WorldOptions::default() };
+                let options = WorldOptions { inside, between, behind, ..WorldOptions::default() };
                 let world = World::with(options).await;
                 let carol = "<carol@company2.example>";
                 let sent = world.send(ALICE, &[BOB, carol], &message(b"x\r\n")).await;
@@ -275,8 +272,7 @@ async fn unix_socket_behind() {
     let world = World::new().await;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lmtp");
-    let mta =
-        SinkOptions { listen: Listen::Unix(path), ..SinkOptions::new(Lmtp) }.start().await;
+    let mta = SinkOptions { listen: Listen::Unix(path), ..SinkOptions::new(Lmtp) }.start().await;
     let spec = Spec::new(&world.company2).inbound(Smtp, &mta.url);
     let gw2 = Gw::start(&spec, &world.dns, &world.clock).await;
     let carrier = world.carrier(&message(b"x\r\n")).await;
@@ -302,9 +298,8 @@ async fn tls_on_listeners_and_to_the_next_hop() {
     let made = certificate(dir.path(), "mx.example.org");
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     let tls = server_config(Identity::load(&cert, &key).unwrap()).unwrap();
-    let start = |protocol| {
-        SinkOptions { tls: Some(tls.clone()), ..SinkOptions::new(protocol) }.start()
-    };
+    let start =
+        |protocol| SinkOptions { tls: Some(tls.clone()), ..SinkOptions::new(protocol) }.start();
     let (relay, mta2) = (start(Smtp).await, start(Lmtp).await);
     let hop = |sink: &Sink| {
         format!(
@@ -313,11 +308,8 @@ async fn tls_on_listeners_and_to_the_next_hop() {
             cert.display()
         )
     };
-    let listener = format!(
-        "tls = {{ certificate = \"{}\", key = \"{}\" }}",
-        cert.display(),
-        key.display()
-    );
+    let listener =
+        format!("tls = {{ certificate = \"{}\", key = \"{}\" }}", cert.display(), key.display());
     let mut spec = Spec::new(&world.company1).outbound(Smtp, &hop(&relay));
     spec.outbound_extra = listener.clone();
     let gw1 = Gw::start(&spec, &world.dns, &world.clock).await;
@@ -346,10 +338,8 @@ async fn tls_on_listeners_and_to_the_next_hop() {
     let bare = Sink::smtp().await;
     let other = tempfile::tempdir().unwrap();
     certificate(other.path(), "mx.example.org");
-    let wrong = hop(&relay).replace(
-        &cert.display().to_string(),
-        &other.path().join("cert.pem").display().to_string(),
-    );
+    let wrong = hop(&relay)
+        .replace(&cert.display().to_string(), &other.path().join("cert.pem").display().to_string());
     for next_hop in [hop(&bare), wrong] {
         let spec = Spec::new(&world.company1).outbound(Smtp, &next_hop);
         let gw1 = Gw::start(&spec, &world.dns, &world.clock).await;
@@ -399,4 +389,66 @@ async fn sizes() {
     }
     let largest = relay.messages().iter().map(|m| m.data.len()).max().unwrap();
     assert!(largest <= 100_000 && largest > 90_000, "{largest}");
+}
+
+/// Many at once: none is lost, none comes twice, none is mixed up with another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_at_once() {
+    const COUNT: usize = 40;
+    let world = Arc::new(World::new().await);
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..COUNT {
+        let world = Arc::clone(&world);
+        tasks.spawn(async move {
+            let case = message(format!("number {n}\r\n").repeat(n * 20).as_bytes());
+            let to = format!("<user{n}@company2.example>");
+            world.send(ALICE, &[&to], &case).await.expect("250");
+            let carriers = world.relay.messages();
+            let carrier = carriers.iter().find(|carrier| carrier.to == [to.clone()]).unwrap();
+            world.forward(carrier).await.expect("250");
+            let delivered = world.mta2.messages();
+            let delivered: Vec<_> = delivered.iter().filter(|m| m.to == [to.clone()]).collect();
+            assert_eq!(delivered.len(), 1);
+            assert!(without_trace(&delivered[0].data) == case);
+        });
+    }
+    while let Some(result) = soon("all messages", tasks.join_next()).await {
+        result.unwrap();
+    }
+    assert_eq!(world.mta2.messages().len(), COUNT);
+}
+
+/// Commands in one piece, transactions one after another and broken off, over one connection.
+#[tokio::test]
+async fn pipelining_and_reuse() {
+    let world = World::new().await;
+    for (sink, address) in
+        [(&world.relay, world.gw1.outbound()), (&world.mta2, world.gw2.inbound())]
+    {
+        let mut client = Client::greeted(address, Smtp).await;
+        let carol = "<carol@company2.example>";
+        let open = format!("MAIL FROM:{ALICE}\r\nRCPT TO:{BOB}\r\nRCPT TO:{carol}\r\n");
+        for end in ["RSET", "EHLO again.example"] {
+            client.send(format!("{open}{end}\r\n").as_bytes()).await;
+            for _ in 0..4 {
+                assert_eq!(client.reply().await.code, 250);
+            }
+        }
+        for n in 1..=3 {
+            client.send(format!("{open}DATA\r\n").as_bytes()).await;
+            for code in [250, 250, 250, 354] {
+                assert_eq!(client.reply().await.code, code);
+            }
+            // The next commands come with the final dot.
+            let data = stuff(&message(format!("{n}\r\n").as_bytes()));
+            client.send(&[&data, &b"NOOP\r\n"[..]].concat()).await;
+            assert_eq!(client.reply().await.code, 250);
+            assert_eq!(client.reply().await.code, 250);
+            assert_eq!(sink.messages().len(), n);
+            assert_eq!(sink.messages()[n - 1].to, [BOB, carol]);
+        }
+        client.send(b"QUIT\r\n").await;
+        assert_eq!(client.reply().await.code, 221);
+        assert!(client.is_closed().await);
+    }
 }

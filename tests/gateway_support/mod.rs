@@ -44,7 +44,12 @@ pub fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 pub fn without_trace(octets: &[u8]) -> &[u8] {
     let mut rest = octets;
     for name in [&b"Authentication-Results:"[..], b"Received:"] {
-        assert!(rest.starts_with(name), "no {} in {}", text(name), text(&octets[..400.min(octets.len())]));
+        assert!(
+            rest.starts_with(name),
+            "no {} in {}",
+            text(name),
+            text(&octets[..400.min(octets.len())])
+        );
         rest = after_field(rest);
     }
     rest

@@ -94,12 +94,7 @@ pub struct SinkOptions {
 impl SinkOptions {
     pub fn new(protocol: Protocol) -> Self {
         let ehlo = ["PIPELINING", "SIZE 100000000", "8BITMIME", "SMTPUTF8", "DSN"];
-        Self {
-            protocol,
-            listen: Listen::Tcp,
-            ehlo: ehlo.map(str::to_owned).to_vec(),
-            tls: None,
-        }
+        Self { protocol, listen: Listen::Tcp, ehlo: ehlo.map(str::to_owned).to_vec(), tls: None }
     }
 
     /// Takes an extension out of the reply to EHLO.
@@ -334,8 +329,9 @@ impl Session {
 
     fn act(&self, step: Step, about: &str) -> Option<Act> {
         self.shared.with(|state| {
-            let applies =
-                |rule: &&mut Rule| rule.step == step && rule.times > 0 && about.contains(&rule.about);
+            let applies = |rule: &&mut Rule| {
+                rule.step == step && rule.times > 0 && about.contains(&rule.about)
+            };
             let rule = state.rules.iter_mut().find(applies)?;
             rule.times -= 1;
             Some(rule.act.clone())

@@ -104,9 +104,8 @@ impl World {
     /// A carrier from alice to bob with this message in it.
     pub async fn carrier(&self, message: &[u8]) -> Message {
         let before = self.relay.messages().len();
-        let sent = self
-            .send("<alice@company1.example>", &["<bob@company2.example>"], message)
-            .await;
+        let sent =
+            self.send("<alice@company1.example>", &["<bob@company2.example>"], message).await;
         sent.expect("250");
         self.relay.messages().split_off(before).remove(0)
     }
