@@ -44,7 +44,14 @@ pub(super) struct Transaction {
 }
 
 /// What the ledger was told, for taking it back.
-pub(super) struct Booking(Vec<(Outgoing, Vec<(String, Outcome)>, Option<[u8; 32]>)>);
+pub(super) struct Booking(Vec<Booked>);
+
+/// What the ledger was told of one destination.
+struct Booked {
+    outgoing: Outgoing,
+    outcomes: Vec<(String, Outcome)>,
+    hash: Option<[u8; 32]>,
+}
 
 impl Direction for Outbound {
     type Transaction = Transaction;
@@ -121,7 +128,7 @@ impl Direction for Outbound {
     }
 
     async fn take_back(&self, booking: Booking) {
-        for (outgoing, outcomes, hash) in booking.0 {
+        for Booked { outgoing, outcomes, hash } in booking.0 {
             let ledger = &self.shared.ledger;
             let now = self.shared.clock.now();
             let result =
@@ -553,7 +560,7 @@ impl Outbound {
                 warn!(trace = %transaction.sender.trace, %error, "outcome could not be recorded");
                 booked = false;
             }
-            bookings.push((outgoing.clone(), outcomes, hash));
+            bookings.push(Booked { outgoing: outgoing.clone(), outcomes, hash });
         }
         (Booking(bookings), booked)
     }
