@@ -393,6 +393,27 @@ async fn one_of_two_destinations_dies() {
     }
 }
 
+/// The connection breaks after one of two recipients was accepted.
+#[tokio::test]
+async fn next_hop_dies_between_recipients() {
+    let world = world("").await;
+    let to = [BOB, "<carol@company2.example>"];
+    let carrier = Forgery::new(&world.company1, &world.company2)
+        .signed_for(&["bob@company2.example", "carol@company2.example"])
+        .carrier();
+    for (sink, address, message) in [
+        (&world.relay, world.gw1.outbound(), MESSAGE),
+        (&world.mta2, world.gw2.inbound(), &carrier),
+    ] {
+        sink.rule(Step::Rcpt, "carol@", 1, Act::Close);
+        let sent = deliver(address, Smtp, ALICE, &to, message).await;
+        assert_eq!(sent.codes(), [250, 250, 451, 451], "{sent:?}");
+        assert!(sink.messages().is_empty());
+        deliver(address, Smtp, ALICE, &to, message).await.expect("250");
+        assert_eq!(sink.only().to, to);
+    }
+}
+
 /// LMTP: the replies to some recipients come, then the connection breaks.
 #[tokio::test]
 async fn lmtp_breaks_between_replies() {

@@ -513,7 +513,7 @@ async fn claims_are_released_by_a_restart() {
 #[tokio::test]
 async fn redirected_recipients() {
     let world = World::new().await;
-    let carrier = forgery(&world).to_paths(&["bob@company2.example", "carol@company2.example"]);
+    let carrier = forgery(&world).signed_for(&["bob@company2.example", "carol@company2.example"]);
     let mallory = "<mallory@company2.example>";
     let gw2 = world.gw2.inbound();
     // All of them unknown to the sender.
@@ -536,7 +536,7 @@ async fn redirected_recipients() {
 #[tokio::test]
 async fn redirected_recipients_over_lmtp() {
     let world = World::with(WorldOptions { between: Lmtp, ..WorldOptions::default() }).await;
-    let carrier = forgery(&world).to_paths(&["bob@company2.example", "carol@company2.example"]);
+    let carrier = forgery(&world).signed_for(&["bob@company2.example", "carol@company2.example"]);
     let to = ["<mallory@company2.example>", CAROL, BOB];
     let sent = deliver(world.gw2.inbound(), Lmtp, ALICE, &to, &carrier.carrier()).await;
     let end: Vec<u16> = sent.end.iter().map(|reply| reply.code).collect();
@@ -553,7 +553,7 @@ async fn deliver_to_all_that_are_signed() {
     })
     .await;
     let carrier =
-        forgery(&world).to_paths(&["bob@company2.example", "carol@company2.example"]).carrier();
+        forgery(&world).signed_for(&["bob@company2.example", "carol@company2.example"]).carrier();
     let alias = "<sales@company2.example>";
     deliver(world.gw2.inbound(), Smtp, ALICE, &[alias], &carrier).await.expect("250");
     assert_eq!(world.mta2.only().to, [BOB, CAROL]);
@@ -712,7 +712,24 @@ async fn sender_memory() {
     assert_eq!(world.mta2.messages().len(), 2);
 }
 
-/// Mail to the gateway's own mailbox and to several domains of one gateway.
+/// Whoever fills the memory with names of his own keeps nobody else's mail out.
+#[tokio::test]
+async fn full_memory_of_senders() {
+    let world = World::new().await;
+    let mut spec = Spec::new(&world.company2).inbound(Smtp, &world.mta2.url);
+    spec.ledger.max_remembered = 1;
+    let gw2 = Gw::start(&spec, &world.dns, &world.clock).await;
+    for (name, seed) in [("a.evil.example", 70), ("b.evil.example", 75), ("company1.example", 10)] {
+        let sender = Org::new(name, seed);
+        sender.publish(&world.dns);
+        let mut forgery = Forgery::new(&sender, &world.company2);
+        forgery.message = format!("From: x@{name}\r\n\r\nx\r\n").into_bytes();
+        deliver(gw2.inbound(), Smtp, "<>", &[BOB], &forgery.carrier()).await.expect("250");
+    }
+    assert_eq!(world.mta2.messages().len(), 3);
+}
+
+/// Several domains of one gateway.
 #[tokio::test]
 async fn one_gateway_for_two_domains() {
     let world = World::new().await;

@@ -346,3 +346,52 @@ async fn too_many_domains_and_recipients() {
     assert_eq!(sent.end[0].code, 250);
     assert_eq!(world.relay.messages().len(), 3);
 }
+
+/// What was delivered stays delivered when the next hop refuses the rest for good.
+#[tokio::test]
+async fn refusal_of_the_rest_is_not_about_what_was_delivered() {
+    let world = world(Smtp, Lmtp, Lmtp).await;
+    world.send(ALICE, &[BOB, CAROL], MESSAGE).await.expect("250");
+    for carrier in world.relay.messages() {
+        let gw2 = world.gw2.inbound();
+        world.mta2.rule(Step::Dot, "carol@", 1, Act::Reply("450 4.2.0 later"));
+        let to = [BOB, CAROL];
+        let first = deliver(gw2, Lmtp, ALICE, &to, &carrier.data).await;
+        assert_eq!(first.end.iter().map(|r| r.code).collect::<Vec<_>>(), [250, 450]);
+        world.mta2.rule(Step::Data, "", 1, Act::Reply("554 5.3.0 no more"));
+        let second = deliver(gw2, Lmtp, ALICE, &to, &carrier.data).await;
+        assert_eq!(second.end.iter().map(|r| r.code).collect::<Vec<_>>(), [250, 554]);
+    }
+}
+
+/// A gateway that dies while it waits for the dot: the outcome is in doubt, so the retry has the
+/// same delivery id.
+#[tokio::test]
+async fn restart_keeps_delivery_ids() {
+    let world = World::with(WorldOptions {
+        extra1: "[timeouts]\nshutdown = \"50ms\"\n".to_owned(),
+        ..WorldOptions::default()
+    })
+    .await;
+    let World { gw1, gw2, relay, mta2, company1, company2, .. } = world;
+    relay.rule(Step::Dot, "", 1, Act::Hold);
+    let mut client = Client::greeted(gw1.outbound(), Smtp).await;
+    client.command(&format!("MAIL FROM:{ALICE}")).await;
+    client.command(&format!("RCPT TO:{BOB}")).await;
+    client.command("DATA").await;
+    client.send(&stuff(MESSAGE)).await;
+    relay.wait_held(1).await;
+    let spec = gw1.spec.clone();
+    let gw1 = gw1.restart(&spec).await;
+    drop(client);
+    deliver(gw1.outbound(), Smtp, ALICE, &[BOB], MESSAGE).await.expect("250");
+    relay.release();
+    let carriers = relay.wait(2).await;
+    let ids: Vec<_> =
+        carriers.iter().map(|c| open(&c.data, &company1, &company2).1.prefix.delivery_id).collect();
+    assert_eq!(ids[0], ids[1]);
+    for carrier in &carriers {
+        forward(gw2.inbound(), Smtp, carrier).await.expect("250");
+    }
+    assert_eq!(mta2.messages().len(), 1);
+}

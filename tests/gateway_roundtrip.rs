@@ -390,3 +390,65 @@ async fn sizes() {
     let largest = relay.messages().iter().map(|m| m.data.len()).max().unwrap();
     assert!(largest <= 100_000 && largest > 90_000, "{largest}");
 }
+
+/// Many at once: none is lost, none comes twice, none is mixed up with another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_at_once() {
+    const COUNT: usize = 40;
+    let world = Arc::new(World::new().await);
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..COUNT {
+        let world = Arc::clone(&world);
+        tasks.spawn(async move {
+            let case = message(format!("number {n}\r\n").repeat(n * 20).as_bytes());
+            let to = format!("<user{n}@company2.example>");
+            world.send(ALICE, &[&to], &case).await.expect("250");
+            let carriers = world.relay.messages();
+            let carrier = carriers.iter().find(|carrier| carrier.to == [to.clone()]).unwrap();
+            world.forward(carrier).await.expect("250");
+            let delivered = world.mta2.messages();
+            let delivered: Vec<_> = delivered.iter().filter(|m| m.to == [to.clone()]).collect();
+            assert_eq!(delivered.len(), 1);
+            assert!(without_trace(&delivered[0].data) == case);
+        });
+    }
+    while let Some(result) = soon("all messages", tasks.join_next()).await {
+        result.unwrap();
+    }
+    assert_eq!(world.mta2.messages().len(), COUNT);
+}
+
+/// Commands in one piece, transactions one after another and broken off, over one connection.
+#[tokio::test]
+async fn pipelining_and_reuse() {
+    let world = World::new().await;
+    for (sink, address) in
+        [(&world.relay, world.gw1.outbound()), (&world.mta2, world.gw2.inbound())]
+    {
+        let mut client = Client::greeted(address, Smtp).await;
+        let carol = "<carol@company2.example>";
+        let open = format!("MAIL FROM:{ALICE}\r\nRCPT TO:{BOB}\r\nRCPT TO:{carol}\r\n");
+        for end in ["RSET", "EHLO again.example"] {
+            client.send(format!("{open}{end}\r\n").as_bytes()).await;
+            for _ in 0..4 {
+                assert_eq!(client.reply().await.code, 250);
+            }
+        }
+        for n in 1..=3 {
+            client.send(format!("{open}DATA\r\n").as_bytes()).await;
+            for code in [250, 250, 250, 354] {
+                assert_eq!(client.reply().await.code, code);
+            }
+            // The next commands come with the final dot.
+            let data = stuff(&message(format!("{n}\r\n").as_bytes()));
+            client.send(&[&data, &b"NOOP\r\n"[..]].concat()).await;
+            assert_eq!(client.reply().await.code, 250);
+            assert_eq!(client.reply().await.code, 250);
+            assert_eq!(sink.messages().len(), n);
+            assert_eq!(sink.messages()[n - 1].to, [BOB, carol]);
+        }
+        client.send(b"QUIT\r\n").await;
+        assert_eq!(client.reply().await.code, 221);
+        assert!(client.is_closed().await);
+    }
+}

@@ -110,8 +110,15 @@ impl Discovery {
         if same {
             return Ok(());
         }
-        self.ledger.remember(scope, domain, &keep(memory), self.clock.now()).await?;
-        Ok(())
+        match self.ledger.remember(scope, domain, &keep(memory), self.clock.now()).await {
+            Ok(_) => Ok(()),
+            // Without memory DNS decides. Whoever filled it with names of his own must not keep others' mail out.
+            Err(LedgerError::Limit(bound)) => {
+                warn!(%domain, %bound, "policy is not remembered");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

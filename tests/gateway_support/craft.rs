@@ -39,13 +39,7 @@ impl Forgery {
         }
     }
 
-    pub fn from_path(mut self, mailbox: &str) -> Self {
-        self.prefix.reverse_path =
-            ReversePathField::new(mailbox.to_owned(), 0, false, 0, String::new()).unwrap();
-        self
-    }
-
-    pub fn to_paths(mut self, mailboxes: &[&str]) -> Self {
+    pub fn signed_for(mut self, mailboxes: &[&str]) -> Self {
         self.prefix.forward_paths = mailboxes
             .iter()
             .map(|m| ForwardPath::new((*m).to_owned(), 0, String::new()).unwrap())

@@ -446,6 +446,7 @@ impl Session {
     async fn message(&mut self, from: String, to: Vec<String>, lmtp: bool) -> Result<(), Over> {
         let mut data = Vec::new();
         let mut middle = false;
+        let mut answered = false;
         loop {
             let line = match self.octets_line().await {
                 Ok(line) => line,
@@ -460,11 +461,19 @@ impl Session {
             data.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
             if !middle {
                 middle = true;
-                if self.act_in_the_middle().await.is_err() {
-                    self.shared.with(|state| state.broken.push(data));
-                    return Err(Over);
+                match self.act_in_the_middle().await {
+                    Ok(early) => answered = early,
+                    Err(over) => {
+                        self.shared.with(|state| state.broken.push(data));
+                        return Err(over);
+                    }
                 }
             }
+        }
+        if answered {
+            // There is one answer to a message, and this one had it.
+            self.shared.with(|state| state.broken.push(data));
+            return Ok(());
         }
         let tls = self.tls;
         let groups = if lmtp { to.into_iter().map(|one| vec![one]).collect() } else { vec![to] };
@@ -525,11 +534,18 @@ impl Session {
         result
     }
 
-    async fn act_in_the_middle(&mut self) -> Result<(), Over> {
+    /// Whether the message was answered before its end.
+    async fn act_in_the_middle(&mut self) -> Result<bool, Over> {
         match self.act(Step::Middle, "") {
-            None => Ok(()),
-            Some(Act::Reply(line)) => self.say(line).await,
-            Some(Act::Raw(octets)) => self.write(octets).await,
+            None => Ok(false),
+            Some(Act::Reply(line)) => {
+                self.say(line).await?;
+                Ok(true)
+            }
+            Some(Act::Raw(octets)) => {
+                self.write(octets).await?;
+                Ok(true)
+            }
             Some(Act::ReplyAndClose(line)) => {
                 self.say(line).await?;
                 Err(Over)

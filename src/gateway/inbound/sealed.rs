@@ -271,9 +271,8 @@ impl Inbound {
         slots: &mut [Slot],
         reader: &mut EnvelopeReader<'_>,
     ) -> Result<(), Stop> {
-        let Genuine {
-            mut verified, level, sender: (path, parameters), message, keep_until, ..
-        } = genuine;
+        let Genuine { verified, level, sender: (path, parameters), message, keep_until, .. } =
+            genuine;
         let mut open: Vec<usize> = (0..slots.len()).filter(|&n| slots[n].reply.is_none()).collect();
         let recipients = open.iter().map(|&n| slots[n].recipient.clone()).collect();
         let replies = match downstream.become_one(path, parameters, recipients).await {
@@ -299,21 +298,14 @@ impl Inbound {
             level,
             foreign: verified.prefix().foreign_reverse_path,
         };
-        let mut submission = Submission::new(self, sender, verdict, downstream);
-        let (mut piece, mut plain) = (Vec::new(), Vec::new());
-        // What came along with the prefix.
-        verified.push(&[], &mut plain).map_err(|error| self.broken(sender, &error))?;
-        loop {
-            submission.push(&plain).await?;
-            plain.clear();
-            if !reader.next(&mut piece).await? {
-                break;
+        let submission = Submission::new(self, sender, verdict, downstream);
+        let downstream = match self.pass_on(sender, submission, verified, reader).await? {
+            Ok(downstream) => downstream,
+            Err(reply) => {
+                open.iter().for_each(|&n| slots[n].reply = Some(reply.clone()));
+                return Ok(());
             }
-            verified.push(&piece, &mut plain).map_err(|error| self.broken(sender, &error))?;
-        }
-        verified.finish(&mut plain).map_err(|error| self.broken(sender, &error))?;
-        submission.push(&plain).await?;
-        let downstream = submission.complete().await?;
+        };
         let claims = self.claim(&message, &open, slots).await?;
         // Waits on its own, also if this task is ended.
         let outcomes = match tokio::spawn(downstream.finish()).await {
@@ -323,6 +315,41 @@ impl Inbound {
         };
         self.settle_claims(&open, slots, claims, outcomes, keep_until).await;
         Ok(())
+    }
+
+    /// Checks 14 and 15. The inner error is the next hop's refusal, which is for the recipients that are open and for no
+    /// others; the message is then verified all the same.
+    async fn pass_on(
+        &self,
+        sender: &Sender,
+        mut submission: Submission<'_>,
+        mut verified: Verified,
+        reader: &mut EnvelopeReader<'_>,
+    ) -> Result<Result<Downstream, Reply>, Stop> {
+        let (mut piece, mut plain) = (Vec::new(), Vec::new());
+        // What came along with the prefix.
+        verified.push(&[], &mut plain).map_err(|error| self.broken(sender, &error))?;
+        loop {
+            if let Some(reply) = refusal(submission.push(&plain).await)? {
+                drop(submission);
+                self.read_out(sender, verified, reader).await?;
+                return Ok(Err(reply));
+            }
+            plain.clear();
+            if !reader.next(&mut piece).await? {
+                break;
+            }
+            verified.push(&piece, &mut plain).map_err(|error| self.broken(sender, &error))?;
+        }
+        verified.finish(&mut plain).map_err(|error| self.broken(sender, &error))?;
+        if let Some(reply) = refusal(submission.push(&plain).await)? {
+            return Ok(Err(reply));
+        }
+        match submission.complete().await {
+            Ok(downstream) => Ok(Ok(downstream)),
+            Err(Stop::Pass(reply)) => Ok(Err(reply)),
+            Err(stop) => Err(stop),
+        }
     }
 
     /// Check 16: all open recipients, or none. If another transaction was faster, this one gives way before its final dot.
@@ -414,6 +441,15 @@ impl Inbound {
     fn broken(&self, sender: &Sender, error: &UnsealError) -> Failure {
         warn!(trace = %sender.trace, %error, "envelope refused");
         unseal_failure(error)
+    }
+}
+
+/// The next hop's refusal, if it is one.
+fn refusal(result: Result<(), Stop>) -> Result<Option<Reply>, Stop> {
+    match result {
+        Ok(()) => Ok(None),
+        Err(Stop::Pass(reply)) => Ok(Some(reply)),
+        Err(stop) => Err(stop),
     }
 }
 
