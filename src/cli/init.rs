@@ -75,7 +75,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// Makes one key of each kind and signs the policy that lists them.
-fn fill(keyring: &mut Keyring, domain: &Domain, mode: Mode, now: u64) -> Result<(), Failure> {
+pub(super) fn fill(
+    keyring: &mut Keyring,
+    domain: &Domain,
+    mode: Mode,
+    now: u64,
+) -> Result<(), Failure> {
     let mut rng = context::rng();
     let identity = IdentityKey::generate(&mut rng);
     let signing = SigningKey::generate(&mut rng);

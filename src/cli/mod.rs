@@ -5,6 +5,7 @@
 
 mod check;
 mod context;
+mod demo;
 mod discovery;
 mod failure;
 mod init;
@@ -97,7 +98,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Unseal(args) => unseal::run(args, config),
         Command::Inspect(args) => inspect::run(args),
         Command::Config { command: ConfigCommand::Check } => check::run(config),
-        Command::Demo { .. } => Err(Failure::refused("demo is not part of this build yet")),
+        Command::Demo { message } => demo::run(message.clone()),
     }
 }
 

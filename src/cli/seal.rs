@@ -11,6 +11,7 @@ use crate::core::{
     DeliveryId, Domain, ForwardPath, Prefix, ReversePathField, SealTo, Sealer, SealingPublicKey,
 };
 use crate::gateway::config::Config;
+use crate::gateway::lookup::Keys;
 use crate::mail::carrier::{CarrierWriter, Token};
 use crate::policy::{Decision, Demand, Level, LocalPolicy, Rule, decide};
 use rand_core::Rng;
@@ -174,7 +175,8 @@ fn recipient_key(
     now: u64,
 ) -> Result<(SealingPublicKey, Level), Failure> {
     let files = Records::read(args.policy.iter().chain(&args.key_record))?;
-    let outcome = discover(recipient, true, files.as_ref(), &config.dns)?;
+    let outcome =
+        discover(recipient, Keys::Wanted { remembered: None }, files.as_ref(), &config.dns)?;
     let local = LocalPolicy { rule: Rule::Require, ..config.destination(recipient) };
     match decide(&local, &outcome, None, Demand::Sealed, now).decision {
         Decision::Seal { key, level, .. } => Ok((key, level)),

@@ -12,6 +12,7 @@ use crate::core::{
     Accepted, ContentType, Decrypted, Received, Step, UnsealError, Verified, VerifyingKey,
 };
 use crate::gateway::config::Config;
+use crate::gateway::lookup::Keys;
 use crate::policy::{Level, SenderDecision, authenticate_sender};
 use crate::records::CLOCK_TOLERANCE;
 use crate::store::keyring::Find;
@@ -102,7 +103,7 @@ fn sender_keys(
 ) -> Result<(Vec<VerifyingKey>, Level), Failure> {
     let domain = decrypted.sender_domain();
     let files = Records::read(&args.sender_policy)?;
-    let outcome = discover(domain, false, files.as_ref(), &config.dns)?;
+    let outcome = discover(domain, Keys::NotNeeded, files.as_ref(), &config.dns)?;
     match authenticate_sender(&config.sender(domain), &outcome, None, context::now()).decision {
         SenderDecision::Verify { keys, level, .. } => Ok((keys, level)),
         SenderDecision::Defer(reason) => {

@@ -10,7 +10,8 @@ use super::lookup::{Keys, look_up};
 use crate::core::Domain;
 use crate::dns::Resolver;
 use crate::policy::{
-    self, Demand, Hold, LocalPolicy, Memory, MemoryUpdate, Outcome, SenderPolicy, SenderVerdict, Verdict,
+    self, Demand, Hold, LocalPolicy, Memory, MemoryUpdate, Outcome, SenderPolicy, SenderVerdict,
+    Verdict,
 };
 use crate::records::{KeyRecord, SignedPolicy};
 use crate::store::ledger::{LedgerError, Remembered, Scope, SharedLedger};
@@ -47,7 +48,8 @@ impl Discovery {
     ) -> Result<Verdict, LedgerError> {
         let memory = self.recall(Scope::Outgoing, domain).await?;
         let known = memory.as_ref().and_then(|m| m.key.as_ref());
-        let outcome = look_up(&*self.resolver, domain, Keys::Wanted { remembered: known }, self.budget).await;
+        let outcome =
+            look_up(&*self.resolver, domain, Keys::Wanted { remembered: known }, self.budget).await;
         let verdict = policy::decide(local, &outcome, memory.as_ref(), demand, self.clock.now());
         self.learn(Scope::Outgoing, domain, memory.as_ref(), &verdict.memory).await?;
         report(domain, &verdict.alarms);
@@ -71,8 +73,10 @@ impl Discovery {
 
     /// Whether `domain` is known to seal its mail: cheap, from memory and cache where possible.
     pub(super) async fn seals(&self, domain: &Domain) -> bool {
-        matches!(look_up(&*self.resolver, domain, Keys::NotNeeded, self.budget).await, Outcome::Found(_))
-            || matches!(self.recall(Scope::Incoming, domain).await, Ok(Some(_)))
+        matches!(
+            look_up(&*self.resolver, domain, Keys::NotNeeded, self.budget).await,
+            Outcome::Found(_)
+        ) || matches!(self.recall(Scope::Incoming, domain).await, Ok(Some(_)))
     }
 
     async fn recall(&self, scope: Scope, domain: &Domain) -> Result<Option<Memory>, LedgerError> {

@@ -94,6 +94,49 @@ impl Failure {
         }
     }
 
+    /// One of each, about `domain` where a failure is about one: all rows of the table.
+    #[must_use]
+    pub fn all(domain: &Domain) -> Vec<Self> {
+        vec![
+            Self::PolicyUnknown(domain.clone()),
+            Self::PolicyRequired(domain.clone()),
+            Self::PolicyUnusable(domain.clone()),
+            Self::DemandRefused(domain.clone()),
+            Self::DemandMalformed,
+            Self::NoDomain,
+            Self::NotLocal,
+            Self::SenderNotAllowed,
+            Self::TooManyDomains,
+            Self::TooManyRecipients,
+            Self::HeaderTooLarge,
+            Self::TooLarge,
+            Self::SealedTooLarge,
+            Self::Loop,
+            Self::BareLineEnd,
+            Self::CarrierMalformed,
+            Self::CarrierUnsupported,
+            Self::CarrierForeign,
+            Self::TwoParts,
+            Self::UnknownKey,
+            Self::KeyringIncomplete,
+            Self::DestroyedKey,
+            Self::Unauthentic,
+            Self::SenderUnknown,
+            Self::SenderPath,
+            Self::TooOld,
+            Self::InFuture,
+            Self::NotSignedRecipient,
+            Self::InProgress,
+            Self::SealDemanded(domain.clone()),
+            Self::Ledger,
+            Self::NextHop,
+            Self::NextHopLost,
+            Self::NeedsSmtpUtf8,
+            Self::NeedsEightBit,
+            Self::Mixed,
+        ]
+    }
+
     /// The name of the row in the draft's table; also the reason code in logs.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -129,4 +129,3 @@ fn unfound(lookup: &Lookup) -> Outcome {
         Lookup::Oversize => Outcome::Failed(LookupFailure::Oversize),
     }
 }
-

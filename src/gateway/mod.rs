@@ -13,7 +13,7 @@ mod ids;
 mod inbound;
 mod listener;
 mod local;
-mod lookup;
+pub mod lookup;
 mod message;
 mod outbound;
 mod outbox;

@@ -16,8 +16,10 @@ use crate::store::ledger::{LedgerError, NewOutboxItem, Side};
 /// wants none, or is null: a notice about a notice would go in circles (RFC 5321 section 4.5.5).
 ///
 /// It returns the header of the message at most, which the sender wrote, and never text that came out of an envelope.
+/// `side` is where the sender is.
 pub(super) fn failure<'a>(
     shared: &Shared,
+    side: Side,
     from: &Domain,
     sender: &Sender,
     header: Option<&Header>,
@@ -71,7 +73,7 @@ pub(super) fn failure<'a>(
         reverse_path: String::new(),
         recipients: vec![reverse_path],
         message,
-        side: Side::Inside,
+        side,
         created: now,
     })
 }

@@ -24,6 +24,28 @@ pub fn author(header: &Header) -> Option<Mailbox> {
     mailbox(header.only("From")?.body())
 }
 
+/// Every domain that a reader of `From:` might take for an author's, for decisions that must not be
+/// evaded: that of the one [`author`], else whatever follows an `@` in any `From:`.
+#[must_use]
+pub fn claimed_domains(header: &Header) -> Vec<Domain> {
+    if let Some(author) = author(header) {
+        return vec![author.domain];
+    }
+    let mut domains = Vec::new();
+    for field in header.find("From") {
+        let text = unfold(field.body());
+        for (at, _) in text.iter().enumerate().filter(|&(_, &b)| b == b'@') {
+            let mut rest = Cursor::new(text.get(at + 1..).unwrap_or_default());
+            let _ = rest.skip_cfws();
+            let name =
+                rest.run(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b > 0x7f);
+            let name = std::str::from_utf8(name).unwrap_or_default().trim_end_matches('.');
+            domains.extend(Domain::parse(name).ok().filter(|domain| !domains.contains(domain)));
+        }
+    }
+    domains
+}
+
 /// Whether the message has one author and that is of exactly this domain [R-id-01].
 #[must_use]
 pub fn is_aligned(header: &Header, sender: &Domain) -> bool {

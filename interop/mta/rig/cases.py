@@ -347,6 +347,7 @@ def faults(setting, report, name):
 
         def relay_down():
             chain.exim.process.stop()
+            chain.rig.end_orphans()
             message = maker.make("relay-down", maker.text(30))
             canaries.extend(message.canaries)
             inject(chain, message)

@@ -178,6 +178,19 @@ class Rig:
         path.mkdir(parents=True)
         return path
 
+    def end_orphans(self):
+        """Ends what a stopped server left behind, as Exim's children do that still serve a kept connection."""
+        known = {process.pid for process in self.processes} | {self._guard.pid}
+        wait_for("orphans to end", lambda: not self._kill(_children() - known))
+
+    @staticmethod
+    def _kill(pids):
+        for pid in pids:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGTERM)
+                os.waitpid(pid, os.WNOHANG)
+        return pids
+
     def stop_all(self):
         """Ends every server and every process descended from one."""
         for process in reversed(self.processes[:]):

@@ -4,6 +4,7 @@ use tracing::{info, warn};
 
 use super::submission::{Submission, Verdict};
 use super::{Inbound, Stop, Transaction};
+use crate::core::address::ForwardPath;
 use crate::core::{DeliveryId, Domain};
 use crate::gateway::config::ClearMail;
 use crate::gateway::failure::Failure;
@@ -95,17 +96,27 @@ impl Inbound {
         for (recipient, reply) in transaction.recipients.iter().zip(&replies) {
             info!(trace = %transaction.sender.trace, from = %transaction.sender.path, to = %recipient.path, reply = %reply, "clear message");
         }
-        self.answer_clear(&transaction, booking, replies).await
+        self.answer_clear(&transaction, booking, replies, connection.has_left().await).await
     }
 
-    /// The domain whose clear mail is refused, if this message claims to be from one.
+    /// The domain whose clear mail is refused, if this message claims to be from one. A partner whose sealing is
+    /// broken must be able to say so to the postmaster.
     fn must_seal(&self, transaction: &Transaction, header: &Header) -> Option<Domain> {
-        let author = address::author(header).map(|mailbox| mailbox.domain);
+        if transaction.recipients.iter().all(|recipient| is_contact(&recipient.path)) {
+            return None;
+        }
         let path = transaction.sender.path.domain().cloned();
-        [path, author]
+        let mut claimed: Vec<Domain> = path.into_iter().collect();
+        claimed.extend(address::claimed_domains(header));
+        let config = &self.shared.config;
+        if claimed.is_empty() && config.defaults.inbound == ClearMail::RequireSealed {
+            // From nobody in particular; the name only stands in the reply.
+            let hello = Domain::parse(&transaction.sender.peer.hello);
+            return Some(hello.unwrap_or_else(|_| config.hostname.clone()));
+        }
+        claimed
             .into_iter()
-            .flatten()
-            .find(|domain| self.shared.config.treatment(domain).inbound == ClearMail::RequireSealed)
+            .find(|domain| config.treatment(domain).inbound == ClearMail::RequireSealed)
     }
 
     /// Differing outcomes can only come of LMTP behind and SMTP before us. What was accepted is then not sent again.
@@ -150,6 +161,7 @@ impl Inbound {
         transaction: &Transaction,
         booking: Option<Outgoing>,
         replies: Vec<Reply>,
+        left: bool,
     ) -> Result<Answer<Option<ClearBooking>>, Stop> {
         if self.protocol == Protocol::Lmtp {
             return Ok(Answer { replies, booking: None });
@@ -158,7 +170,9 @@ impl Inbound {
         let Some(outgoing) = booking else {
             return Ok(Answer { replies: vec![reply], booking: None });
         };
-        let upstream = if reply.is_transient() { Upstream::Deferred } else { Upstream::Told };
+        // A client that has left will send the message again.
+        let deferred = left || reply.is_transient();
+        let upstream = if deferred { Upstream::Deferred } else { Upstream::Told };
         let mut outcomes: Vec<(String, Outcome)> = Vec::new();
         for (name, reply) in names(&transaction.recipients).into_iter().zip(&replies) {
             if outgoing.send.contains(&name) && !outcomes.iter().any(|(n, _)| *n == name) {
@@ -185,6 +199,14 @@ impl Inbound {
             warn!(%error, "an answer that was not delivered could not be taken back");
         }
     }
+}
+
+/// Whether mail to this recipient is for those who run the mail (RFC 2142 sections 3 and 4).
+fn is_contact(path: &ForwardPath) -> bool {
+    path.mailbox().is_none_or(|mailbox| {
+        let local = mailbox.local_part();
+        ["postmaster", "abuse"].iter().any(|name| local.eq_ignore_ascii_case(name))
+    })
 }
 
 fn names(recipients: &[Recipient]) -> Vec<String> {

@@ -21,7 +21,7 @@ use crate::records::CLOCK_TOLERANCE;
 use crate::smtp::client::Outcome;
 use crate::smtp::{Protocol, Reply};
 use crate::store::keyring::Find;
-use crate::store::ledger::{Claim, Claimed, IncomingMessage, IncomingStatus};
+use crate::store::ledger::{Claim, Claimed, IncomingMessage, IncomingStatus, Side};
 
 /// How long a delivery is remembered after its envelope is too old anyway, in seconds.
 const KEEP_MARGIN: u64 = 2 * CLOCK_TOLERANCE;
@@ -86,11 +86,20 @@ impl Inbound {
         }
         let settlement = settle(&replies, true);
         let mut reply = settlement.reply;
-        let failed = settlement.failed.iter().map(|&n| (&transaction.recipients[n], &replies[n]));
+        if reader.connection.has_left().await {
+            // It will send the message again, and the notice is due then.
+            return Ok(Answer { replies: vec![reply], booking: B::default() });
+        }
+        // With the signed parameters: hops have seen no ORCPT, and may have changed NOTIFY.
+        let failed = settlement.failed.iter().map(|&n| {
+            let signed = outer[n].map(|at| &slots[at].recipient);
+            (signed.unwrap_or(&transaction.recipients[n]), &replies[n])
+        });
         // No header: what came out of an envelope does not leave again.
         let from = self.own_domain(&transaction.recipients);
-        let notice =
-            from.and_then(|from| report::failure(&self.shared, from, &sender, None, failed));
+        let notice = from.and_then(|from| {
+            report::failure(&self.shared, Side::Outside, from, &sender, None, failed)
+        });
         if let Err(error) = report::enqueue(&self.shared, notice).await {
             warn!(trace = %sender.trace, %error, "no room for a notice");
             reply = Failure::Ledger.reply();

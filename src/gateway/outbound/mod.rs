@@ -20,7 +20,7 @@ use crate::mail::header::Header;
 use crate::policy::{Decision, DeferReason, Demand, RejectReason, Rule};
 use crate::smtp::server::{DataChunk, DataEnd, ServerConnection, SessionError};
 use crate::smtp::{Capabilities, Protocol, Reply};
-use crate::store::ledger::{FinalOutcome, FinalReply, Outcome, Outgoing, Upstream};
+use crate::store::ledger::{FinalOutcome, FinalReply, Outcome, Outgoing, Side, Upstream};
 use destination::{Answered, Course, Destination, Sealing, Stream, texts};
 
 /// The sealing direction.
@@ -113,7 +113,7 @@ impl Direction for Outbound {
             self.book(&transaction, &[], Upstream::Deferred).await;
             return self.answer_all(connection, failure.reply()).await;
         }
-        Ok(self.conclude(transaction, &start.header, &hashes).await)
+        Ok(self.conclude(transaction, &start.header, &hashes, connection).await)
     }
 
     async fn abandon(&self, transaction: Transaction) {
@@ -463,6 +463,7 @@ impl Outbound {
         mut transaction: Transaction,
         header: &Header,
         hashes: &[Option<[u8; 32]>],
+        connection: &mut ServerConnection,
     ) -> Answer<Booking> {
         // Each dot waits on its own, also if this task is ended.
         let mut waits = Vec::new();
@@ -480,7 +481,9 @@ impl Outbound {
             }
         }
         let replies = self.replies(&transaction);
-        let mut upstream = Upstream::Told;
+        // A client that has grown tired of waiting will send the message again.
+        let left = connection.has_left().await;
+        let mut upstream = if left { Upstream::Deferred } else { Upstream::Told };
         let mut answer = replies.clone();
         if self.protocol == Protocol::Smtp {
             let settlement = settle(&replies, true);
@@ -488,13 +491,14 @@ impl Outbound {
             if reply.is_transient() {
                 upstream = Upstream::Deferred;
             }
-            if !settlement.failed.is_empty() {
+            if !settlement.failed.is_empty() && !left {
                 let failed = settlement.failed.iter().map(|&n| {
                     let (at, place) = transaction.accepted[n];
                     (&transaction.destinations[at].recipients[place], &replies[n])
                 });
                 let notice = report::failure(
                     &self.shared,
+                    Side::Inside,
                     &transaction.origin,
                     &transaction.sender,
                     Some(header),

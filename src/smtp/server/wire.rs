@@ -81,6 +81,22 @@ impl ServerConnection {
         !self.input.is_empty()
     }
 
+    /// Whether the client has closed its side, as far as is known without waiting: then nobody reads a reply. What it
+    /// has sent meanwhile is kept.
+    pub async fn has_left(&mut self) -> bool {
+        while self.input.len() < DATA_READ_SIZE {
+            self.input.reserve(COMMAND_READ_SIZE);
+            let read = self.stream.read_buf(&mut self.input);
+            tokio::pin!(read);
+            match poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(octets)) if octets > 0 => {}
+                Poll::Ready(_) => return true,
+            }
+        }
+        false
+    }
+
     /// Sends the replies unless more commands are at hand.
     pub(super) async fn flush_if_waiting(&mut self) -> Result<(), SessionError> {
         if self.input.is_empty() || self.output.len() >= REPLY_BUFFER {

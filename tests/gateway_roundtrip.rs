@@ -1,0 +1,392 @@
+//! A message through both gateways comes out as it went in.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod gateway_support;
+
+use std::sync::Arc;
+
+use gateway_support::*;
+use mta_seal::core::Suite;
+use mta_seal::smtp::Protocol::{Lmtp, Smtp};
+use mta_seal::smtp::tls::{Identity, server_config};
+
+const ALICE: &str = "<alice@company1.example>";
+const BOB: &str = "<bob@company2.example>";
+
+fn message(body: &[u8]) -> Vec<u8> {
+    let mut message = b"From: alice@company1.example\r\nSubject: canary-subject\r\n\r\n".to_vec();
+    message.extend_from_slice(body);
+    message
+}
+
+#[tokio::test]
+async fn messages_of_all_shapes() {
+    let world = World::new().await;
+    let every_octet: Vec<u8> = (1..=255).filter(|o| !b"\r\n".contains(o)).collect();
+    let long = [&[b'x'; 100_000][..], b"\r\n", &[0xe4; 100_000], b"\r\n"].concat();
+    let mut without_signature = message(b"");
+    without_signature.truncate(without_signature.len() - 2);
+    for case in [
+        message(b"canary\r\n"),
+        message(b""),
+        without_signature,
+        message(&[&every_octet[..], b"\r\n"].concat()),
+        message(&long),
+        message(b".\r\n..\r\n...\r\n.x\r\n\r\n.\r\n"),
+        message(b"\r\n\r\n\r\n"),
+        message(b"--mta-seal-x\r\nContent-Type: application/mta-seal\r\n\r\n00MtVA==\r\n"),
+        b"\r\nno header\r\n".to_vec(),
+        b"no header field either\r\n".to_vec(),
+        b"Subject: folded\r\n\tonce\r\n  twice\r\n\r\nbody\r\n".to_vec(),
+        b"".to_vec(),
+    ] {
+        let out = world.through(&format!("{ALICE} BODY=8BITMIME"), &[BOB], &case).await;
+        assert_eq!(out.len(), 1);
+        let got = without_trace(&out[0].data);
+        assert!(got == case, "{}\nbecame\n{}", text(&case), text(got));
+        assert_eq!(out[0].from, format!("{ALICE} BODY=8BITMIME"));
+        assert_eq!(out[0].to, [BOB]);
+    }
+    assert!(!contains(&world.relay.raw(), b"canary"));
+}
+
+/// The level, the suite and the names in the trace fields.
+#[tokio::test]
+async fn trace_fields() {
+    let world = World::new().await;
+    let out = world.through(ALICE, &[BOB], &message(b"x\r\n")).await;
+    let data = text(&out[0].data).replace("\r\n\t", " ").replace("\r\n ", " ");
+    let mut lines = data.split("\r\n");
+    let results = lines.next().unwrap();
+    for word in [
+        "Authentication-Results: gw.company2.example;",
+        "mta-seal=pass",
+        "policy.domain=company1.example",
+        "policy.suite=1",
+        "policy.level=first-use",
+        "policy.aligned=yes",
+        "header.from=company1.example",
+    ] {
+        assert!(results.contains(word), "{word} not in {results}");
+    }
+    let received = lines.next().unwrap();
+    assert!(received.starts_with("Received: from client.example"), "{received}");
+    assert!(received.contains("by gw.company2.example"), "{received}");
+    assert!(received.contains("with ESMTP"), "{received}");
+    assert!(!received.contains("bob"), "{received}");
+}
+
+#[tokio::test]
+async fn unterminated_last_line_gets_its_end() {
+    let world = World::new().await;
+    let mut forgery = Forgery::new(&world.company1, &world.company2);
+    for (inside, outside) in [
+        (&b"Subject: x\r\n\r\nno end"[..], &b"Subject: x\r\n\r\nno end\r\n"[..]),
+        (b"Subject: x", b"Subject: x\r\n"),
+        (b"x", b"x\r\n"),
+    ] {
+        forgery.message = inside.to_vec();
+        forgery.prefix.delivery_id = mta_seal::core::DeliveryId::random(&mut rng());
+        let before = world.mta2.messages().len();
+        deliver(world.gw2.inbound(), Smtp, ALICE, &[BOB], &forgery.carrier()).await.expect("250");
+        let got = &world.mta2.messages()[before].data;
+        assert_eq!(text(without_trace(got)), text(outside));
+    }
+}
+
+#[tokio::test]
+async fn null_sender_and_postmaster() {
+    let world = World::new().await;
+    let notice = b"From: MAILER-DAEMON@company1.example\r\n\r\ncanary\r\n";
+    let out = world.through("<>", &[BOB, "<PostMaster@company2.example>"], notice).await;
+    assert_eq!(out[0].from, "<>");
+    assert_eq!(out[0].to, [BOB, "<PostMaster@company2.example>"]);
+    // One carrier for both recipients, from nobody.
+    let carrier = world.relay.only();
+    assert_eq!((carrier.from.as_str(), carrier.to.len()), ("<>", 2));
+    let (_, accepted) = open(&carrier.data, &world.company1, &world.company2);
+    assert_eq!(accepted.prefix.reverse_path.mailbox(), "");
+    assert!(!accepted.prefix.foreign_reverse_path);
+}
+
+/// A bare postmaster has no domain to seal to; it is the next hop's own.
+#[tokio::test]
+async fn bare_postmaster() {
+    let world = World::new().await;
+    world.send(ALICE, &["<postmaster>"], &message(b"x\r\n")).await.expect("250");
+    assert_eq!(world.relay.only().to, ["<postmaster>"]);
+    deliver(world.gw2.inbound(), Smtp, ALICE, &["<Postmaster>"], &message(b"y\r\n"))
+        .await
+        .expect("250");
+    assert_eq!(world.mta2.only().to, ["<postmaster>"]);
+}
+
+#[tokio::test]
+async fn several_recipients_of_one_domain() {
+    let world = World::new().await;
+    let to: Vec<String> = (0..40).map(|n| format!("<user{n}@company2.example>")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    let out = world.through(ALICE, &to, &message(b"x\r\n")).await;
+    assert_eq!(world.relay.only().to, to);
+    assert_eq!(out.len(), 1);
+    assert_eq!(out[0].to, to);
+}
+
+/// The same recipient named twice gets one copy, and the spelling of the local part counts.
+#[tokio::test]
+async fn repeated_recipients() {
+    let world = World::new().await;
+    let to = [BOB, BOB, "<BOB@company2.example>", "<bob@COMPANY2.example>"];
+    let sent = world.send(ALICE, &to, &message(b"x\r\n")).await;
+    assert_eq!(sent.codes(), [250, 250, 250, 250, 250, 250]);
+    world.forward(&world.relay.only()).await.expect("250");
+    let delivered = world.mta2.only().to;
+    assert_eq!(delivered, [BOB, "<BOB@company2.example>"]);
+}
+
+/// ENVID and ORCPT are not on the outer path and come back inside [R-seal-04].
+#[tokio::test]
+async fn parameters_of_delivery_reports() {
+    let world = World::new().await;
+    let from = format!("{ALICE} BODY=8BITMIME RET=HDRS ENVID=canary-envid+2B");
+    let bob = format!("{BOB} NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;canary-bob@company2.example");
+    let carol = "<carol@company2.example> NOTIFY=NEVER";
+    let out = world.through(&from, &[&bob, carol], &message(b"x\r\n")).await;
+    let carrier = world.relay.only();
+    assert_eq!(carrier.from, format!("{ALICE} RET=HDRS"));
+    assert_eq!(carrier.to, [&format!("{BOB} NOTIFY=SUCCESS,FAILURE"), carol]);
+    assert!(!contains(&world.relay.raw(), b"canary"));
+    assert_eq!(out[0].from, from);
+    assert_eq!(out[0].to, [&bob, carol]);
+}
+
+#[tokio::test]
+async fn internationalised_addresses() {
+    let world = World::new().await;
+    let from = "<jürgen@company1.example> SMTPUTF8";
+    let to = "<μπομπ@company2.example>";
+    let inside = "From: jürgen@company1.example\r\nSubject: Größe\r\n\r\nschön\r\n".as_bytes();
+    let out = world.through(from, &[to], inside).await;
+    assert_eq!((out[0].from.as_str(), out[0].to.as_slice()), (from, &[to.to_owned()][..]));
+    assert_eq!(without_trace(&out[0].data), inside);
+    assert!(text(&out[0].data).contains("UTF8SMTP"));
+}
+
+/// A next hop without an extension is not given what needs it.
+#[tokio::test]
+async fn missing_extensions_of_the_next_hop() {
+    let relay = SinkOptions::new(Smtp).without("SMTPUTF8").without("8BITMIME").start().await;
+    let world = World::new().await;
+    let spec = Spec::new(&world.company1).outbound(Smtp, &relay.url);
+    let gw1 = Gw::start(&spec, &world.dns, &world.clock).await;
+    let mut client = Client::connect(gw1.outbound()).await;
+    let offered = client.hello(Smtp).await.text;
+    assert!(!offered.contains("SMTPUTF8") && !offered.contains("8BITMIME"), "{offered}");
+    let reply = client.command("MAIL FROM:<jürgen@company1.example> SMTPUTF8").await;
+    assert!(reply.is("555 5.5.4"), "{reply:?}");
+    // The next hop offers less than when it was asked last.
+    let mta2 = SinkOptions::new(Smtp).without("SMTPUTF8").start().await;
+    let spec = Spec::new(&world.company2).inbound(Smtp, &mta2.url);
+    let gw2 = Gw::start(&spec, &world.dns, &world.clock).await;
+    let mut forgery = Forgery::new(&world.company1, &world.company2);
+    let field = mta_seal::core::ReversePathField::new;
+    forgery.prefix.reverse_path =
+        field("alice@company1.example".to_owned(), 2, true, 0, String::new()).unwrap();
+    let refused = deliver(gw2.inbound(), Smtp, ALICE, &[BOB], &forgery.carrier()).await;
+    refused.expect("550 5.6.7");
+    assert!(mta2.messages().is_empty() && relay.messages().is_empty());
+}
+
+#[tokio::test]
+async fn ten_megabytes() {
+    let world = World::new().await;
+    let line = [&[b'a'; 77][..], b"\r\n"].concat();
+    let body = line.repeat(10_000_000 / line.len());
+    let case = message(&body);
+    let from = format!("{ALICE} SIZE={}", case.len());
+    let out = world.through(&from, &[BOB], &case).await;
+    assert!(without_trace(&out[0].data) == case);
+    assert!(world.relay.only().data.len() > case.len() * 4 / 3);
+}
+
+#[tokio::test]
+async fn both_suites() {
+    for (suites, number) in [
+        (vec![Suite::XWing], "2"),
+        (vec![Suite::XWing, Suite::X25519], "2"),
+        (vec![Suite::X25519, Suite::XWing], "1"),
+    ] {
+        let world = World::with(WorldOptions { suites, ..WorldOptions::default() }).await;
+        let out = world.through(ALICE, &[BOB], &message(b"canary\r\n")).await;
+        let data = text(&out[0].data);
+        assert!(data.contains(&format!("policy.suite={number}")), "{data}");
+        assert_eq!(without_trace(&out[0].data), message(b"canary\r\n"));
+    }
+}
+
+#[tokio::test]
+async fn all_combinations_of_protocols() {
+    for inside in [Smtp, Lmtp] {
+        for between in [Smtp, Lmtp] {
+            for behind in [Smtp, Lmtp] {
+                let options = WorldOptions { inside, between, behind, ..WorldOptions::default() };
+                let world = World::with(options).await;
+                let carol = "<carol@company2.example>";
+                let sent = world.send(ALICE, &[BOB, carol], &message(b"x\r\n")).await;
+                sent.expect("250");
+                assert_eq!(sent.end.len(), if inside == Lmtp { 2 } else { 1 });
+                let mut to = Vec::new();
+                for carrier in world.relay.messages() {
+                    world.forward(&carrier).await.expect("250");
+                }
+                for delivered in world.mta2.messages() {
+                    assert_eq!(without_trace(&delivered.data), message(b"x\r\n"));
+                    to.extend(delivered.to);
+                }
+                assert_eq!(to, [BOB, carol], "{inside:?} {between:?} {behind:?}");
+            }
+        }
+    }
+}
+
+/// Without a relay between them: the replies are those of the MTA at the far end.
+#[tokio::test]
+async fn gateway_to_gateway() {
+    let world = World::new().await;
+    let url = format!("smtp://{}", world.gw2.inbound());
+    let spec = Spec::new(&world.company1).outbound(Smtp, &url);
+    let gw1 = Gw::start(&spec, &world.dns, &world.clock).await;
+    let case = message(b"canary\r\n");
+    world.mta2.rule(Step::Rcpt, "nobody@", 1, Act::Reply("550 5.1.1 no such user"));
+    world.mta2.rule(Step::Dot, "bob@", 1, Act::Reply("452 4.3.1 disk full"));
+    let to = ["<nobody@company2.example>", BOB];
+    let first = deliver(gw1.outbound(), Smtp, ALICE, &to, &case).await;
+    assert!(first.rcpt[0].is("550 5.1.1"), "{first:?}");
+    assert!(first.end[0].is("452 4.3.1"), "{first:?}");
+    deliver(gw1.outbound(), Smtp, ALICE, &[BOB], &case).await.expect("250 2.0.0 taken");
+    assert_eq!(without_trace(&world.mta2.only().data), case);
+}
+
+#[tokio::test]
+async fn unix_socket_behind() {
+    let world = World::new().await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lmtp");
+    let mta = SinkOptions { listen: Listen::Unix(path), ..SinkOptions::new(Lmtp) }.start().await;
+    let spec = Spec::new(&world.company2).inbound(Smtp, &mta.url);
+    let gw2 = Gw::start(&spec, &world.dns, &world.clock).await;
+    let carrier = world.carrier(&message(b"x\r\n")).await;
+    forward(gw2.inbound(), Smtp, &carrier).await.expect("250");
+    assert_eq!(without_trace(&mta.only().data), message(b"x\r\n"));
+}
+
+fn trusting(certificate: &rustls::pki_types::CertificateDer<'static>) -> rustls::ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+#[tokio::test]
+async fn tls_on_listeners_and_to_the_next_hop() {
+    let world = World::new().await;
+    let dir = tempfile::tempdir().unwrap();
+    let made = certificate(dir.path(), "mx.example.org");
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let tls = server_config(Identity::load(&cert, &key).unwrap()).unwrap();
+    let start =
+        |protocol| SinkOptions { tls: Some(tls.clone()), ..SinkOptions::new(protocol) }.start();
+    let (relay, mta2) = (start(Smtp).await, start(Lmtp).await);
+    let hop = |sink: &Sink| {
+        format!(
+            "{{ url = \"{}\", tls = \"verified\", ca = \"{}\", name = \"mx.example.org\" }}",
+            sink.url,
+            cert.display()
+        )
+    };
+    let listener =
+        format!("tls = {{ certificate = \"{}\", key = \"{}\" }}", cert.display(), key.display());
+    let mut spec = Spec::new(&world.company1).outbound(Smtp, &hop(&relay));
+    spec.outbound_extra = listener.clone();
+    let gw1 = Gw::start(&spec, &world.dns, &world.clock).await;
+    let mut spec = Spec::new(&world.company2).inbound(Smtp, &hop(&mta2));
+    spec.inbound_extra = listener;
+    let gw2 = Gw::start(&spec, &world.dns, &world.clock).await;
+
+    let case = message(b"x\r\n");
+    let mut carrier = None;
+    for address in [gw1.outbound(), gw2.inbound()] {
+        let mut client = Client::connect(address).await;
+        assert!(client.hello(Smtp).await.text.contains("STARTTLS"));
+        assert!(client.command("STARTTLS").await.is("220"));
+        let mut client = client.start_tls(trusting(made.cert.der()), "mx.example.org").await;
+        assert!(!client.hello(Smtp).await.text.contains("STARTTLS"));
+        let octets = carrier.take().unwrap_or_else(|| case.clone());
+        client.transact(Smtp, ALICE, &[BOB], &octets).await.expect("250");
+        carrier = relay.messages().first().map(|message| message.data.clone());
+    }
+    assert!(relay.only().tls && mta2.only().tls);
+    let delivered = mta2.only().data;
+    assert_eq!(without_trace(&delivered), case);
+    assert!(text(&delivered).contains("with ESMTPS"), "{}", text(&delivered));
+
+    // A next hop without TLS, or with another certificate, is given nothing.
+    let bare = Sink::smtp().await;
+    let other = tempfile::tempdir().unwrap();
+    certificate(other.path(), "mx.example.org");
+    let wrong = hop(&relay)
+        .replace(&cert.display().to_string(), &other.path().join("cert.pem").display().to_string());
+    for next_hop in [hop(&bare), wrong] {
+        let spec = Spec::new(&world.company1).outbound(Smtp, &next_hop);
+        let gw1 = Gw::start(&spec, &world.dns, &world.clock).await;
+        deliver(gw1.outbound(), Smtp, ALICE, &[BOB], &case).await.expect("451 4.4.1");
+    }
+    assert!(bare.messages().is_empty());
+    assert_eq!(relay.messages().len(), 1);
+}
+
+/// The announced SIZE is the next hop's, and what is too large once sealed is refused with it.
+#[tokio::test]
+async fn sizes() {
+    let relay = SinkOptions::new(Smtp).without("SIZE").with("SIZE 100000").start().await;
+    let world = World::new().await;
+    let spec = Spec::new(&world.company1).outbound(Smtp, &relay.url);
+    let gw1 = Gw::start(&spec, &world.dns, &world.clock).await;
+    let mut client = Client::connect(gw1.outbound()).await;
+    assert!(client.hello(Smtp).await.text.contains("SIZE 100000"));
+    let reply = client.command(&format!("MAIL FROM:{ALICE} SIZE=100001")).await;
+    assert!(reply.is("552 5.3.4"), "{reply:?}");
+    // Fits clear and not sealed: refused, by the declared size or by the octets that come.
+    let large = message(&[&[b'x'; 900][..], b"\r\n"].concat().repeat(90));
+    for from in [format!("{ALICE} SIZE={}", large.len()), ALICE.to_owned()] {
+        let sent = client.transact(Smtp, &from, &[BOB], &large).await;
+        sent.expect("552 5.3.4");
+        assert!(sent.verdict().text.contains("once sealed"), "{sent:?}");
+    }
+    assert!(relay.messages().is_empty());
+    // The largest that fits does fit: the computed size is exact.
+    let fits = |octets: usize| message(&[b'x'; 70_000][..octets]);
+    let (mut low, mut high) = (0, 70_000);
+    while high - low > 1 {
+        let middle = (low + high) / 2;
+        let case = fits(middle);
+        let before = relay.messages().len();
+        let sent = client.transact(Smtp, ALICE, &[BOB], &case).await;
+        if sent.verdict().code == 250 {
+            assert!(relay.messages()[before].data.len() <= 100_000);
+            low = middle;
+        } else {
+            sent.expect("552 5.3.4");
+            high = middle;
+        }
+        if middle < 60_000 && high - low < 64 {
+            break;
+        }
+    }
+    let largest = relay.messages().iter().map(|m| m.data.len()).max().unwrap();
+    assert!(largest <= 100_000 && largest > 90_000, "{largest}");
+}
