@@ -1,3 +1,5 @@
 //! The `mta-seal` program.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    mta_seal::cli::run(std::env::args_os())
+}

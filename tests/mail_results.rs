@@ -48,9 +48,8 @@ fn written_fields() {
     }
     let forwarded = passed("From: Ann <ann@sender.example>\r\n", true);
     assert!(
-        forwarded.ends_with(
-            "\tpolicy.foreign=yes policy.aligned=no header.from=sender.example\r\n"
-        ),
+        forwarded
+            .ends_with("\tpolicy.foreign=yes policy.aligned=no header.from=sender.example\r\n"),
         "{forwarded}"
     );
     assert_eq!(

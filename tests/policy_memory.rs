@@ -471,3 +471,91 @@ fn replies_carry_codes_and_readable_reasons() {
     assert_eq!(changed.enhanced(), "4.7.5");
     assert_eq!(RejectReason::NoPolicy.enhanced(), "5.7.10");
 }
+
+#[test]
+fn a_pin_is_met_by_the_chain_and_by_nothing_else() {
+    let own = memory(Mode::Enforce);
+    // The remembered identity goes on, but it is not the pinned one.
+    let verdict = run(&pinned(STRANGER), &policy().insecure(), Some(&own), NOW);
+    assert!(matches!(verdict.alarms[..], [Alarm::PinMismatch { .. }]));
+    assert_eq!(deferred(&verdict), DeferReason::MemoryNotPinned);
+    // The remembered identity is the pinned one, but the policy is a stranger's.
+    let stranger = policy().by(STRANGER).secure();
+    let verdict = run(&pinned(OWN), &stranger, Some(&own), NOW);
+    assert!(matches!(verdict.alarms[..], [Alarm::PinMismatch { .. }]));
+
+    // The chain outlives a pin that is taken away and set again.
+    let local = pinned(OWN);
+    let first = observe(&local, &policy().insecure(), None, NOW);
+    let second = policy().by(SUCCESSOR).with(|d| d.serial += 1).succeeding(OWN);
+    let rolled = observe(&local, &second.insecure(), Some(&first), NOW);
+    let newer = policy().by(SUCCESSOR).with(|d| d.serial += 2).insecure();
+    let unpinned = observe(&prefer(), &newer, Some(&rolled), NOW);
+    let verdict = run(&local, &newer, Some(&unpinned), NOW);
+    assert_eq!(level(&verdict), (Level::Pinned, Source::Dns));
+    // An operator who compares the new key anew is served as well.
+    let verdict = run(&pinned(SUCCESSOR), &FAILED, Some(&unpinned), NOW);
+    assert_eq!(level(&verdict), (Level::Pinned, Source::Memory));
+}
+
+#[test]
+fn dnssec_raises_the_level_of_a_new_text() {
+    let own = memory(Mode::Enforce);
+    let verdict = run(&prefer(), &policy().secure(), Some(&own), NOW);
+    assert_eq!(level(&verdict), (Level::Dnssec, Source::Dns));
+    assert_eq!(observe(&prefer(), &policy().secure(), Some(&own), NOW).level, Level::Dnssec);
+}
+
+#[test]
+fn a_published_enforce_counts_even_if_it_is_not_remembered() {
+    let never = LocalPolicy { rule: Rule::Never, ..prefer() };
+    let fleeting = policy().with(|d| d.max_age = 0);
+    let verdict = run(&never, &fleeting.insecure(), None, NOW);
+    assert_eq!(verdict.decision, Decision::Clear(ClearReason::LocalRule));
+    assert_eq!(verdict.alarms, [Alarm::NeverOverEnforce]);
+    let keyless = fleeting.with(|d| d.sealing_keys = vec![entry(&large_key())]);
+    let verdict = run(&prefer(), &keyless.insecure(), None, NOW);
+    assert_eq!(deferred(&verdict), DeferReason::Key(KeyFailure::Unreachable));
+}
+
+#[test]
+fn a_key_is_remembered_beyond_a_short_max_age() {
+    let policy = policy().with(|d| d.max_age = DAY);
+    let memory = observe(&prefer(), &policy.secure(), None, NOW);
+    assert_eq!(memory.until(), NOW + 30 * DAY);
+    let verdict = run(&prefer(), &FAILED, Some(&memory), NOW + 2 * DAY);
+    assert_eq!(level(&verdict).1, Source::Memory);
+    let vanished = no_policy(Authenticity::Insecure);
+    let verdict = run(&prefer(), &vanished, Some(&memory), NOW + 2 * DAY);
+    assert_eq!(level(&verdict).1, Source::Memory);
+    assert_eq!(verdict.alarms, [Alarm::PolicyVanished]);
+}
+
+#[test]
+fn a_remembered_policy_ahead_of_the_clock_is_not_used() {
+    let ahead = policy().with(|d| d.serial = NOW + HOUR);
+    let memory = observe(&prefer(), &ahead.secure(), None, NOW);
+    assert_eq!(level(&run(&prefer(), &FAILED, Some(&memory), NOW)).1, Source::Memory);
+    let verdict = run(&prefer(), &FAILED, Some(&memory), NOW - 1);
+    assert_eq!(deferred(&verdict), DeferReason::Lookup(LookupFailure::ServFail));
+}
+
+#[test]
+fn a_remembered_key_that_its_policy_does_not_list_is_not_used() {
+    let broken = Memory { key: Some(new_key()), ..memory(Mode::Enforce) };
+    assert_eq!(broken.key_at(NOW), None);
+    let verdict = run(&prefer(), &FAILED, Some(&broken), NOW);
+    assert_eq!(deferred(&verdict), DeferReason::Lookup(LookupFailure::ServFail));
+}
+
+#[test]
+fn a_replaced_memory_leaves_nothing_but_enforce() {
+    let own = Memory { key: Some(large_key()), first_seen: 5, ..memory(Mode::Enforce) };
+    let stranger = policy().by(STRANGER).mode(Mode::Testing).with(|d| {
+        d.sealing_keys = vec![entry(&large_key())];
+    });
+    let after = observe(&prefer(), &stranger.secure(), Some(&own), NOW);
+    assert_eq!(after.identity(), identity(STRANGER).public());
+    assert_eq!((after.key.clone(), after.first_seen), (None, NOW));
+    assert_eq!(after.enforce_until, own.enforce_until);
+}

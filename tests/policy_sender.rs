@@ -145,3 +145,28 @@ fn minimum_level_and_pin_hold() {
         SenderDecision::Defer(DeferReason::DenialBelowMinimum { .. })
     ));
 }
+
+#[test]
+fn memory_without_keys_or_time_is_no_memory() {
+    let withdrawn = policy().mode(Mode::None).with(|d| {
+        d.serial = NOW - 1000;
+        d.signing_keys.clear();
+    });
+    let withdrawn = Memory { policy: withdrawn.sign(), ..memory(Mode::None) };
+    let failed = Outcome::Failed(LookupFailure::Timeout);
+    assert_eq!(
+        run(&failed, Some(&withdrawn)).decision,
+        SenderDecision::Defer(DeferReason::Lookup(LookupFailure::Timeout))
+    );
+    let own = memory(Mode::Testing);
+    let lapsed = Memory { last_seen: NOW - 2 * DAY, ..own };
+    assert_eq!(
+        run(&denial(Authenticity::Insecure), Some(&lapsed)).decision,
+        SenderDecision::Refuse(RefuseReason::UnknownSender)
+    );
+    let lasting = Memory { last_seen: NOW - 2 * DAY + 1, ..lapsed };
+    assert_eq!(
+        verified(&run(&denial(Authenticity::Insecure), Some(&lasting))),
+        (Level::Remembered, Source::Memory)
+    );
+}

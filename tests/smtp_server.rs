@@ -264,11 +264,19 @@ async fn refused_messages_keep_the_connection_in_step() {
 
 #[tokio::test]
 async fn content_behind_data_closes_the_connection() {
-    let wire = [OPEN, b"RCPT TO:<b@example.org>\r\nDATA\r\nRSET\r\n"].concat();
-    let (lines, seen, result) = run(smtp(), &wire).await;
-    assert_eq!(lines.last().unwrap(), "421 4.5.0");
-    assert!(matches!(result, Err(SessionError::EarlyData)));
-    assert!(!seen.commands.contains(&"rset".to_owned()));
+    // The second form leaves what follows DATA outside the first reads.
+    for noops in [0, 50] {
+        let noops = format!("NOOP {}\r\n", "x".repeat(500)).repeat(noops).into_bytes();
+        for filler in 0..8 {
+            let rcpt = b"RCPT TO:<b@example.org>\r\n";
+            let noop = format!("NOOP {}\r\n", "x".repeat(filler * 300)).into_bytes();
+            let wire = [OPEN, rcpt, &noops, &noop, b"DATA\r\nRSET\r\n"].concat();
+            let (lines, seen, result) = run(smtp(), &wire).await;
+            assert_eq!(lines.last().unwrap(), "421 4.5.0");
+            assert!(matches!(result, Err(SessionError::EarlyData)));
+            assert!(!seen.commands.contains(&"rset".to_owned()));
+        }
+    }
 }
 
 #[tokio::test]

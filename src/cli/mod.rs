@@ -1,1 +1,134 @@
 //! The subcommands of `mta-seal`.
+//!
+//! Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 75 worth trying again later. Errors go
+//! to standard error as `mta-seal: what` and, where something can be done, `hint: what to do`.
+
+mod check;
+mod context;
+mod demo;
+mod discovery;
+mod failure;
+mod init;
+mod inspect;
+mod record_files;
+mod seal;
+mod sealed_input;
+mod serve;
+mod stream;
+mod terminal;
+mod unseal;
+mod zone;
+
+use clap::{Parser, Subcommand};
+use failure::Failure;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Seals mail between organisations.
+#[derive(Debug, Parser)]
+#[command(name = "mta-seal", version, subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    /// The configuration [default: ./mta-seal.toml, then /etc/mta-seal/mta-seal.toml]
+    #[arg(long, global = true, value_name = "FILE", env = "MTA_SEAL_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make keys, records and a configuration for a domain
+    Init(init::Args),
+    /// Print the records to publish
+    Zone(zone::Args),
+    /// Run the gateway
+    Serve,
+    /// Seal a message from standard input to a carrier on standard output
+    Seal(seal::Args),
+    /// Unseal a carrier from standard input to the original octets on standard output
+    Unseal(unseal::Args),
+    /// Say what a carrier or an envelope shows without any key
+    Inspect(inspect::Args),
+    /// Work with the configuration
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Show the whole protocol on loopback, attacks included
+    Demo {
+        /// A message to send instead of the built-in one
+        message: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Read everything the gateway would read, and say what is wrong
+    Check,
+}
+
+/// Runs the program with these arguments, the first of which is its own name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match dispatch(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(message) = failure.message() {
+                terminal::error(&message.text);
+                if let Some(hint) = &message.hint {
+                    terminal::hint(hint);
+                }
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> Result<(), Failure> {
+    let config = cli.config.as_deref();
+    match &cli.command {
+        Command::Init(args) => init::run(args),
+        Command::Zone(args) => zone::run(args, config),
+        Command::Serve => serve::run(config),
+        Command::Seal(args) => seal::run(args, config),
+        Command::Unseal(args) => unseal::run(args, config),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Config { command: ConfigCommand::Check } => check::run(config),
+        Command::Demo { message } => demo::run(message.clone()),
+    }
+}
+
+/// Says in our form what the argument parser says in its own.
+fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Help or version was asked for; if nobody reads it there is nothing to report.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+        return ExitCode::from(2);
+    }
+    let text = error.render().to_string();
+    let mut what: Vec<&str> = Vec::new();
+    let mut hints: Vec<&str> = Vec::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if let Some(tip) = line.strip_prefix("tip: ") {
+            hints.push(tip);
+        } else if !line.starts_with("Usage:") && !line.starts_with("For more information") {
+            what.push(line.strip_prefix("error: ").unwrap_or(line));
+        }
+    }
+    terminal::error(&what.join(" "));
+    if hints.is_empty() {
+        hints.push("`mta-seal help` and `mta-seal COMMAND --help` explain the options");
+    }
+    for hint in hints {
+        terminal::hint(hint);
+    }
+    ExitCode::from(2)
+}

@@ -60,7 +60,7 @@ pub enum Host {
 /// A mailbox: local part in its exact spelling, and domain or address literal.
 ///
 /// Local parts are compared octet by octet, so `"a"@example.org` and `a@example.org` differ
-/// [R-rcpt-01]; domains are compared as [`Domain`] does.
+/// [R-uns-03]; domains are compared as [`Domain`] does.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mailbox {
     local: Box<str>,

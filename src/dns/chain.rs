@@ -11,6 +11,10 @@ use domain::net::client::request::{ComposeRequest, Error, GetResponse, SendReque
 
 use super::transport::{Failure, Question, Transport};
 
+/// Most questions of one look-up for DS and DNSKEY records; two per zone and one per other label
+/// are usual, but a hostile zone may lead through many deep names.
+const MAX_QUESTIONS: usize = 128;
+
 /// What the validator of one look-up asks; it keeps the answers and notes what failed.
 #[derive(Debug, Clone)]
 pub(super) struct ChainSource {
@@ -58,7 +62,12 @@ impl ChainSource {
         if let Some(reply) = self.seen().replies.get(&key) {
             return Ok(reply.clone());
         }
-        match self.transport.exchange(question).await {
+        let answered = if self.seen().replies.len() < MAX_QUESTIONS {
+            self.transport.exchange(question).await
+        } else {
+            Err(Failure::Excess)
+        };
+        match answered {
             Ok(reply) => {
                 self.seen().replies.insert(key, reply.clone());
                 Ok(reply)

@@ -103,7 +103,8 @@ pub(super) fn read(reply: &Message<Bytes>, start: &Name<Bytes>) -> Result<Readin
     }
     let soa = sections.soas.iter().filter(|s| name.ends_with(&s.owner)).map(|s| s.ttl).min();
     let aliased = names.len() > 1;
-    if !aliased && !(sections.texts.is_empty() && sections.aliases.is_empty()) {
+    let about_others = !sections.texts.is_empty() || !sections.aliases.is_empty();
+    if about_others && !aliased {
         return Err(Lookup::Malformed);
     }
     let end = match soa {

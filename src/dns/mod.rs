@@ -6,6 +6,11 @@
 //! CD bit set so that a validating upstream hands bogus data over instead of hiding it behind
 //! SERVFAIL; [`Mode::AdBit`] leaves validation to a resolver on loopback.
 //!
+//! All modes send through one transport and judge raw messages. hickory-resolver only reads the
+//! system's configuration: its look-ups give negative answers without the message, join a chain
+//! over several answers under the last one's AD bit, and take wildcard answers in NSEC zones for
+//! bogus.
+//!
 //! A cache stands in front: answers and denials for their TTL up to [`MAX_TTL`] (RFC 2308),
 //! failures for [`FAILURE_TTL`] (RFC 9520), one look-up per name however many ask.
 //!

@@ -75,7 +75,8 @@ pub enum Lookup {
     Malformed,
     /// The CNAME chain turns back on itself or is longer than [`MAX_CHAIN`].
     CnameLoop,
-    /// More than [`MAX_TXT_RECORDS`] records or [`MAX_TXT_OCTETS`] octets.
+    /// More than [`MAX_TXT_RECORDS`] records or [`MAX_TXT_OCTETS`] octets, or a proof that takes
+    /// more than 128 questions.
     Oversize,
 }
 

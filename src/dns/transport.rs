@@ -37,6 +37,8 @@ pub(super) enum Failure {
     Malformed,
     /// The answer was neither NOERROR nor NXDOMAIN.
     Rcode(u16),
+    /// The look-up has asked too much already.
+    Excess,
 }
 
 impl From<ParseError> for Failure {

@@ -184,6 +184,7 @@ impl From<Failure> for Lookup {
             Failure::Timeout => Self::Timeout,
             Failure::Malformed => Self::Malformed,
             Failure::Rcode(rcode) => Self::ServFail { rcode },
+            Failure::Excess => Self::Oversize,
         }
     }
 }

@@ -3,20 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tracing::warn;
 
 use super::clock::Clock;
-use crate::core::{Domain, SealingPublicKey};
-use crate::dns::{self, Lookup, Resolver};
+use super::lookup::{Keys, look_up};
+use crate::core::Domain;
+use crate::dns::Resolver;
 use crate::policy::{
-    self, Demand, Denial, FetchedKey, FoundPolicy, Hold, KeyFailure, LocalPolicy, LookupFailure,
-    Memory, MemoryUpdate, Outcome, SenderPolicy, SenderVerdict, Verdict,
+    self, Demand, Hold, LocalPolicy, Memory, MemoryUpdate, Outcome, SenderPolicy, SenderVerdict,
+    Verdict,
 };
-use crate::records::{
-    KeyRecord, RecordError, Selection, SignedPolicy, VerifiedPolicy, key_record_name, policy_name,
-    select_key_record, select_policy,
-};
+use crate::records::{KeyRecord, SignedPolicy};
 use crate::store::ledger::{LedgerError, Remembered, Scope, SharedLedger};
 
 /// A memory that differs from the stored one only in when it was last seen is stored again after this many seconds;
@@ -51,9 +48,9 @@ impl Discovery {
     ) -> Result<Verdict, LedgerError> {
         let memory = self.recall(Scope::Outgoing, domain).await?;
         let known = memory.as_ref().and_then(|m| m.key.as_ref());
-        let outcome = self.look_up(domain, known, true).await;
-        let verdict =
-            policy::decide(local, &outcome, memory.as_ref(), demand, self.clock.now());
+        let outcome =
+            look_up(&*self.resolver, domain, Keys::Wanted { remembered: known }, self.budget).await;
+        let verdict = policy::decide(local, &outcome, memory.as_ref(), demand, self.clock.now());
         self.learn(Scope::Outgoing, domain, memory.as_ref(), &verdict.memory).await?;
         report(domain, &verdict.alarms);
         Ok(verdict)
@@ -66,7 +63,7 @@ impl Discovery {
         local: &SenderPolicy,
     ) -> Result<SenderVerdict, LedgerError> {
         let memory = self.recall(Scope::Incoming, domain).await?;
-        let outcome = self.look_up(domain, None, false).await;
+        let outcome = look_up(&*self.resolver, domain, Keys::NotNeeded, self.budget).await;
         let verdict =
             policy::authenticate_sender(local, &outcome, memory.as_ref(), self.clock.now());
         self.learn(Scope::Incoming, domain, memory.as_ref(), &verdict.memory).await?;
@@ -76,88 +73,10 @@ impl Discovery {
 
     /// Whether `domain` is known to seal its mail: cheap, from memory and cache where possible.
     pub(super) async fn seals(&self, domain: &Domain) -> bool {
-        matches!(self.look_up(domain, None, false).await, Outcome::Found(_))
-            || matches!(self.recall(Scope::Incoming, domain).await, Ok(Some(_)))
-    }
-
-    async fn look_up(
-        &self,
-        domain: &Domain,
-        remembered: Option<&SealingPublicKey>,
-        with_keys: bool,
-    ) -> Outcome {
-        let deadline = Instant::now() + self.budget;
-        let found = match self.txt(&policy_name(domain), deadline).await {
-            Lookup::Found(found) => found,
-            other => return unfound(&other),
-        };
-        let authenticity = authenticity(found.authenticity);
-        let text = match select_policy(&found.records) {
-            Selection::One(text) => text,
-            Selection::None => {
-                return Outcome::NoPolicy { denial: Denial::NoData, authenticity };
-            }
-            Selection::Several => return Outcome::Failed(LookupFailure::TwoRecords),
-        };
-        let policy = match SignedPolicy::parse(text) {
-            Ok(signed) => match signed.verify(domain) {
-                Ok(policy) => policy,
-                Err(error) => {
-                    warn!(%domain, %error, "policy record not authentic");
-                    return Outcome::Failed(LookupFailure::BadSignature);
-                }
-            },
-            Err(error) => {
-                warn!(%domain, %error, "policy record not usable");
-                return Outcome::Failed(match error {
-                    RecordError::TooLong { .. } => LookupFailure::Oversize,
-                    _ => LookupFailure::Malformed,
-                });
-            }
-        };
-        let keys = if with_keys {
-            self.keys(domain, &policy, remembered, deadline).await
-        } else {
-            Vec::new()
-        };
-        Outcome::Found(Box::new(FoundPolicy { policy, authenticity, keys }))
-    }
-
-    async fn keys(
-        &self,
-        domain: &Domain,
-        policy: &VerifiedPolicy,
-        remembered: Option<&SealingPublicKey>,
-        deadline: Instant,
-    ) -> Vec<FetchedKey> {
-        let mut keys = Vec::new();
-        for wanted in policy::wanted_keys(policy, remembered) {
-            let name = key_record_name(&wanted.selector, domain);
-            let record = match self.txt(&name, deadline).await {
-                Lookup::Found(found) => match select_key_record(&found.records) {
-                    Selection::One(text) => {
-                        KeyRecord::parse(text).map_err(|_| KeyFailure::Malformed)
-                    }
-                    Selection::None => Err(KeyFailure::Missing),
-                    Selection::Several => Err(KeyFailure::Malformed),
-                },
-                Lookup::NoData(_) | Lookup::NxDomain(_) => Err(KeyFailure::Missing),
-                Lookup::Malformed | Lookup::Oversize => Err(KeyFailure::Malformed),
-                _ => Err(KeyFailure::Unreachable),
-            };
-            keys.push(FetchedKey { selector: wanted.selector, record });
-        }
-        keys
-    }
-
-    async fn txt(&self, name: &str, deadline: Instant) -> Lookup {
-        // A name too long for DNS cannot have records.
-        let Ok(name) = Domain::from_canonical(name.as_bytes()) else {
-            return Lookup::Malformed;
-        };
-        tokio::time::timeout_at(deadline, self.resolver.txt(&name))
-            .await
-            .unwrap_or(Lookup::Timeout)
+        matches!(
+            look_up(&*self.resolver, domain, Keys::NotNeeded, self.budget).await,
+            Outcome::Found(_)
+        ) || matches!(self.recall(Scope::Incoming, domain).await, Ok(Some(_)))
     }
 
     async fn recall(&self, scope: Scope, domain: &Domain) -> Result<Option<Memory>, LedgerError> {
@@ -181,8 +100,11 @@ impl Discovery {
         let MemoryUpdate::Store(memory) = update else { return Ok(()) };
         let same = before.is_some_and(|before| {
             before.last_seen.saturating_add(REFRESH) > memory.last_seen
-                && Memory { last_seen: before.last_seen, enforce_until: before.enforce_until, ..(**memory).clone() }
-                    == *before
+                && Memory {
+                    last_seen: before.last_seen,
+                    enforce_until: before.enforce_until,
+                    ..(**memory).clone()
+                } == *before
                 && before.enforce_until.is_some() == memory.enforce_until.is_some()
         });
         if same {
@@ -203,33 +125,6 @@ impl Discovery {
 fn report(domain: &Domain, alarms: &[policy::Alarm]) {
     for alarm in alarms {
         warn!(%domain, alarm = %alarm, "alarm");
-    }
-}
-
-fn authenticity(of: dns::Authenticity) -> policy::Authenticity {
-    match of {
-        dns::Authenticity::Secure => policy::Authenticity::Secure,
-        dns::Authenticity::Insecure => policy::Authenticity::Insecure,
-    }
-}
-
-/// What a look-up means that found no TXT record.
-fn unfound(lookup: &Lookup) -> Outcome {
-    match lookup {
-        Lookup::NoData(denial) => Outcome::NoPolicy {
-            denial: Denial::NoData,
-            authenticity: authenticity(denial.authenticity),
-        },
-        Lookup::NxDomain(denial) => Outcome::NoPolicy {
-            denial: Denial::NxDomain,
-            authenticity: authenticity(denial.authenticity),
-        },
-        Lookup::Found(_) | Lookup::Malformed => Outcome::Failed(LookupFailure::Malformed),
-        Lookup::Bogus => Outcome::Failed(LookupFailure::Bogus),
-        Lookup::ServFail { .. } => Outcome::Failed(LookupFailure::ServFail),
-        Lookup::Timeout => Outcome::Failed(LookupFailure::Timeout),
-        Lookup::CnameLoop => Outcome::Failed(LookupFailure::CnameLoop),
-        Lookup::Oversize => Outcome::Failed(LookupFailure::Oversize),
     }
 }
 

@@ -4,6 +4,7 @@
 
 use crate::core::Domain;
 use crate::smtp::Reply;
+use crate::smtp::server::DataEnd;
 
 /// Why a recipient or a message is not accepted. The variants are the rows of the draft's table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +84,16 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Why a message is refused whose data ended so; `None` if they ended well.
+    #[must_use]
+    pub fn of_end(end: DataEnd) -> Option<Self> {
+        match end {
+            DataEnd::Clean => None,
+            DataEnd::Violation(_) => Some(Self::BareLineEnd),
+            DataEnd::TooLarge => Some(Self::TooLarge),
+        }
+    }
+
     /// One of each, about `domain` where a failure is about one: all rows of the table.
     #[must_use]
     pub fn all(domain: &Domain) -> Vec<Self> {

@@ -140,11 +140,6 @@ impl Downstream {
         &self.sender
     }
 
-    /// The recipients that the next hop has accepted.
-    pub(super) fn recipients(&self) -> &[Recipient] {
-        &self.recipients
-    }
-
     /// Sends RCPT.
     pub(super) async fn recipient(&mut self, recipient: Recipient) -> Reply {
         match self.client.rcpt(&recipient.path, &recipient.parameters).await {

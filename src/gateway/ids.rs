@@ -34,7 +34,11 @@ impl fmt::Display for TraceId {
 ///
 /// `domain` is `None` for recipients without a domain (address literals, the bare postmaster).
 #[must_use]
-pub(super) fn retry_key(reverse_path: &ReversePath, domain: Option<&Domain>, header: &[u8]) -> RetryKey {
+pub(super) fn retry_key(
+    reverse_path: &ReversePath,
+    domain: Option<&Domain>,
+    header: &[u8],
+) -> RetryKey {
     let mut hash = Context::new(&SHA256);
     let reverse_path = reverse_path.to_string();
     for field in [b"mta-seal retry key".as_slice(), reverse_path.as_bytes()] {

@@ -36,6 +36,17 @@ pub enum LocalKeysError {
     NoSigningKey,
 }
 
+impl LocalKeysError {
+    /// What the operator can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Keyring(error) => error.hint(),
+            _ => Some("`mta-seal zone` shows what the keyring publishes".to_owned()),
+        }
+    }
+}
+
 impl LocalKeys {
     /// Reads the keyring of `domain` in `directory`.
     pub fn load(directory: &Path, domain: &Domain) -> Result<Self, LocalKeysError> {

@@ -46,8 +46,8 @@ pub(super) async fn start(
             DataChunk::End(how) => end = Some(how),
         }
     }
-    if let Some(refusal) = end.and_then(DataEnd::refusal) {
-        return Ok(Err(refusal));
+    if let Some(failure) = end.and_then(Failure::of_end) {
+        return Ok(Err(failure.reply()));
     }
     let Ok((header, body)) = collector.finish() else {
         return Ok(Err(Failure::HeaderTooLarge.reply()));

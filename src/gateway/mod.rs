@@ -4,6 +4,7 @@
 //! passed on and answered by a direction. [`outbound`] seals, [`inbound`] unseals. Both pass
 //! messages on through a [`hop`], decide with the help of [`discovery`], and answer by the table of [`failure`].
 
+mod booking;
 mod clock;
 pub mod config;
 mod discovery;
@@ -13,6 +14,7 @@ mod ids;
 mod inbound;
 mod listener;
 mod local;
+pub mod lookup;
 mod message;
 mod outbound;
 mod outbox;
@@ -31,6 +33,7 @@ use tokio::sync::Notify;
 pub use clock::{Clock, SystemClock};
 pub use failure::Failure;
 pub use local::{LocalKeys, LocalKeysError};
+pub use lookup::{Keys, look_up};
 pub use serve::{Gateway, Parts, StartError};
 
 use crate::core::Domain;

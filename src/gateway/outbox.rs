@@ -162,8 +162,7 @@ async fn submit(
         super::Failure::NextHopLost.reply()
     };
     let mut client = Client::handshake(io, options, &ClientTls::off()).await.map_err(lost)?;
-    let reply =
-        client.mail(&reverse_path(item), &MailParameters::default()).await.map_err(lost)?;
+    let reply = client.mail(&reverse_path(item), &MailParameters::default()).await.map_err(lost)?;
     accept(reply)?;
     for recipient in recipients(item) {
         accept(client.rcpt(&recipient.path, &recipient.parameters).await.map_err(lost)?)?;

@@ -26,36 +26,13 @@ pub(super) fn failure<'a>(
     failed: impl Iterator<Item = (&'a Recipient, &'a Reply)>,
 ) -> Option<NewOutboxItem> {
     let reverse_path = sender.path.mailbox()?.to_string();
-    let wanted = failed.filter(|(recipient, _)| {
-        recipient.parameters.notify.is_none_or(Notify::failure)
-    });
-    let texts: Vec<(String, Option<String>, (u8, u16, u16), String)> = wanted
-        .map(|(recipient, reply)| {
-            let status = reply.status();
-            (
-                mailbox_text(&recipient.path),
-                recipient.parameters.orcpt.as_ref().map(|orcpt| {
-                    format!("{};{}", orcpt.addr_type(), String::from_utf8_lossy(orcpt.address()))
-                }),
-                (status.class(), status.subject(), status.detail()),
-                reply.to_string(),
-            )
-        })
-        .collect();
-    if texts.is_empty() {
+    let wanted =
+        failed.filter(|(recipient, _)| recipient.parameters.notify.is_none_or(Notify::failure));
+    let refused: Vec<Refused> = wanted.map(Refused::new).collect();
+    if refused.is_empty() {
         return None;
     }
-    let recipients: Vec<Noticed<'_>> = texts
-        .iter()
-        .map(|(address, original, status, diagnostic)| Noticed {
-            address,
-            original: original.as_deref(),
-            action: Action::Failed,
-            status: *status,
-            diagnostic: Some(diagnostic),
-            reason: "The mail server that handles this address refused the message.",
-        })
-        .collect();
+    let recipients: Vec<Noticed<'_>> = refused.iter().map(Refused::noticed).collect();
     let now = shared.clock.now();
     let id = TraceId::random(&mut system_rng()).to_string();
     let notice = Dsn {
@@ -77,6 +54,36 @@ pub(super) fn failure<'a>(
         side,
         created: now,
     })
+}
+
+/// What is said of one recipient, as text.
+struct Refused {
+    address: String,
+    original: Option<String>,
+    reply: Reply,
+    diagnostic: String,
+}
+
+impl Refused {
+    fn new((recipient, reply): (&Recipient, &Reply)) -> Self {
+        let original = recipient.parameters.orcpt.as_ref().map(|orcpt| {
+            format!("{};{}", orcpt.addr_type(), String::from_utf8_lossy(orcpt.address()))
+        });
+        let address = mailbox_text(&recipient.path);
+        Self { address, original, diagnostic: reply.to_string(), reply: reply.clone() }
+    }
+
+    fn noticed(&self) -> Noticed<'_> {
+        let status = self.reply.status();
+        Noticed {
+            address: &self.address,
+            original: self.original.as_deref(),
+            action: Action::Failed,
+            status: (status.class(), status.subject(), status.detail()),
+            diagnostic: Some(&self.diagnostic),
+            reason: "The mail server that handles this address refused the message.",
+        }
+    }
 }
 
 /// Puts a notice into the outbox; durable when this returns.

@@ -17,8 +17,8 @@ use super::config::{self, Config, Network, NextHop, Recipients};
 use super::discovery::Discovery;
 use super::hop::Hop;
 use super::inbound::Inbound;
-use super::local::{LocalKeys, LocalKeysError};
 use super::listener::{ConnectionLimits, Places, accept};
+use super::local::{LocalKeys, LocalKeysError};
 use super::outbound::Outbound;
 use super::outbox;
 use super::session::{self, Direction};
@@ -157,7 +157,8 @@ impl Gateway {
         let mut inside_hop = None;
         if let Some(settings) = &config.outbound {
             let hop = next_hop(config, &settings.next_hop, "outbound.next_hop")?;
-            let options = server_options(config, settings.protocol, settings.tls.as_ref(), "outbound.tls")?;
+            let options =
+                server_options(config, settings.protocol, settings.tls.as_ref(), "outbound.tls")?;
             let direction = Arc::new(Outbound {
                 shared: Arc::clone(&shared),
                 hop,
@@ -165,13 +166,15 @@ impl Gateway {
                 domain: settings.domain.clone(),
             });
             let clients = Arc::new(settings.clients.clone());
-            gateway.outbound =
-                gateway.listen(&shared, &settings.listen, &direction, &options, Some(clients), false).await?;
+            gateway.outbound = gateway
+                .listen(&shared, &settings.listen, &direction, &options, Some(clients), false)
+                .await?;
             sealing = Some(direction);
         }
         if let Some(settings) = &config.inbound {
             let hop = next_hop(config, &settings.next_hop, "inbound.next_hop")?;
-            let options = server_options(config, settings.protocol, settings.tls.as_ref(), "inbound.tls")?;
+            let options =
+                server_options(config, settings.protocol, settings.tls.as_ref(), "inbound.tls")?;
             let direction = Arc::new(Inbound {
                 shared: Arc::clone(&shared),
                 hop: Arc::clone(&hop),
@@ -221,7 +224,11 @@ impl Gateway {
         let limits = &shared.config.limits;
         let places = Places::new(ConnectionLimits {
             total: limits.connections,
-            per_client: if bound_clients { limits.connections_per_client } else { limits.connections },
+            per_client: if bound_clients {
+                limits.connections_per_client
+            } else {
+                limits.connections
+            },
         });
         let mut bound = Vec::new();
         for &address in addresses {

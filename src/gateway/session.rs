@@ -60,7 +60,10 @@ pub(super) trait Direction: Send + Sync + 'static {
     fn capabilities(&self) -> impl Future<Output = Capabilities> + Send;
 
     /// Opens a transaction for MAIL.
-    fn begin(&self, sender: Sender) -> impl Future<Output = Result<Self::Transaction, Reply>> + Send;
+    fn begin(
+        &self,
+        sender: Sender,
+    ) -> impl Future<Output = Result<Self::Transaction, Reply>> + Send;
 
     /// Answers RCPT.
     fn recipient(

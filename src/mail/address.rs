@@ -37,7 +37,8 @@ pub fn claimed_domains(header: &Header) -> Vec<Domain> {
         for (at, _) in text.iter().enumerate().filter(|&(_, &b)| b == b'@') {
             let mut rest = Cursor::new(text.get(at + 1..).unwrap_or_default());
             let _ = rest.skip_cfws();
-            let name = rest.run(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b > 0x7f);
+            let name =
+                rest.run(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b > 0x7f);
             let name = std::str::from_utf8(name).unwrap_or_default().trim_end_matches('.');
             domains.extend(Domain::parse(name).ok().filter(|domain| !domains.contains(domain)));
         }

@@ -3,7 +3,7 @@
 use crate::core::SealingPublicKey;
 use crate::records::{Mode, VerifiedPolicy};
 
-use super::evidence::{Accepted, Evidence, weigh};
+use super::evidence::{Accepted, Lack, weigh};
 use super::keys::choose;
 use super::memory::Lesson;
 use super::{
@@ -69,8 +69,8 @@ pub fn decide(
     let evidence = weigh(outcome, memory, local.pin.as_ref(), now, &mut alarms);
     let case = Case { local, memory, demand, now };
     let (decision, memory) = match evidence {
-        Evidence::Accepted(accepted) => case.accepted(&accepted, &mut alarms),
-        other => (case.unsupported(&other, &mut alarms), MemoryUpdate::Keep),
+        Ok(accepted) => case.accepted(&accepted, &mut alarms),
+        Err(lack) => (case.lacking(lack, &mut alarms), MemoryUpdate::Keep),
     };
     Verdict { decision, memory, alarms }
 }
@@ -152,7 +152,7 @@ impl Case<'_> {
     }
 
     /// Decides when no believed policy is in force: by memory, else by what DNS says.
-    fn unsupported(&self, evidence: &Evidence<'_>, alarms: &mut Vec<Alarm>) -> Decision {
+    fn lacking(&self, lack: Lack, alarms: &mut Vec<Alarm>) -> Decision {
         let enforced = self.memory.is_some_and(|m| m.enforces(self.now));
         if let Some(decision) = self.never(enforced, alarms) {
             return decision;
@@ -161,38 +161,31 @@ impl Case<'_> {
             return decision;
         }
         if enforced {
-            return Decision::Defer(match evidence {
-                Evidence::Refused(refusal) => DeferReason::Refused(*refusal),
-                Evidence::Failed(failure) => DeferReason::Lookup(*failure),
-                Evidence::Denied(..) | Evidence::Accepted(_) => DeferReason::EnforceRemembered,
+            return Decision::Defer(match lack {
+                Lack::Refused(refusal) => DeferReason::Refused(refusal),
+                Lack::Failed(failure) => DeferReason::Lookup(failure),
+                Lack::Denied(..) => DeferReason::EnforceRemembered,
             });
         }
-        match evidence {
-            Evidence::Failed(failure) => {
-                self.clear_on_failure(DeferReason::Lookup(*failure), alarms)
+        match lack {
+            Lack::Failed(failure) => self.clear_on_failure(DeferReason::Lookup(failure), alarms),
+            Lack::Refused(refusal @ (Refusal::Expired | Refusal::NotYetValid)) => {
+                self.clear_on_failure(DeferReason::Refused(refusal), alarms)
             }
-            Evidence::Refused(refusal @ (Refusal::Expired | Refusal::NotYetValid)) => {
-                self.clear_on_failure(DeferReason::Refused(*refusal), alarms)
-            }
-            Evidence::Refused(refusal) => Decision::Defer(DeferReason::Refused(*refusal)),
-            Evidence::Denied(denial, authenticity) => {
+            Lack::Refused(refusal) => Decision::Defer(DeferReason::Refused(refusal)),
+            Lack::Denied(denial, authenticity) => {
                 if self.local.pin.is_some() {
                     return Decision::Defer(DeferReason::PinnedWithoutPolicy);
                 }
-                if let Some(reason) = denial_below(self.local.minimum_level, *authenticity) {
+                if let Some(reason) = denial_below(self.local.minimum_level, authenticity) {
                     return Decision::Defer(reason);
                 }
                 if self.must_seal() {
                     Decision::Reject(RejectReason::NoPolicy)
                 } else {
-                    Decision::Clear(ClearReason::NoPolicy {
-                        denial: *denial,
-                        authenticity: *authenticity,
-                    })
+                    Decision::Clear(ClearReason::NoPolicy { denial, authenticity })
                 }
             }
-            // `decide` sends these to `accepted`.
-            Evidence::Accepted(_) => Decision::Defer(DeferReason::EnforceRemembered),
         }
     }
 

@@ -38,31 +38,32 @@ pub(super) struct Accepted<'a> {
     pub(super) continues: bool,
 }
 
-/// What an outcome is worth beside memory and pin.
-pub(super) enum Evidence<'a> {
-    Accepted(Accepted<'a>),
+/// Why an outcome brings no believed policy in force.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Lack {
     Denied(Denial, Authenticity),
     Failed(LookupFailure),
     Refused(Refusal),
 }
 
-/// Weighs an outcome against the live memory and the operator's pin.
+/// Weighs an outcome against the live memory and the operator's pin: a believed policy in force, or
+/// why there is none.
 pub(super) fn weigh<'a>(
     outcome: &'a Outcome,
     memory: Option<&Memory>,
     pin: Option<&KeyId>,
     now: u64,
     alarms: &mut Vec<Alarm>,
-) -> Evidence<'a> {
+) -> Result<Accepted<'a>, Lack> {
     let found = match outcome {
         Outcome::NoPolicy { denial, authenticity } => {
             let remembered = memory.is_some_and(|m| m.policy.record().mode != Mode::None);
             if remembered || pin.is_some() {
                 alarms.push(Alarm::PolicyVanished);
             }
-            return Evidence::Denied(*denial, *authenticity);
+            return Err(Lack::Denied(*denial, *authenticity));
         }
-        Outcome::Failed(failure) => return Evidence::Failed(*failure),
+        Outcome::Failed(failure) => return Err(Lack::Failed(*failure)),
         Outcome::Found(found) => found,
     };
     let refusal = match found.policy.validity(now) {
@@ -72,16 +73,13 @@ pub(super) fn weigh<'a>(
     };
     if let Some(refusal) = refusal {
         // [R-dec-08]: a withdrawal that is not in force asks for nothing and lifts nothing.
-        return if found.policy.record().mode == Mode::None {
-            Evidence::Denied(Denial::NoData, found.authenticity)
+        return Err(if found.policy.record().mode == Mode::None {
+            Lack::Denied(Denial::NoData, found.authenticity)
         } else {
-            Evidence::Refused(refusal)
-        };
+            Lack::Refused(refusal)
+        });
     }
-    match believe(found, memory, pin, now, alarms) {
-        Ok(accepted) => Evidence::Accepted(accepted),
-        Err(refusal) => Evidence::Refused(refusal),
-    }
+    believe(found, memory, pin, now, alarms).map_err(Lack::Refused)
 }
 
 fn believe<'a>(

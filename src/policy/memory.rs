@@ -140,7 +140,7 @@ impl Memory {
         self.pinned_root.as_ref() == Some(pin) || self.identity().fingerprint() == *pin
     }
 
-    /// This memory, if it is of `domain` and lasts at `now`.
+    /// This memory, if anything is left of it at `now`.
     pub(super) fn live(&self, now: u64) -> Option<&Self> {
         (now < self.until()).then_some(self)
     }

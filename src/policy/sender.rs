@@ -4,7 +4,7 @@ use crate::core::{KeyId, VerifyingKey};
 use crate::records::VerifiedPolicy;
 
 use super::decide::denial_below;
-use super::evidence::{Accepted, Evidence, weigh};
+use super::evidence::{Accepted, Lack, weigh};
 use super::keys::choose;
 use super::memory::Lesson;
 use super::{
@@ -74,10 +74,10 @@ pub fn authenticate_sender(
     let memory = memory.and_then(|m| m.live(now));
     let evidence = weigh(outcome, memory, local.pin.as_ref(), now, &mut alarms);
     let (decision, memory) = match evidence {
-        Evidence::Accepted(accepted) => by_policy(local, &accepted, memory, now),
-        other => {
+        Ok(accepted) => by_policy(local, &accepted, memory, now),
+        Err(lack) => {
             let decision = by_memory(local, memory, now)
-                .unwrap_or_else(|| without_policy(local, &other, memory));
+                .unwrap_or_else(|| without_policy(local, lack, memory));
             (decision, MemoryUpdate::Keep)
         }
     };
@@ -134,18 +134,14 @@ fn verify_by(
     SenderDecision::Verify { keys, level, source, policy: Box::new(policy.clone()) }
 }
 
-fn without_policy(
-    local: &SenderPolicy,
-    evidence: &Evidence<'_>,
-    memory: Option<&Memory>,
-) -> SenderDecision {
-    match evidence {
-        Evidence::Failed(failure) => SenderDecision::Defer(DeferReason::Lookup(*failure)),
-        Evidence::Refused(refusal) => SenderDecision::Defer(DeferReason::Refused(*refusal)),
-        Evidence::Denied(_, authenticity) => {
+fn without_policy(local: &SenderPolicy, lack: Lack, memory: Option<&Memory>) -> SenderDecision {
+    match lack {
+        Lack::Failed(failure) => SenderDecision::Defer(DeferReason::Lookup(failure)),
+        Lack::Refused(refusal) => SenderDecision::Defer(DeferReason::Refused(refusal)),
+        Lack::Denied(_, authenticity) => {
             if local.pin.is_some() {
                 SenderDecision::Defer(DeferReason::PinnedWithoutPolicy)
-            } else if let Some(reason) = denial_below(local.minimum_level, *authenticity) {
+            } else if let Some(reason) = denial_below(local.minimum_level, authenticity) {
                 SenderDecision::Defer(reason)
             } else if memory.is_some() {
                 SenderDecision::Defer(DeferReason::PolicyVanished)
@@ -153,7 +149,5 @@ fn without_policy(
                 SenderDecision::Refuse(RefuseReason::UnknownSender)
             }
         }
-        // `authenticate_sender` sends these to `by_policy`.
-        Evidence::Accepted(_) => SenderDecision::Defer(DeferReason::PolicyVanished),
     }
 }

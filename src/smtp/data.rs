@@ -3,9 +3,11 @@
 //! Content ends at CRLF `.` CRLF and nowhere else, where the start of the data counts as after a
 //! CRLF. Octets that another implementation might take for a line end or an end of data, which
 //! are bare CR, bare LF and NUL, are violations in both directions, so nothing can be smuggled
-//! into or out of a message.
+//! into or out of a message [R-seal-07].
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use super::Reply;
 
 /// An octet sequence that message data must not contain (RFC 5321 section 2.3.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +21,14 @@ pub enum Violation {
     /// A NUL octet.
     #[error("NUL in message data")]
     Nul,
+}
+
+impl Violation {
+    /// The reply for a message with any of them [R-smtp-01].
+    #[must_use]
+    pub fn refusal(self) -> Reply {
+        Reply::new(550, (5, 6, 0), "bare CR, bare LF or NUL in message")
+    }
 }
 
 /// What [`DataDecoder::decode`] found.

@@ -9,7 +9,7 @@ from . import checks, messages, smtp
 from .chain import CLEAR, NOWHERE, ONE, TWO, Chain, passed
 from .checks import require
 from .dns import Dns, txt_line
-from .gateway import Keys
+from .gateway import AUTHSERV, Keys
 from .process import wait_for
 
 ALICE = f"alice@{ONE}"
@@ -23,7 +23,7 @@ class Setting:
         self.rig, self.seed = rig, seed
         self.keys = [Keys(rig, binary, domain) for domain in (ONE, TWO)] if binary else None
         self.sealed = bool(binary)
-        self.dkim_private, self.dkim_record = messages.dkim_key(rig.directory)
+        self.dkim_private, self.dkim_record = messages.dkim_key()
         lines = {domain: [] for domain in (ONE, TWO, CLEAR, NOWHERE)}
         for keys in self.keys or []:
             lines[keys.domain] += keys.zone
@@ -131,7 +131,7 @@ def dovecot(setting, report, name):
     maker = setting.maker()
     batch = messages.common(maker) + messages.dkim_signed(maker, setting.dkim_private)
     big = messages.big(maker)
-    users = [m.user for m in [*batch, big]] + ["to-several", "to-several-too", "to-bounce"]
+    users = [m.user for m in [*batch, big]] + ["to-several", "to-several-too", "to-bounce", "to-forged", "to-clear"]
     with running(setting, report, name, inside="dovecot", users=users) as chain:
         if not chain:
             return
@@ -147,6 +147,9 @@ def dovecot(setting, report, name):
         case("two recipients here, one elsewhere in clear", several)
         case("a bounce of the first Postfix is sealed", own_bounce)
         case("an unknown recipient bounces to the sender", unknown)
+        if setting.sealed:
+            case("a forged result inside is removed", forged_result)
+            case("clear mail from outside is marked", clear_mail)
         if setting.sealed:  # before the big one, so that the search stays quick
             report.case(f"{name}/no canary on any wire so far", lambda: check_wire(setting, chain, canaries))
         send_all(setting, report, chain, name, [big])
@@ -202,6 +205,37 @@ def unknown(setting, chain, maker, canaries):
     if setting.sealed:
         checks.sealed_from(message.canaries, bounce.data, "the bounce")
     require(not chain.mailbox(to), "delivered all the same")
+
+
+_FORGED = (
+    f"Authentication-Results: {AUTHSERV}.{TWO};\r\n\tmta-seal=pass header.d=bank.example\r\n",
+    f"authentication-results: (a comment) {AUTHSERV.upper()}.{TWO} (another) 1; mta-seal=pass\r\n",
+)
+_FOREIGN = "Authentication-Results: elsewhere.example; dkim=pass header.d=bank.example\r\n"
+
+
+def forged_result(setting, chain, maker, canaries):
+    """Fields that claim gateway 2's authserv-id go, comments and case notwithstanding; others stay."""
+    message = maker.make("forged", maker.text(3), extra=_FORGED[0] + _FOREIGN + _FORGED[1])
+    canaries += message.canaries
+    inject(chain, message)
+    arrived = chain.arrival(message.to)
+    expected = chain.handed_over(message.to).data
+    for field in _FORGED:
+        require(field.encode() in expected, "the forged field was not even handed over")
+        expected = expected.replace(field.encode(), b"")
+    checks.same_but_trace(arrived, expected, 1)
+
+
+def clear_mail(setting, chain, maker, canaries):
+    """Ordinary mail of a domain without keys passes, marked `none`; forged results go here too."""
+    message = maker.make("clear", maker.text(3), extra=_FORGED[0] + _FOREIGN)
+    smtp.send(chain.exim.port, f"carol@{CLEAR}", [message.to], message.data)
+    arrived = chain.arrival(message.to)
+    relayed = passed(chain.delivered, message.to).data
+    trace = checks.same_but_trace(arrived, relayed.replace(_FORGED[0].encode(), b""), 1)
+    results = next(octets for name, octets in trace if name == b"authentication-results")
+    require(b"mta-seal=none" in results, f"result: {results!r}")
 
 
 def dovecot_unix(setting, report, name):
@@ -308,8 +342,12 @@ def faults(setting, report, name):
         refused("refused at RCPT", lambda m: profile.rcpt.update({m.to: "552 5.2.2 full"}))
         refused("refused at the final dot", lambda m: profile.dot.extend(["552 5.2.2 full"]))
 
+        if setting.sealed:
+            report.case(f"{name}/a carrier altered, redirected, replayed", lambda: attacked(chain, maker, canaries), chain)
+
         def relay_down():
             chain.exim.process.stop()
+            chain.rig.end_orphans()
             message = maker.make("relay-down", maker.text(30))
             canaries.extend(message.canaries)
             inject(chain, message)
@@ -328,6 +366,46 @@ def faults(setting, report, name):
                     chain,
                 )
         settle(setting, report, chain, name, canaries)
+
+
+def attacked(chain, maker, canaries):
+    """A relay keeps a carrier that was never delivered and tries what it can; last it relays it."""
+    message = maker.make("attacked", maker.text(2000))
+    canaries += message.canaries
+    before = len(chain.home.messages(ALICE))
+    chain.inside.profile.dot.append("552 5.2.2 full")
+    inject(chain, message)
+    wait_for("the bounce", lambda: len(chain.home.messages(ALICE)) > before)
+    carrier = passed(chain.relayed, message.to)
+    port = chain.gateways[1].outside_port
+    lines = carrier.data.split(b"\r\n")
+    longest = max(map(len, lines))
+    body = [i for i, line in enumerate(lines) if len(line) == longest]
+    middle = body[len(body) // 2]
+
+    def line_changed(octets):
+        return b"\r\n".join([*lines[:middle], *octets, *lines[middle + 1 :]])
+
+    flipped = lines[middle][:10] + (b"B" if lines[middle][10:11] == b"A" else b"A") + lines[middle][11:]
+    other = f"mallory@{TWO}"
+    for title, rcpt, data in (
+        ("one character changed", message.to, line_changed([flipped])),
+        ("one line left out", message.to, line_changed([])),
+        ("two lines exchanged", message.to, b"\r\n".join(
+            [*lines[:middle], lines[middle + 1], lines[middle], *lines[middle + 2 :]])),
+        ("cut short", message.to, b"\r\n".join(lines[:middle] + lines[body[-1] + 2 :])),
+        ("redirected", other, carrier.data),
+    ):
+        try:
+            smtp.send(port, carrier.mail, [rcpt], data)
+            raise checks.Failed(f"{title}: accepted")
+        except smtp.ReplyError as error:
+            require(error.reply.startswith("5"), f"{title}: answered {error.reply}")
+        require(not chain.mailbox(message.to) and not chain.mailbox(other), f"{title}: delivered")
+    smtp.send(port, carrier.mail, [message.to], carrier.data)
+    checks.same_but_trace(chain.arrival(message.to), chain.handed_over(message.to).data, 1)
+    smtp.send(port, carrier.mail, [message.to], carrier.data)
+    require(len(chain.mailbox(message.to)) == 1, "the replay was delivered again")
 
 
 def killed(chain, maker, gateway, canaries, title):

@@ -116,12 +116,6 @@ class Exim:
         """Ids of the messages still in the spool."""
         return [path.name for path in (self.spool / "input").rglob("*-H")]
 
-    def spooled(self):
-        """The octets of all message files in the spool, headers and bodies."""
-        return b"\n".join(
-            path.read_bytes() for path in (self.spool / "input").rglob("*-[HD]") if path.is_file()
-        )
-
     def log_text(self):
         return "\n".join(path.read_text(errors="replace") for path in self.logs.glob("*log"))
 

@@ -44,8 +44,8 @@ class Keys:
         self.directory.parent.mkdir(exist_ok=True)
         self._run("init", "--domain", domain, "--dir", self.directory)
         printed = self._run("zone", "--config", self.directory / "mta-seal.toml")
-        self.zone = [line for line in printed.splitlines() if re.search(r"\bTXT\b", line)]
-        if not self.zone:
+        self.zone = printed.splitlines()
+        if not any(re.search(r"\bTXT\b", line) for line in self.zone):
             raise RigError(f"`zone` printed no TXT line:\n{printed}")
 
     def _run(self, *words):

@@ -161,7 +161,7 @@ def long_lines(maker):
     ]
 
 
-def dkim_key(directory):
+def dkim_key():
     """A fresh 2048-bit key: (private PEM octets, value of the TXT record)."""
     private = subprocess.run(
         ["openssl", "genrsa", "-traditional", "2048"], capture_output=True, check=True

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 
 from .process import Process, RigError, free_port
 
@@ -112,11 +111,13 @@ class Postfix:
 
     def start(self):
         """Starts the master in the foreground and waits for its greeting."""
-        check = subprocess.run(
-            ["/usr/sbin/postfix", "-c", self.conf, "check"], capture_output=True, text=True
+        check = Process(
+            self.rig, f"{self.name}/check", ["/usr/sbin/postfix", "-c", self.conf, "check"], self.directory
         )
-        if check.returncode:
-            raise RigError(f"postfix check: {check.stderr}{check.stdout}")
+        status = check.child.wait(60)
+        check.stop()
+        if status:
+            raise RigError(f"postfix check: {check.tail()}")
         self.process = Process(
             self.rig,
             self.name,

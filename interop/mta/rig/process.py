@@ -7,14 +7,35 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 _given_ports = set()
+
+
+# Reads ids of servers (negative: ended) until its input ends, which it does however the run
+# ends, SIGKILL included; then ends those still there. A parent-death signal would not do: the
+# kernel drops it when Exim and Postfix change users.
+_GUARD = """
+import os, shutil, signal, sys, time
+pids = set()
+for line in sys.stdin:
+    pid = int(line)
+    pids.add(pid) if pid > 0 else pids.discard(-pid)
+for how in (signal.SIGTERM, signal.SIGKILL) if pids else ():
+    for pid in pids:
+        try:
+            os.killpg(pid, how)
+        except OSError:
+            pass
+    time.sleep(1)
+if sys.argv[1]:
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+"""
 
 
 class RigError(Exception):
@@ -61,9 +82,8 @@ class Process:
                 cwd=self.directory,
                 env=env,
                 start_new_session=True,
-                # Ends the server if the run itself is killed outright.
-                preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
             )
+        rig.guard(self.pid)
         rig.processes.append(self)
 
     @property
@@ -106,6 +126,7 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.child.kill()
                 self.child.wait()
+        self.rig.guard(-self.pid)
         if self in self.rig.processes:
             self.rig.processes.remove(self)
 
@@ -121,7 +142,21 @@ class Rig:
         self.directory = Path(tempfile.mkdtemp(prefix="mta-rig-"))
         self.directory.chmod(0o755)  # the MTAs' own users must get through
 
+        self._guard = subprocess.Popen(
+            [sys.executable, "-I", "-c", _GUARD, "" if keep else str(self.directory)],
+            stdin=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def guard(self, pid):
+        """Has the guard end this process (group) should the run be killed; negative: no more."""
+        self._guard.stdin.write(f"{pid}\n")
+        self._guard.stdin.flush()
+
     def __enter__(self):
+        # SIGINT too: a shell starts background jobs with it ignored.
+        signal.signal(signal.SIGINT, _interrupt)
         signal.signal(signal.SIGTERM, _interrupt)
         return self
 
@@ -133,6 +168,8 @@ class Rig:
             print(f"kept: {self.directory}")
         else:
             shutil.rmtree(self.directory, ignore_errors=True)
+        self._guard.stdin.close()
+        self._guard.wait()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def make_directory(self, name):
@@ -140,6 +177,19 @@ class Rig:
         path = self.directory / name
         path.mkdir(parents=True)
         return path
+
+    def end_orphans(self):
+        """Ends what a stopped server left behind, as Exim's children do that still serve a kept connection."""
+        known = {process.pid for process in self.processes} | {self._guard.pid}
+        wait_for("orphans to end", lambda: not self._kill(_children() - known))
+
+    @staticmethod
+    def _kill(pids):
+        for pid in pids:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGTERM)
+                os.waitpid(pid, os.WNOHANG)
+        return pids
 
     def stop_all(self):
         """Ends every server and every process descended from one."""
@@ -150,7 +200,7 @@ class Rig:
         self.closers.clear()
         for how in (signal.SIGTERM, signal.SIGKILL):
             deadline = time.monotonic() + 5
-            while (left := _children()) and time.monotonic() < deadline:
+            while (left := _children() - {self._guard.pid}) and time.monotonic() < deadline:
                 for pid in left:
                     with contextlib.suppress(OSError):
                         os.kill(pid, how)
@@ -164,8 +214,8 @@ def _interrupt(*_):
 
 def _children():
     """Ids of the processes whose parent we are, orphans we inherited among them."""
-    found = []
+    found = set()
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(OSError):
-            found += [int(pid) for pid in (task / "children").read_text().split()]
+            found |= {int(pid) for pid in (task / "children").read_text().split()}
     return found

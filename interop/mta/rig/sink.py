@@ -9,7 +9,6 @@ from .process import free_port
 from .smtp import Transaction, path_and_params, unstuff
 
 FULL = ("PIPELINING", "SIZE 150000000", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES")
-SEVEN_BIT = ("PIPELINING", "SIZE 150000000", "ENHANCEDSTATUSCODES")
 
 
 @dataclass

@@ -156,11 +156,22 @@ fn reword(message: &str) -> (String, Vec<String>, Option<String>) {
         let hint = nearest(&given, &valid).map(|best| format!("did you mean `{best}`?"));
         return (format!("{ours}`{given}`"), valid, hint);
     }
+    let hint = |text: &str| Some(text.to_owned());
     if let Some(rest) = message.strip_prefix("missing field ") {
-        return (format!("missing key {rest}"), Vec::new(), None);
+        let hint = hint("add it to the table that begins here");
+        return (format!("missing key {rest}"), Vec::new(), hint);
+    }
+    if message.starts_with("invalid type: ")
+        && let Some((what, expected)) = message.split_once(", expected ")
+    {
+        return (what.to_owned(), Vec::new(), hint(&format!("write {expected}")));
     }
     let line: Vec<&str> = message.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-    (line.join(", "), Vec::new(), None)
+    let hint = match message {
+        "duplicate key" => hint("keep it once in its table"),
+        _ => hint("strings stand in quotes, lists in [ ], and a table begins with [name]"),
+    };
+    (line.join(", "), Vec::new(), hint)
 }
 
 /// The candidate with the fewest edits, if it is near enough to be a slip.

@@ -142,10 +142,16 @@ impl<'de> Visitor<'de> for NextHopVisitor {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
             (Some(_), None) => {
-                return Err(A::Error::custom("missing key `key` beside `certificate`"));
+                return Err(A::Error::custom(with_hint(
+                    "missing key `key` beside `certificate`",
+                    "name the private key too",
+                )));
             }
             (None, Some(_)) => {
-                return Err(A::Error::custom("missing key `certificate` beside `key`"));
+                return Err(A::Error::custom(with_hint(
+                    "missing key `certificate` beside `key`",
+                    "name the certificate too",
+                )));
             }
         };
         Ok(hop)

@@ -96,13 +96,20 @@ pub(super) fn octets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, 
         }
 
         fn visit_u64<E: Error>(self, number: u64) -> Result<u64, E> {
-            if number == 0 { Err(E::custom("0 is out of range")) } else { Ok(number) }
+            if number == 0 {
+                Err(E::custom(with_hint("0 is out of range", "write at least 1")))
+            } else {
+                Ok(number)
+            }
         }
 
         fn visit_i64<E: Error>(self, number: i64) -> Result<u64, E> {
             match u64::try_from(number) {
                 Ok(number) => self.visit_u64(number),
-                Err(_) => Err(E::custom(format!("{number} is out of range"))),
+                Err(_) => Err(E::custom(with_hint(
+                    format!("{number} is out of range"),
+                    "write at least 1",
+                ))),
             }
         }
 
@@ -134,10 +141,9 @@ pub(super) fn octets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, 
 /// Reads a count of at least one for `deserialize_with`.
 pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     let number = <i64 as serde::Deserialize>::deserialize(deserializer)?;
-    usize::try_from(number)
-        .ok()
-        .filter(|n| *n > 0)
-        .ok_or_else(|| D::Error::custom(format!("{number} is out of range: at least 1 is needed")))
+    usize::try_from(number).ok().filter(|n| *n > 0).ok_or_else(|| {
+        D::Error::custom(with_hint(format!("{number} is out of range"), "write at least 1"))
+    })
 }
 
 #[cfg(test)]

@@ -1,30 +1,22 @@
 //! Ordinary mail: it passes, unless its domain must seal [R-uns-07].
 
-use tracing::{info, warn};
+use tracing::info;
 
 use super::submission::{Submission, Verdict};
 use super::{Inbound, Stop, Transaction};
+use crate::core::Domain;
 use crate::core::address::ForwardPath;
-use crate::core::{DeliveryId, Domain};
+use crate::gateway::booking::{Answered, Booked, Entry};
 use crate::gateway::config::ClearMail;
 use crate::gateway::failure::Failure;
-use crate::gateway::ids::retry_key;
-use crate::gateway::session::{Answer, Recipient};
+use crate::gateway::hop::Downstream;
+use crate::gateway::session::Answer;
 use crate::gateway::settlement::settle;
-use crate::gateway::smtp_envelope::mailbox_text;
-use crate::gateway::system_rng;
 use crate::mail::address;
 use crate::mail::header::Header;
-use crate::smtp::client::Outcome as Delivery;
 use crate::smtp::server::{DataChunk, DataEnd, ServerConnection};
 use crate::smtp::{Protocol, Reply};
-use crate::store::ledger::{FinalOutcome, FinalReply, Outcome, Outgoing, Upstream};
-
-/// What the ledger was told of a clear message with several recipients.
-pub(in crate::gateway) struct ClearBooking {
-    outgoing: Outgoing,
-    outcomes: Vec<(String, Outcome)>,
-}
+use crate::store::ledger::Upstream;
 
 impl Inbound {
     /// Passes a message on that is no carrier. `held` is what was read of it.
@@ -34,69 +26,120 @@ impl Inbound {
         connection: &mut ServerConnection,
         held: Vec<u8>,
         end: Option<DataEnd>,
-    ) -> Result<Answer<Option<ClearBooking>>, Stop> {
+    ) -> Result<Answer<Option<Booked>>, Stop> {
         let (header, _) = Header::split(&held);
         if let Some(domain) = self.must_seal(&transaction, &header) {
             return Err(Failure::SealDemanded(domain).into());
         }
-        let mut downstream = transaction.downstream.take().ok_or(Failure::NextHopLost)?;
-        let mut replies: Vec<Option<Reply>> = vec![None; transaction.recipients.len()];
-        let booking = self.book_clear(&transaction, &header, &mut replies).await?;
-        let open: Vec<usize> = (0..replies.len()).filter(|&n| replies[n].is_none()).collect();
-        if open.len() < replies.len() && !open.is_empty() {
-            let again = open.iter().map(|&n| transaction.recipients[n].clone()).collect();
-            let (path, parameters) = downstream.sender().clone();
-            let answers =
-                downstream.become_one(path, parameters, again).await.map_err(Stop::Pass)?;
-            for (&n, reply) in open.iter().zip(answers) {
-                if !reply.is_positive() {
-                    replies[n] = Some(reply);
-                }
-            }
+        let downstream = transaction.downstream.take().ok_or(Failure::NextHopLost)?;
+        let mut answers = vec![None; transaction.recipients.len()];
+        let mut entry = None;
+        if self.may_differ(&transaction) {
+            let Transaction { sender, recipients, .. } = &transaction;
+            let domain = recipients.iter().find_map(|recipient| recipient.path.domain());
+            let (begun, settled) =
+                Entry::begin(&self.shared, sender, domain, header.raw(), recipients).await?;
+            (entry, answers) = (Some(begun), settled);
         }
-        let open: Vec<usize> = (0..replies.len()).filter(|&n| replies[n].is_none()).collect();
-        if open.is_empty() {
-            downstream.abandon().await;
-            if end.is_none()
-                && let Some(refusal) = connection.discard_data().await?.refusal()
-            {
-                return Err(Stop::Pass(refusal));
-            }
-        } else {
-            let mut submission =
-                Submission::new(self, &transaction.sender, Verdict::None, downstream);
-            submission.push(&held).await?;
-            drop(held);
-            let mut ended = end;
-            while ended.is_none() {
-                match connection.read_data().await? {
-                    DataChunk::Content(content) => submission.push(&content).await?,
-                    DataChunk::End(end) => ended = Some(end),
-                }
-            }
-            if let Some(refusal) = ended.and_then(DataEnd::refusal) {
-                return Err(Stop::Pass(refusal));
-            }
-            let downstream = submission.complete().await?;
-            let outcomes = match tokio::spawn(downstream.finish()).await {
-                Ok(outcomes) => outcomes.map_err(Stop::Pass)?,
-                Err(_) => Vec::new(),
-            };
-            let mut outcomes = outcomes.into_iter();
-            for n in open {
-                replies[n] = Some(match outcomes.next() {
-                    Some(Delivery::Reply(reply)) => reply,
-                    Some(Delivery::Unknown) | None => Failure::NextHopLost.reply(),
+        let sender = &transaction.sender;
+        let sent = self.send(&transaction, connection, downstream, held, end, &mut answers).await;
+        let replies: Vec<Reply> = answers
+            .iter()
+            .map(|answer| {
+                answer.as_ref().map_or_else(|| Failure::NextHopLost.reply(), Answered::reply)
+            })
+            .collect();
+        let reply = settle(&replies, false).reply;
+        let mut booking = None;
+        if let Some(entry) = entry {
+            // A client that has left will send the message again.
+            let told = sent.is_ok() && !reply.is_transient() && !connection.has_left().await;
+            let upstream = if told { Upstream::Told } else { Upstream::Deferred };
+            if sent.is_err() {
+                let unsent = || Answered::Reply(Failure::NextHopLost.reply());
+                answers.iter_mut().for_each(|answer| {
+                    answer.get_or_insert_with(unsent);
                 });
             }
+            booking = entry.finish(&self.shared, sender, &answers, None, upstream).await;
+            if booking.is_none() {
+                return Err(Failure::Ledger.into());
+            }
         }
-        let lost = Failure::NextHopLost.reply();
-        let replies: Vec<Reply> =
-            replies.into_iter().map(|reply| reply.unwrap_or_else(|| lost.clone())).collect();
+        sent?;
         for (recipient, reply) in transaction.recipients.iter().zip(&replies) {
-            info!(trace = %transaction.sender.trace, from = %transaction.sender.path, to = %recipient.path, reply = %reply, "clear message");
+            info!(trace = %sender.trace, from = %sender.path, to = %recipient.path, reply = %reply, "clear message");
         }
-        self.answer_clear(&transaction, booking, replies, connection.has_left().await).await
+        let replies = if self.protocol == Protocol::Lmtp { replies } else { vec![reply] };
+        Ok(Answer { replies, booking })
+    }
+
+    /// Sends the message to the recipients without an answer, and takes their answers.
+    async fn send(
+        &self,
+        transaction: &Transaction,
+        connection: &mut ServerConnection,
+        mut downstream: Downstream,
+        held: Vec<u8>,
+        end: Option<DataEnd>,
+        answers: &mut [Option<Answered>],
+    ) -> Result<(), Stop> {
+        let open = |answers: &[Option<Answered>]| -> Vec<usize> {
+            (0..answers.len()).filter(|&n| answers[n].is_none()).collect()
+        };
+        let waiting = open(answers);
+        if waiting.len() < answers.len() && !waiting.is_empty() {
+            let again = waiting.iter().map(|&n| transaction.recipients[n].clone()).collect();
+            let (path, parameters) = downstream.sender().clone();
+            let replies =
+                downstream.become_one(path, parameters, again).await.map_err(Stop::Pass)?;
+            for (n, reply) in waiting.into_iter().zip(replies) {
+                if !reply.is_positive() {
+                    answers[n] = Some(Answered::Reply(reply));
+                }
+            }
+        }
+        let waiting = open(answers);
+        if waiting.is_empty() {
+            downstream.abandon().await;
+            let end = match end {
+                Some(end) => end,
+                None => connection.discard_data().await?,
+            };
+            return Failure::of_end(end).map_or(Ok(()), |failure| Err(failure.into()));
+        }
+        let mut submission = Submission::new(self, &transaction.sender, Verdict::None, downstream);
+        submission.push(&held).await?;
+        drop(held);
+        let mut ended = end;
+        while ended.is_none() {
+            match connection.read_data().await? {
+                DataChunk::Content(content) => submission.push(&content).await?,
+                DataChunk::End(end) => ended = Some(end),
+            }
+        }
+        if let Some(failure) = ended.and_then(Failure::of_end) {
+            return Err(failure.into());
+        }
+        let downstream = submission.complete().await?;
+        // Waits on its own, also if this task is ended.
+        let outcomes = match tokio::spawn(downstream.finish()).await {
+            Ok(outcomes) => outcomes.map_err(Stop::Pass)?,
+            Err(_) => Vec::new(),
+        };
+        let mut outcomes = outcomes.into_iter();
+        for n in waiting {
+            answers[n] = Some(outcomes.next().map_or(Answered::Unknown, Answered::from));
+        }
+        Ok(())
+    }
+
+    /// Whether recipients may have different outcomes that the client cannot be told one by one: LMTP behind us and SMTP
+    /// before. What was accepted is then not sent again.
+    fn may_differ(&self, transaction: &Transaction) -> bool {
+        self.protocol == Protocol::Smtp
+            && self.hop.protocol() == Protocol::Lmtp
+            && transaction.recipients.len() > 1
     }
 
     /// The domain whose clear mail is refused, if this message claims to be from one. A partner whose sealing is
@@ -118,87 +161,6 @@ impl Inbound {
             .into_iter()
             .find(|domain| config.treatment(domain).inbound == ClearMail::RequireSealed)
     }
-
-    /// Differing outcomes can only come of LMTP behind and SMTP before us. What was accepted is then not sent again.
-    async fn book_clear(
-        &self,
-        transaction: &Transaction,
-        header: &Header,
-        replies: &mut [Option<Reply>],
-    ) -> Result<Option<Outgoing>, Stop> {
-        let differ = self.protocol == Protocol::Smtp && self.hop.protocol() == Protocol::Lmtp;
-        if !differ || transaction.recipients.len() < 2 {
-            return Ok(None);
-        }
-        let domain = transaction.recipients.iter().find_map(|recipient| recipient.path.domain());
-        let key = retry_key(&transaction.sender.path, domain, header.raw());
-        let names = names(&transaction.recipients);
-        let fresh = DeliveryId::random(&mut system_rng());
-        let now = self.shared.clock.now();
-        let outgoing = self.shared.ledger.begin_outgoing(key, &names, fresh, now).await;
-        let outgoing = outgoing.map_err(|error| {
-            warn!(trace = %transaction.sender.trace, %error, "ledger unavailable");
-            Failure::Ledger
-        })?;
-        for (name, outcome) in &outgoing.already {
-            let reply = match outcome {
-                FinalOutcome::Accepted => Reply::new(250, (2, 0, 0), "delivered before"),
-                FinalOutcome::Permanent(reply) => {
-                    Reply::new(reply.code, (5, 0, 0), reply.text.replace('\n', " / "))
-                }
-            };
-            for (at, own) in names.iter().enumerate() {
-                if own == name {
-                    replies[at] = Some(reply.clone());
-                }
-            }
-        }
-        Ok(Some(outgoing))
-    }
-
-    async fn answer_clear(
-        &self,
-        transaction: &Transaction,
-        booking: Option<Outgoing>,
-        replies: Vec<Reply>,
-        left: bool,
-    ) -> Result<Answer<Option<ClearBooking>>, Stop> {
-        if self.protocol == Protocol::Lmtp {
-            return Ok(Answer { replies, booking: None });
-        }
-        let reply = settle(&replies, false).reply;
-        let Some(outgoing) = booking else {
-            return Ok(Answer { replies: vec![reply], booking: None });
-        };
-        // A client that has left will send the message again.
-        let deferred = left || reply.is_transient();
-        let upstream = if deferred { Upstream::Deferred } else { Upstream::Told };
-        let mut outcomes: Vec<(String, Outcome)> = Vec::new();
-        for (name, reply) in names(&transaction.recipients).into_iter().zip(&replies) {
-            if outgoing.send.contains(&name) && !outcomes.iter().any(|(n, _)| *n == name) {
-                outcomes.push((name, outcome(reply)));
-            }
-        }
-        let now = self.shared.clock.now();
-        let ledger = &self.shared.ledger;
-        if let Err(error) = ledger.finish_outgoing(&outgoing, &outcomes, None, upstream, now).await
-        {
-            warn!(trace = %transaction.sender.trace, %error, "outcome could not be recorded");
-            return Err(Failure::Ledger.into());
-        }
-        Ok(Answer { replies: vec![reply], booking: Some(ClearBooking { outgoing, outcomes }) })
-    }
-
-    pub(super) async fn take_back_clear(&self, booking: ClearBooking) {
-        let ClearBooking { outgoing, outcomes } = booking;
-        let now = self.shared.clock.now();
-        let ledger = &self.shared.ledger;
-        let result =
-            ledger.finish_outgoing(&outgoing, &outcomes, None, Upstream::Deferred, now).await;
-        if let Err(error) = result {
-            warn!(%error, "an answer that was not delivered could not be taken back");
-        }
-    }
 }
 
 /// Whether mail to this recipient is for those who run the mail (RFC 2142 sections 3 and 4).
@@ -207,19 +169,4 @@ fn is_contact(path: &ForwardPath) -> bool {
         let local = mailbox.local_part();
         ["postmaster", "abuse"].iter().any(|name| local.eq_ignore_ascii_case(name))
     })
-}
-
-fn names(recipients: &[Recipient]) -> Vec<String> {
-    recipients.iter().map(|recipient| mailbox_text(&recipient.path)).collect()
-}
-
-fn outcome(reply: &Reply) -> Outcome {
-    if reply.is_positive() {
-        Outcome::Accepted
-    } else if reply.is_permanent() {
-        let text = reply.lines().collect::<Vec<_>>().join("\n");
-        Outcome::Permanent(FinalReply { code: reply.code(), text })
-    } else {
-        Outcome::Temporary
-    }
 }

@@ -36,8 +36,8 @@ impl<'c> EnvelopeReader<'c> {
                     self.scanner.push(&content, piece).map_err(scan_failure)?;
                 }
                 DataChunk::End(end) => {
-                    if let Some(refusal) = end.refusal() {
-                        return Err(Stop::Pass(refusal));
+                    if let Some(failure) = Failure::of_end(end) {
+                        return Err(failure.into());
                     }
                     self.ended = true;
                     self.scanner.finish(piece).map_err(scan_failure)?;

@@ -2,6 +2,7 @@
 
 mod clear;
 mod envelope;
+mod notices;
 mod sealed;
 mod submission;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::Shared;
+use super::booking::Booked;
 use super::failure::Failure;
 use super::hop::{Downstream, Hop};
 use super::message::refuse_all;
@@ -19,7 +21,6 @@ use crate::core::esmtp::MailParameters;
 use crate::mail::carrier::{Limits, Scanner, State};
 use crate::smtp::server::{DataChunk, ServerConnection, SessionError};
 use crate::smtp::{Capabilities, Protocol, Reply};
-use clear::ClearBooking;
 use envelope::{EnvelopeReader, scan_failure};
 
 /// Room in the advertised SIZE for base64 that a hop wrapped to shorter lines, in percent.
@@ -67,7 +68,7 @@ impl From<Failure> for Stop {
 
 impl Direction for Inbound {
     type Transaction = Transaction;
-    type Booking = Option<ClearBooking>;
+    type Booking = Option<Booked>;
 
     async fn capabilities(&self) -> Capabilities {
         let next = self.hop.capabilities().await;
@@ -124,7 +125,7 @@ impl Direction for Inbound {
 
     async fn take_back(&self, booking: Self::Booking) {
         if let Some(booking) = booking {
-            self.take_back_clear(booking).await;
+            booking.take_back(&self.shared).await;
         }
     }
 }
@@ -184,7 +185,7 @@ impl Inbound {
         &self,
         transaction: Transaction,
         connection: &mut ServerConnection,
-    ) -> Result<Answer<Option<ClearBooking>>, Stop> {
+    ) -> Result<Answer<Option<Booked>>, Stop> {
         let header = usize::try_from(self.shared.config.limits.header_size).unwrap_or(usize::MAX);
         let mut scanner = Scanner::new(Limits { header, ..Limits::default() });
         let mut octets = Vec::new();
@@ -194,8 +195,8 @@ impl Inbound {
                 DataChunk::Content(content) => scanner.push(&content, &mut octets),
                 DataChunk::End(how) => {
                     end = Some(how);
-                    if let Some(refusal) = how.refusal() {
-                        return Err(Stop::Pass(refusal));
+                    if let Some(failure) = Failure::of_end(how) {
+                        return Err(failure.into());
                     }
                     scanner.finish(&mut octets)
                 }

@@ -7,10 +7,11 @@ use super::submission::{Submission, Verdict};
 use super::{Inbound, Stop, Transaction};
 use crate::core::address::ReversePath;
 use crate::core::esmtp::MailParameters;
-use crate::core::{ContentType, Decrypted, Opened, Parsed, Received, Step, UnsealError, Verified, VerifyingKey};
+use crate::core::{
+    ContentType, Decrypted, Opened, Parsed, Received, Step, UnsealError, Verified, VerifyingKey,
+};
 use crate::gateway::failure::Failure;
 use crate::gateway::hop::Downstream;
-use crate::gateway::report;
 use crate::gateway::session::{Answer, Recipient, Sender};
 use crate::gateway::settlement::settle;
 use crate::gateway::smtp_envelope::{mailbox_text, read_forward_path, read_reverse_path};
@@ -19,7 +20,7 @@ use crate::records::CLOCK_TOLERANCE;
 use crate::smtp::client::Outcome;
 use crate::smtp::{Protocol, Reply};
 use crate::store::keyring::Find;
-use crate::store::ledger::{Claim, Claimed, IncomingMessage, IncomingStatus, Side};
+use crate::store::ledger::{Claim, Claimed, IncomingMessage, IncomingStatus};
 
 /// How long a delivery is remembered after its envelope is too old anyway, in seconds.
 const KEEP_MARGIN: u64 = 2 * CLOCK_TOLERANCE;
@@ -59,6 +60,7 @@ impl Inbound {
             parameters: genuine.sender.1.clone(),
             ..transaction.sender.clone()
         };
+        let (message, keep_until) = (genuine.message.clone(), genuine.keep_until);
         if slots.iter().any(|slot| slot.reply.is_none()) {
             let downstream = transaction.downstream.take().ok_or(Failure::NextHopLost)?;
             self.deliver(&sender, downstream, genuine, &mut slots, &mut reader).await?;
@@ -84,30 +86,22 @@ impl Inbound {
         }
         let settlement = settle(&replies, true);
         let mut reply = settlement.reply;
-        if reader.connection.has_left().await {
-            // It will send the message again, and the notice is due then.
-            return Ok(Answer { replies: vec![reply], booking: B::default() });
-        }
-        // With the signed parameters: hops have seen no ORCPT, and may have changed NOTIFY.
-        let failed = settlement.failed.iter().map(|&n| {
-            let signed = outer[n].map(|at| &slots[at].recipient);
-            (signed.unwrap_or(&transaction.recipients[n]), &replies[n])
-        });
-        // No header: what came out of an envelope does not leave again.
-        let from = self.own_domain(&transaction.recipients);
-        let notice = from.and_then(|from| {
-            report::failure(&self.shared, Side::Outside, from, &sender, None, failed)
-        });
-        if let Err(error) = report::enqueue(&self.shared, notice).await {
-            warn!(trace = %sender.trace, %error, "no room for a notice");
-            reply = Failure::Ledger.reply();
+        // A client that has left will send the message again, and the notice is due then.
+        if !settlement.failed.is_empty() && !reader.connection.has_left().await {
+            // With the signed parameters: hops have seen no ORCPT, and may have changed NOTIFY.
+            let failed: Vec<(&Recipient, &Reply)> = settlement
+                .failed
+                .iter()
+                .map(|&n| {
+                    let signed = outer[n].map(|at| &slots[at].recipient);
+                    (signed.unwrap_or(&transaction.recipients[n]), &replies[n])
+                })
+                .collect();
+            if !self.notify(&sender, &message, keep_until, &failed).await {
+                reply = Failure::Ledger.reply();
+            }
         }
         Ok(Answer { replies: vec![reply], booking: B::default() })
-    }
-
-    fn own_domain<'a>(&'a self, recipients: &'a [Recipient]) -> Option<&'a crate::core::Domain> {
-        let named = recipients.iter().find_map(|recipient| recipient.path.domain());
-        named.or_else(|| self.shared.config.domains.first().map(|domain| &domain.name))
     }
 
     /// Checks 2 to 10: everything up to the verified prefix, its reverse-path and its time.
@@ -126,11 +120,8 @@ impl Inbound {
         let header = parsed.header();
         let envelope_id = parsed.envelope_id();
         info!(%trace, envelope = %envelope_id, domain = %header.recipient_domain, suite = header.suite.id().0, "carrier recognised");
-        let local = self
-            .shared
-            .domains
-            .get(&header.recipient_domain)
-            .ok_or(Failure::CarrierForeign)?;
+        let local =
+            self.shared.domains.get(&header.recipient_domain).ok_or(Failure::CarrierForeign)?;
         let key = match local.keyring.find(&header.key_id) {
             Find::Found(key) => key,
             Find::Destroyed => return Err(Failure::DestroyedKey.into()),
@@ -423,7 +414,7 @@ impl Inbound {
         }
     }
 
-    async fn release(&self, claims: &[Claim]) {
+    pub(super) async fn release(&self, claims: &[Claim]) {
         if !claims.is_empty()
             && let Err(error) = self.shared.ledger.release(claims).await
         {

@@ -2,21 +2,21 @@
 
 use rand_core::CryptoRng;
 
+use super::super::booking::{Answered, Entry};
 use super::super::failure::Failure;
 use super::super::hop::Downstream;
 use super::super::session::{Recipient, Sender};
-use super::super::smtp_envelope::{forward_path_field, mailbox_text, reverse_path_field};
+use super::super::smtp_envelope::{forward_path_field, reverse_path_field};
+use crate::core::address::ReversePath;
+use crate::core::esmtp::{MailParameters, RcptParameters};
 use crate::core::{
     ContentType, DeliveryId, Domain, EnvelopeId, Extensions, KeyId, Prefix, SealTo, Sealer,
     SealingPublicKey, SigningKey, envelope_len,
 };
-use crate::core::address::ReversePath;
-use crate::core::esmtp::{MailParameters, RcptParameters};
 use crate::mail::carrier::{CarrierWriter, Token, carrier_len};
 use crate::policy::Level;
 use crate::smtp::Reply;
 use crate::smtp::client;
-use crate::store::ledger::Outgoing;
 
 /// How a message travels to one recipient domain.
 #[derive(Debug, Clone)]
@@ -73,65 +73,63 @@ pub(super) struct Destination {
     /// Every recipient that was accepted at RCPT, as the client named it.
     pub(super) recipients: Vec<Recipient>,
     /// What became of each recipient so far.
-    pub(super) outcomes: Vec<Option<Answered>>,
-    /// The ledger's entry, once begun.
-    pub(super) booking: Option<Outgoing>,
-}
-
-/// The outcome for one recipient.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answered {
-    /// The next hop's answer, now or at an earlier attempt.
-    Reply(Reply),
-    /// The final dot went out and no answer came.
-    Unknown,
-}
-
-impl Answered {
-    /// What the client is told.
-    pub(super) fn reply(&self) -> Reply {
-        match self {
-            Self::Reply(reply) => reply.clone(),
-            Self::Unknown => Failure::NextHopLost.reply(),
-        }
-    }
+    pub(super) answers: Vec<Option<Answered>>,
+    /// The ledger's entry, while it is open.
+    pub(super) entry: Option<Entry>,
+    /// Hash that a retry must repeat, once the message was sealed to its end.
+    pub(super) message_hash: Option<[u8; 32]>,
 }
 
 impl Destination {
+    pub(super) fn new(domain: Option<Domain>, course: Course, downstream: Downstream) -> Self {
+        Self {
+            domain,
+            course,
+            downstream: Some(downstream),
+            recipients: Vec::new(),
+            answers: Vec::new(),
+            entry: None,
+            message_hash: None,
+        }
+    }
+
     /// Places of the recipients whose outcome is open.
     pub(super) fn open(&self) -> Vec<usize> {
-        (0..self.recipients.len()).filter(|&at| self.outcomes[at].is_none()).collect()
+        (0..self.recipients.len()).filter(|&at| self.answers[at].is_none()).collect()
     }
 
     /// Whether every recipient has its outcome.
     pub(super) fn is_settled(&self) -> bool {
-        self.outcomes.iter().all(Option::is_some)
+        self.answers.iter().all(Option::is_some)
+    }
+
+    /// Ends the transaction at the next hop before DATA.
+    pub(super) async fn release(&mut self) {
+        if let Some(downstream) = self.downstream.take() {
+            downstream.abandon().await;
+        }
     }
 
     /// Gives every recipient this outcome, also those that an earlier attempt seemed to have settled.
     pub(super) fn forget(&mut self, reply: &Reply) {
-        self.outcomes.fill(None);
+        self.answers.fill(None);
         self.fail(reply);
     }
 
-    /// Gives every recipient without an outcome this one, and the transaction up.
+    /// Gives every recipient without an outcome this one. The connection to the next hop is closed without a final
+    /// dot.
     pub(super) fn fail(&mut self, reply: &Reply) {
         self.downstream = None;
-        for outcome in &mut self.outcomes {
-            outcome.get_or_insert_with(|| Answered::Reply(reply.clone()));
+        for answer in &mut self.answers {
+            answer.get_or_insert_with(|| Answered::Reply(reply.clone()));
         }
     }
 
     /// Takes the next hop's outcomes for the recipients that are open, in their order.
     pub(super) fn settle(&mut self, outcomes: Vec<client::Outcome>) {
         let mut outcomes = outcomes.into_iter();
-        for outcome in &mut self.outcomes {
-            if outcome.is_none() {
-                *outcome = Some(match outcomes.next() {
-                    Some(client::Outcome::Reply(reply)) => Answered::Reply(reply),
-                    Some(client::Outcome::Unknown) | None => Answered::Unknown,
-                });
-            }
+        for answer in &mut self.answers {
+            answer.get_or_insert_with(|| outcomes.next().map_or(Answered::Unknown, Answered::from));
         }
     }
 }
@@ -143,6 +141,8 @@ pub(super) struct Sealing<'a> {
     pub(super) foreign: bool,
     pub(super) sealed_at: u64,
     pub(super) delivery_id: DeliveryId,
+    /// The next hop's limit on the size of a message.
+    pub(super) limit: Option<u64>,
 }
 
 /// The stream of one message to one destination.
@@ -184,13 +184,11 @@ impl SealedSize {
 
 impl Stream {
     /// Begins a message; what is to be sent first is appended to `out`.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn begin(
         course: &Course,
         sender: &Sender,
         recipients: &[&Recipient],
         sealing: &Sealing<'_>,
-        limit: Option<u64>,
         rng: &mut impl CryptoRng,
         out: &mut Vec<u8>,
     ) -> Result<Self, Failure> {
@@ -215,7 +213,7 @@ impl Stream {
             sender: sealing.sender_domain.clone(),
             recipient: domain.clone(),
             prefix: prefix.encoded_len().map_err(|_| Failure::TooManyRecipients)?,
-            limit,
+            limit: sealing.limit,
         };
         if !size.fits(sender.parameters.size.unwrap_or(0)) {
             return Err(Failure::SealedTooLarge);
@@ -226,8 +224,13 @@ impl Stream {
         let to = SealTo { recipient_domain: domain, key };
         let sealer = Sealer::new(to, prefix, sealing.signing, rng, &mut envelope)
             .map_err(|_| Failure::PolicyUnusable(domain.clone()))?;
-        let mut carrier =
-            CarrierWriter::new(sealing.sender_domain, domain, Token::new(token), sealing.sealed_at, out);
+        let mut carrier = CarrierWriter::new(
+            sealing.sender_domain,
+            domain,
+            Token::new(token),
+            sealing.sealed_at,
+            out,
+        );
         carrier.write(&envelope, out);
         envelope.clear();
         Ok(Self::Sealed(Box::new(SealedStream { sealer, carrier, envelope, size, taken: 0 })))
@@ -265,9 +268,4 @@ impl Stream {
         sealed.carrier.finish(out);
         Ok(Some(done.blocks_hash))
     }
-}
-
-/// The recipients of a ledger entry as texts.
-pub(super) fn texts<'a>(recipients: impl IntoIterator<Item = &'a Recipient>) -> Vec<String> {
-    recipients.into_iter().map(|recipient| mailbox_text(&recipient.path)).collect()
 }

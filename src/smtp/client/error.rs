@@ -43,12 +43,12 @@ pub enum Missing {
 }
 
 impl Missing {
-    /// The reply for the client that asked for it.
+    /// The reply for the client that asked for it [R-smtp-01].
     #[must_use]
     pub fn refusal(self) -> Reply {
         match self {
-            Self::SmtpUtf8 => Reply::new(553, (5, 6, 7), "next hop does not offer SMTPUTF8"),
-            Self::EightBitMime => Reply::new(554, (5, 6, 3), "next hop does not offer 8BITMIME"),
+            Self::SmtpUtf8 => Reply::new(550, (5, 6, 7), "next hop does not support SMTPUTF8"),
+            Self::EightBitMime => Reply::new(550, (5, 6, 3), "next hop does not support 8BITMIME"),
         }
     }
 }
@@ -113,34 +113,27 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// The reply for the client whose message this was. Its text names no detail of the next hop
-    /// but what the next hop itself replied.
+    /// The reply for the client whose message this was [R-smtp-01]. It names no detail of the next
+    /// hop but what the next hop itself replied to this message.
     #[must_use]
     pub fn refusal(&self) -> Reply {
         match self {
-            Self::Io { step: Step::Connect, .. } | Self::Timeout(Step::Connect) => {
-                Reply::new(451, (4, 4, 1), "next hop is unreachable")
-            }
-            Self::Io { .. } | Self::Timeout(_) | Self::Closed(_) => {
-                Reply::new(451, (4, 4, 2), "connection to the next hop was lost")
-            }
-            // What one connection is refused says nothing about a message.
-            Self::Refused { .. } => Reply::new(451, (4, 3, 2), "next hop does not accept mail now"),
-            Self::Garbage { .. } | Self::Unsolicited(_) => {
-                Reply::new(451, (4, 5, 0), "next hop broke the protocol")
-            }
-            Self::EarlyReply(reply) if reply.is_positive() => {
-                Reply::new(451, (4, 5, 0), "next hop broke the protocol")
-            }
-            Self::EarlyReply(reply) => reply.clone().relayed(),
-            Self::NoTls(_) | Self::Tls(_) => {
-                Reply::new(451, (4, 7, 5), "no secure connection to the next hop")
-            }
+            // What a connection is refused says nothing about a message.
+            Self::Io { step: Step::Connect, .. }
+            | Self::Timeout(Step::Connect)
+            | Self::Refused { .. }
+            | Self::NoTls(_)
+            | Self::Tls(_) => Reply::new(451, (4, 4, 1), "next hop is unavailable"),
+            Self::EarlyReply(reply) if !reply.is_positive() => reply.clone().relayed(),
             Self::Missing(missing) => missing.refusal(),
-            Self::Content(violation) => {
-                Reply::new(550, (5, 6, 0), format!("message refused: {violation}"))
-            }
-            Self::OutOfOrder => Reply::new(451, (4, 3, 0), "internal error"),
+            Self::Content(violation) => violation.refusal(),
+            Self::Io { .. }
+            | Self::Timeout(_)
+            | Self::Closed(_)
+            | Self::Garbage { .. }
+            | Self::Unsolicited(_)
+            | Self::EarlyReply(_)
+            | Self::OutOfOrder => Reply::new(451, (4, 4, 2), "connection to next hop lost"),
         }
     }
 }

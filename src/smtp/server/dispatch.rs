@@ -86,7 +86,7 @@ impl ServerConnection {
         if let (Some(size), Some(limit)) = (parameters.size, offered.size_limit())
             && size > limit
         {
-            let reply = Reply::new(552, (5, 3, 4), "message exceeds the size limit");
+            let reply = Reply::new(552, (5, 3, 4), "message too large");
             return self.declined(&reply).await;
         }
         self.idle_commands = 0;
@@ -123,7 +123,7 @@ impl ServerConnection {
     async fn data_command(&mut self) -> Result<Option<Command>, SessionError> {
         // RFC 2920 section 3.1 forbids sending behind DATA. If DATA were refused, content would
         // be taken for commands.
-        if !self.input.is_empty() {
+        if self.has_more_input().await {
             let reply = Reply::new(421, (4, 5, 0), "data sent before the reply to DATA");
             return self.fail(&reply, SessionError::EarlyData).await;
         }

@@ -70,15 +70,13 @@ pub enum DataEnd {
 }
 
 impl DataEnd {
-    /// The reply for a message that must not be delivered.
+    /// The reply for a message that must not be delivered [R-smtp-01].
     #[must_use]
     pub fn refusal(self) -> Option<Reply> {
         match self {
             Self::Clean => None,
-            Self::Violation(violation) => {
-                Some(Reply::new(550, (5, 6, 0), format!("message refused: {violation}")))
-            }
-            Self::TooLarge => Some(Reply::new(552, (5, 3, 4), "message exceeds the size limit")),
+            Self::Violation(violation) => Some(violation.refusal()),
+            Self::TooLarge => Some(Reply::new(552, (5, 3, 4), "message too large")),
         }
     }
 }

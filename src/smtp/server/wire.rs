@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -67,6 +68,17 @@ impl ServerConnection {
                 self.fail(&reply, SessionError::Timeout).await
             }
         }
+    }
+
+    /// Whether the client has sent more than was asked for, without waiting for it.
+    pub(super) async fn has_more_input(&mut self) -> bool {
+        if self.input.is_empty() {
+            self.input.reserve(COMMAND_READ_SIZE);
+            let mut read = pin!(self.stream.read_buf(&mut self.input));
+            // An end or an error shows again at the next read that is waited for.
+            let _ = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await;
+        }
+        !self.input.is_empty()
     }
 
     /// Whether the client has closed its side, as far as is known without waiting: then nobody reads a reply. What it

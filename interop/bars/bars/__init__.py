@@ -1,0 +1,1 @@
+"""CPU and memory of mta-seal beside their limits."""

@@ -1,0 +1,73 @@
+//! `mta-seal config check`: everything that can be known before the gateway starts.
+
+use super::context::{self, Own};
+use super::failure::Failure;
+use super::terminal;
+use crate::gateway::config::Config;
+use crate::store::keyring::Find;
+use std::io::Write;
+use std::path::Path;
+
+/// Seconds before a policy's expiry from which it is worth a warning: 14 days.
+const SOON: u64 = 1_209_600;
+
+pub(super) fn run(given: Option<&Path>) -> Result<(), Failure> {
+    let path = context::config_path(given)?;
+    let config = Config::load(&path)?;
+    for warning in &config.warnings {
+        terminal::warning(&warning.summary());
+        if let Some(hint) = warning.hint() {
+            terminal::hint(hint);
+        }
+    }
+    let now = context::now();
+    for local in &config.domains {
+        keys(&Own::load(local)?, now)?;
+    }
+    let file = path.display();
+    config.dns.check().map_err(|error| Failure::refused(format!("{file}: [dns]: {error}")))?;
+    if let Some(outbound) = &config.outbound {
+        let failed = |error| Failure::refused(format!("{file}: [outbound]: {error}"));
+        outbound.next_hop.client_tls().map_err(failed)?;
+        outbound
+            .tls
+            .as_ref()
+            .map_or(Ok(()), |tls| tls.server_config().map(drop))
+            .map_err(failed)?;
+    }
+    if let Some(inbound) = &config.inbound {
+        let failed = |error| Failure::refused(format!("{file}: [inbound]: {error}"));
+        inbound.next_hop.client_tls().map_err(failed)?;
+        inbound.tls.as_ref().map_or(Ok(()), |tls| tls.server_config().map(drop)).map_err(failed)?;
+    }
+    let domains = config.domains.len();
+    let text = format!(
+        "{file}: ok ({domains} domain{}, {} partner{})\n",
+        if domains == 1 { "" } else { "s" },
+        config.partners.len(),
+        if config.partners.len() == 1 { "" } else { "s" },
+    );
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Failure::writing("standard output", &error))
+}
+
+/// Whether the keyring can do what the policy promises.
+fn keys(own: &Own, now: u64) -> Result<(), Failure> {
+    own.signing_key()?;
+    let record = own.policy.record();
+    let domain = own.policy.domain();
+    for id in record.sealing_keys.iter().filter_map(|entry| entry.key_id()) {
+        if !matches!(own.keyring.find(&id), Find::Found(_)) {
+            let place = own.keyring.directory().display();
+            return Err(Failure::refused(format!("the policy of {domain} lists sealing key {id}, which is not in {place}"))
+                .hint("mail sealed to it could not be opened: restore the key, or publish a policy without it"));
+        }
+    }
+    own.warn_if_expired(now);
+    if now < record.expiry && record.expiry - now < SOON {
+        let days = (record.expiry - now) / 86_400;
+        terminal::warning(&format!("the policy of {domain} expires in {days} days"));
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! What several commands need: the configuration, the clock, keyrings with their policies.
+
+use super::failure::Failure;
+use super::terminal;
+use crate::core::{Domain, SigningKey};
+use crate::gateway::config::{Config, LocalDomain};
+use crate::records::{SignedPolicy, Validity, VerifiedPolicy};
+use crate::store::keyring::Keyring;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Where a configuration is looked for without `--config` and `MTA_SEAL_CONFIG`.
+const PLACES: [&str; 2] = ["mta-seal.toml", "/etc/mta-seal/mta-seal.toml"];
+
+/// The file to read.
+pub(super) fn config_path(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(path) = given {
+        return Ok(path.to_owned());
+    }
+    PLACES.iter().map(PathBuf::from).find(|path| path.exists()).ok_or_else(|| {
+        Failure::refused(format!("no configuration: neither {} nor {}", PLACES[0], PLACES[1]))
+            .hint("make one with `mta-seal init`, or name one with --config FILE")
+    })
+}
+
+/// Reads the configuration.
+pub(super) fn config(given: Option<&Path>) -> Result<Config, Failure> {
+    Ok(Config::load(&config_path(given)?)?)
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// The operating system's generator. It does not fail once it has started; if it did, stopping is
+/// the only safe answer.
+pub(super) fn rng() -> impl rand_core::CryptoRng {
+    rand_core::UnwrapErr(getrandom::SysRng)
+}
+
+/// A domain of ours with its keys and its signed policy.
+pub(super) struct Own {
+    pub(super) keyring: Keyring,
+    pub(super) policy: VerifiedPolicy,
+}
+
+impl Own {
+    pub(super) fn load(local: &LocalDomain) -> Result<Self, Failure> {
+        let keyring = Keyring::load(&local.keys)?;
+        let file = local.keys.join("policy.txt");
+        let text = keyring.policy().ok_or_else(|| {
+            Failure::refused(format!("{} is missing", file.display()))
+                .hint("the signed policy of the domain belongs there")
+        })?;
+        let policy = SignedPolicy::parse(text.as_bytes())
+            .map_err(|error| Failure::refused(format!("{}: {error}", file.display())))?
+            .verify(&local.name)
+            .map_err(|error| Failure::refused(format!("{}: {error}", file.display())))?;
+        Ok(Self { keyring, policy })
+    }
+
+    /// The key to sign with, which the published policy must list.
+    pub(super) fn signing_key(&self) -> Result<&SigningKey, Failure> {
+        let listed = self.policy.record().signing_keys.iter().map(|key| key.key_id());
+        self.keyring.signing_key(listed).ok_or_else(|| {
+            let directory = self.keyring.directory().display();
+            Failure::refused(format!("no signing key in {directory} that the policy lists"))
+                .hint("receivers accept only what a listed key signed")
+        })
+    }
+
+    /// Warns of a policy that no receiver believes.
+    pub(super) fn warn_if_expired(&self, now: u64) {
+        let domain = self.policy.domain();
+        match self.policy.validity(now) {
+            Validity::InForce => {}
+            Validity::Expired => {
+                terminal::warning(&format!(
+                    "the policy of {domain} has expired: receivers refuse its mail"
+                ));
+            }
+            Validity::NotYet => {
+                terminal::warning(&format!(
+                    "the policy of {domain} is not valid yet: check the clock"
+                ));
+            }
+        }
+    }
+}
+
+/// The domain of ours with this name.
+pub(super) fn local<'a>(config: &'a Config, domain: &Domain) -> Result<&'a LocalDomain, Failure> {
+    config.local(domain).ok_or_else(|| {
+        let names: Vec<&str> = config.domains.iter().map(|local| local.name.as_str()).collect();
+        Failure::refused(format!("{domain} is no domain of this gateway"))
+            .hint(format!("configured: {}", names.join(", ")))
+    })
+}

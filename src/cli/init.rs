@@ -1,0 +1,200 @@
+//! `mta-seal init`: keys, records and configuration of a new domain.
+
+use super::context;
+use super::failure::Failure;
+use super::zone;
+use crate::core::{Domain, IdentityKey, SealingPrivateKey, SigningKey, Suite};
+use crate::records::{DEFAULT_WINDOW, Mode, PolicyDraft, SealingEntry, Selector};
+use crate::store::keyring::{Keyring, StoredKey};
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// How long a policy is signed for, in seconds: 30 days.
+const LIFETIME: u64 = 2_592_000;
+
+/// How long senders remember `enforce` after they last saw it, in seconds: 30 days.
+const MAX_AGE: u64 = 2_592_000;
+
+/// Options of `init`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The domain of the mailboxes, right of the "@"
+    #[arg(long, value_name = "DOMAIN")]
+    domain: String,
+    /// The directory to make everything in
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// The gateway's own host name [default: mta-seal.DOMAIN]
+    #[arg(long, value_name = "HOST")]
+    hostname: Option<String>,
+    /// What senders are asked for: "testing" seals if it works, "enforce" forbids clear mail
+    #[arg(long, value_name = "MODE", value_parser = ["testing", "enforce"], default_value = "testing")]
+    mode: String,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let domain = Domain::parse(&args.domain)
+        .map_err(|error| Failure::usage(format!("--domain `{}`: {error}", args.domain)))?;
+    let hostname = match &args.hostname {
+        Some(name) => Domain::parse(name)
+            .map_err(|error| Failure::usage(format!("--hostname `{name}`: {error}")))?,
+        None => Domain::parse(&format!("mta-seal.{domain}")).map_err(|_| {
+            Failure::usage("the domain is too long for a host name; give --hostname")
+        })?,
+    };
+    let config = args.dir.join("mta-seal.toml");
+    let zone_file = args.dir.join(format!("{domain}.zone"));
+    let keys = args.dir.join("keys").join(domain.as_str());
+    let state = args.dir.join("state");
+    for path in [&config, &zone_file, &keys] {
+        if path.symlink_metadata().is_ok() {
+            return Err(Failure::refused(format!("{} exists already", path.display()))
+                .hint("nothing is overwritten; choose another --dir, or move it away"));
+        }
+    }
+
+    let now = context::now();
+    let mut keyring = Keyring::create(&keys)?;
+    fill(
+        &mut keyring,
+        &domain,
+        if args.mode == "enforce" { Mode::Enforce } else { Mode::Testing },
+        now,
+    )?;
+    let zone = zone::master_file(&zone::records(&domain, &keyring)?);
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&state)
+        .map_err(|error| Failure::writing(state.display(), &error))?;
+    write_new(&zone_file, &zone)?;
+    write_new(&config, &configuration(&domain, &hostname))?;
+    announce(&domain, &config, &keys, &zone_file, &zone)
+}
+
+/// Makes one key of each kind and signs the policy that lists them.
+pub(super) fn fill(
+    keyring: &mut Keyring,
+    domain: &Domain,
+    mode: Mode,
+    now: u64,
+) -> Result<(), Failure> {
+    let mut rng = context::rng();
+    let identity = IdentityKey::generate(&mut rng);
+    let signing = SigningKey::generate(&mut rng);
+    let mut sealing = Vec::new();
+    // X-Wing first: the order is the order of preference [R-rec-02].
+    for suite in [Suite::XWing, Suite::X25519] {
+        let key = SealingPrivateKey::generate(suite, &mut rng)
+            .map_err(|error| Failure::refused(format!("cannot make a key: {error}")))?;
+        sealing.push(StoredKey::new(key));
+    }
+    let entries = sealing
+        .iter()
+        .map(|stored| {
+            let selector: Selector = stored.selector.parse()?;
+            Ok(SealingEntry::of(stored.key.public(), &selector))
+        })
+        .collect::<Result<Vec<_>, crate::records::ValueError>>()
+        .map_err(Failure::refused)?;
+    let draft = PolicyDraft {
+        mode,
+        serial: now,
+        expiry: now + LIFETIME,
+        max_age: MAX_AGE,
+        window: DEFAULT_WINDOW,
+        signing_keys: vec![signing.public().clone()],
+        sealing_keys: entries,
+        outgoing_always: false,
+        rollover: None,
+        next_identity: None,
+    };
+    let policy = draft
+        .sign(domain, &identity)
+        .map_err(|error| Failure::refused(format!("cannot sign the policy: {error}")))?;
+    keyring.add_identity(identity)?;
+    keyring.add_signing(signing)?;
+    for stored in sealing {
+        keyring.add_sealing(stored)?;
+    }
+    Ok(keyring.set_policy(&policy)?)
+}
+
+fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
+    let written = fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+    written.map_err(|error| Failure::writing(path.display(), &error))
+}
+
+fn configuration(domain: &Domain, hostname: &Domain) -> String {
+    format!(
+        r#"# Gateway of {domain}. Paths are relative to this file. Check it with
+# `mta-seal config check --config FILE`.
+
+# Name in EHLO and Received fields, and authserv-id of Authentication-Results.
+hostname = "{hostname}"
+# Directory of the ledger.
+state = "state"
+
+[[domain]]
+name = "{domain}"
+keys = "keys/{domain}"
+
+# The inside listener: takes mail of this organisation and seals it.
+[outbound]
+listen = ["127.0.0.1:10025"]
+# Who may use it. Whoever sends from there is signed as {domain}.
+clients = ["127.0.0.0/8", "::1/128"]
+# The MTA that takes carriers and clear mail to the world.
+next_hop = "smtp://127.0.0.1:10026"
+
+# The outside listener: takes mail from the world and unseals it.
+[inbound]
+listen = ["127.0.0.1:10027"]
+# The MTA that delivers: "smtp://HOST:PORT", "lmtp://HOST:PORT" or "lmtp+unix:/PATH".
+next_hop = "smtp://127.0.0.1:10028"
+
+[dns]
+# Who validates DNSSEC: this process ("validate"), a resolver on loopback ("ad"), nobody ("plain").
+mode = "validate"
+
+# What holds for destinations without an entry of their own.
+[defaults]
+policy = "prefer"
+
+# A partner whose mail must be sealed:
+# [[partner]]
+# domain = "company2.example"
+# policy = "require"
+# inbound = "require-sealed"
+"#
+    )
+}
+
+fn announce(
+    domain: &Domain,
+    config: &Path,
+    keys: &Path,
+    zone_file: &Path,
+    zone: &str,
+) -> Result<(), Failure> {
+    let (config, keys, zone_file) = (config.display(), keys.display(), zone_file.display());
+    let text = format!(
+        "made {config}\nmade {keys} (keys, readable by their owner only)\nmade {zone_file}\n\n\
+         Publish in the zone of {domain}:\n\n{zone}\n\
+         Next steps:\n\
+         1. Publish the records above; `mta-seal zone --config {config} --format values` prints them for a DNS panel.\n\
+         2. Set the listeners and next hops in {config}, then run `mta-seal config check --config {config}`.\n\
+         3. Run `mta-seal serve --config {config}` and route mail through it.\n\
+         4. The policy is signed for 30 days. The gateway itself does not need identity.pem: keep a copy off this machine.\n"
+    );
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Failure::writing("standard output", &error))
+}

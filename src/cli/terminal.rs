@@ -1,0 +1,80 @@
+//! What goes to standard error beside errors: colours and a progress line, on a terminal only.
+
+use std::io::{IsTerminal, Write, stderr};
+use std::time::{Duration, Instant};
+
+/// Input from which a progress line is worth its place, in octets.
+const LARGE: u64 = 8 << 20;
+
+/// Whether standard error may be coloured (<https://no-color.org>).
+fn colours() -> bool {
+    stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Writes a line to standard error; if that is closed there is nobody left to tell.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(stderr(), "{line}");
+}
+
+/// Writes `label` in the given colour and `text` behind it.
+fn labelled(label: &str, colour: &str, text: &str) {
+    if colours() {
+        say(&format!("\x1b[{colour}m{label}\x1b[0m {text}"));
+    } else {
+        say(&format!("{label} {text}"));
+    }
+}
+
+pub(super) fn error(text: &str) {
+    labelled("mta-seal:", "1;31", text);
+}
+
+pub(super) fn warning(text: &str) {
+    labelled("mta-seal: warning:", "1;33", text);
+}
+
+pub(super) fn hint(text: &str) {
+    labelled("hint:", "1;36", text);
+}
+
+/// A line that says how far a stream is, once there is a terminal and much to do.
+pub(super) struct Progress {
+    verb: &'static str,
+    total: Option<u64>,
+    done: u64,
+    shown: Option<Instant>,
+    terminal: bool,
+}
+
+impl Progress {
+    /// `total` octets are expected, if that is known.
+    pub(super) fn new(verb: &'static str, total: Option<u64>) -> Self {
+        Self { verb, total, done: 0, shown: None, terminal: stderr().is_terminal() }
+    }
+
+    pub(super) fn advance(&mut self, octets: usize) {
+        self.done += octets as u64;
+        let due = self.shown.is_none_or(|shown| shown.elapsed() >= Duration::from_millis(200));
+        if !self.terminal || self.total.unwrap_or(self.done) < LARGE || !due {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        let done = self.done >> 20;
+        let line = match self.total {
+            Some(total) if total > 0 => {
+                let percent = (self.done.saturating_mul(100) / total).min(100);
+                format!("{} {done} of {} MiB ({percent} %)", self.verb, total >> 20)
+            }
+            _ => format!("{} {done} MiB", self.verb),
+        };
+        let _ = write!(stderr(), "\r\x1b[K{line}");
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown.is_some() {
+            let _ = write!(stderr(), "\r\x1b[K");
+        }
+    }
+}

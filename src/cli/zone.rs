@@ -1,0 +1,87 @@
+//! `mta-seal zone`: the records to publish.
+
+use super::context::{self, Own};
+use super::failure::Failure;
+use crate::core::Domain;
+use crate::records::{DnsRecord, KeyRecord, SealingEntry, Selector, SignedPolicy};
+use crate::store::keyring::Keyring;
+use std::io::Write;
+use std::path::Path;
+
+/// Time to live of the records in seconds.
+const TTL: u32 = 3_600;
+
+/// Options of `zone`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Only this domain of the configuration
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<String>,
+    /// Lines of a master file, plain values for a DNS panel, or JSON
+    #[arg(long, value_enum, default_value = "zone")]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Zone,
+    Values,
+    Json,
+}
+
+pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
+    let config = context::config(config)?;
+    let locals = match &args.domain {
+        None => config.domains.iter().collect(),
+        Some(name) => {
+            let domain = Domain::parse(name)
+                .map_err(|error| Failure::usage(format!("--domain `{name}`: {error}")))?;
+            vec![context::local(&config, &domain)?]
+        }
+    };
+    let mut published = Vec::new();
+    for local in locals {
+        let own = Own::load(local)?;
+        own.warn_if_expired(context::now());
+        published.extend(records(&local.name, &own.keyring)?);
+    }
+    let text = match args.format {
+        Format::Zone => master_file(&published),
+        Format::Values => published
+            .iter()
+            .map(|record| format!("{}\n{}\n", record.name(), record.value()))
+            .collect::<Vec<_>>()
+            .join("\n"),
+        Format::Json => {
+            let json = serde_json::to_string_pretty(&published).map_err(Failure::refused)?;
+            format!("{json}\n")
+        }
+    };
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Failure::writing("standard output", &error))
+}
+
+pub(super) fn master_file(records: &[DnsRecord]) -> String {
+    records.iter().map(DnsRecord::master_file).collect()
+}
+
+/// The policy record of a domain, and the key records that it lists.
+pub(super) fn records(domain: &Domain, keyring: &Keyring) -> Result<Vec<DnsRecord>, Failure> {
+    let place = keyring.directory().display();
+    let text =
+        keyring.policy().ok_or_else(|| Failure::refused(format!("no policy.txt in {place}")))?;
+    let policy = SignedPolicy::parse(text.as_bytes()).map_err(Failure::refused)?;
+    let mut records = vec![DnsRecord::policy(domain, TTL, text)];
+    for entry in &policy.unverified().sealing_keys {
+        let SealingEntry::Listed { selector, key_id, .. } = entry else { continue };
+        let stored = keyring.sealing_keys().iter().find(|stored| stored.key.key_id() == *key_id);
+        let stored = stored.ok_or_else(|| {
+            Failure::refused(format!("the policy lists key {selector}, which is not in {place}"))
+        })?;
+        let record = KeyRecord::new(stored.key.public().clone());
+        let selector: &Selector = selector;
+        records.push(DnsRecord::key(selector, domain, TTL, &record));
+    }
+    Ok(records)
+}

@@ -1,0 +1,172 @@
+//! What the ledger knows of a message that is on its way to one recipient domain, so that a retry does not send again
+//! what was accepted.
+
+use tracing::warn;
+
+use super::Shared;
+use super::failure::Failure;
+use super::ids::retry_key;
+use super::session::{Recipient, Sender};
+use super::smtp_envelope::mailbox_text;
+use super::system_rng;
+use crate::core::{DeliveryId, Domain};
+use crate::smtp::{Reply, client};
+use crate::store::ledger::{FinalOutcome, FinalReply, Outcome, Outgoing, Upstream};
+
+/// What became of one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// The next hop's answer, now or at an earlier attempt.
+    Reply(Reply),
+    /// The final dot went out and no answer came.
+    Unknown,
+}
+
+impl Answered {
+    /// What the client is told.
+    pub(super) fn reply(&self) -> Reply {
+        match self {
+            Self::Reply(reply) => reply.clone(),
+            Self::Unknown => Failure::NextHopLost.reply(),
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::Reply(reply) if reply.is_positive() => Outcome::Accepted,
+            Self::Reply(reply) if reply.is_permanent() => Outcome::Permanent(FinalReply {
+                code: reply.code(),
+                text: reply.lines().collect::<Vec<_>>().join("\n"),
+            }),
+            Self::Reply(_) => Outcome::Temporary,
+            Self::Unknown => Outcome::Unknown,
+        }
+    }
+
+    fn before(outcome: &FinalOutcome) -> Self {
+        Self::Reply(match outcome {
+            FinalOutcome::Accepted => Reply::new(250, (2, 0, 0), "delivered before"),
+            FinalOutcome::Permanent(stored) => {
+                let mut lines = stored.text.split('\n').map(str::to_owned);
+                let first = lines.next().unwrap_or_default();
+                lines.fold(Reply::new(stored.code, (5, 0, 0), first), Reply::with_line)
+            }
+        })
+    }
+}
+
+impl From<client::Outcome> for Answered {
+    fn from(outcome: client::Outcome) -> Self {
+        match outcome {
+            client::Outcome::Reply(reply) => Self::Reply(reply),
+            client::Outcome::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// An open entry: it is finished or retired, also when the transaction fails.
+#[derive(Debug)]
+pub(super) struct Entry {
+    outgoing: Outgoing,
+    names: Vec<String>,
+}
+
+/// An entry that was finished in the expectation that the client learns the answer.
+#[derive(Debug)]
+pub(super) struct Booked {
+    outgoing: Outgoing,
+    outcomes: Vec<(String, Outcome)>,
+    message_hash: Option<[u8; 32]>,
+}
+
+impl Entry {
+    /// Opens the entry of a message, recognised by its retry key: a retry keeps its delivery id. Also returns what an
+    /// earlier attempt has settled, for each recipient.
+    pub(super) async fn begin(
+        shared: &Shared,
+        sender: &Sender,
+        domain: Option<&Domain>,
+        header: &[u8],
+        recipients: &[Recipient],
+    ) -> Result<(Self, Vec<Option<Answered>>), Failure> {
+        let key = retry_key(&sender.path, domain, header);
+        let names: Vec<String> = recipients.iter().map(|r| mailbox_text(&r.path)).collect();
+        let fresh = DeliveryId::random(&mut system_rng());
+        let begun = shared.ledger.begin_outgoing(key, &names, fresh, shared.clock.now()).await;
+        let outgoing = begun.map_err(|error| {
+            warn!(trace = %sender.trace, %error, "ledger unavailable");
+            Failure::Ledger
+        })?;
+        let settled = names
+            .iter()
+            .map(|name| {
+                let known = outgoing.already.iter().find(|(settled, _)| settled == name);
+                known.map(|(_, outcome)| Answered::before(outcome))
+            })
+            .collect();
+        Ok((Self { outgoing, names }, settled))
+    }
+
+    /// The delivery id to seal with.
+    pub(super) fn delivery_id(&self) -> DeliveryId {
+        self.outgoing.delivery_id
+    }
+
+    /// Hash of the message that was first sent under this id.
+    pub(super) fn message_hash(&self) -> Option<[u8; 32]> {
+        self.outgoing.message_hash
+    }
+
+    /// Records what became of each recipient, in the order given to [`Entry::begin`]; durable when this returns. `None`:
+    /// the ledger did not take it.
+    pub(super) async fn finish(
+        self,
+        shared: &Shared,
+        sender: &Sender,
+        answers: &[Option<Answered>],
+        message_hash: Option<[u8; 32]>,
+        upstream: Upstream,
+    ) -> Option<Booked> {
+        let mut outcomes: Vec<(String, Outcome)> = Vec::new();
+        for (name, answered) in self.names.into_iter().zip(answers) {
+            if self.outgoing.send.contains(&name) && !outcomes.iter().any(|(n, _)| *n == name) {
+                let outcome = answered.as_ref().map_or(Outcome::Unknown, Answered::outcome);
+                outcomes.push((name, outcome));
+            }
+        }
+        let booked = Booked { outgoing: self.outgoing, outcomes, message_hash };
+        match booked.record(shared, upstream).await {
+            Ok(()) => Some(booked),
+            Err(error) => {
+                warn!(trace = %sender.trace, %error, "outcome could not be recorded");
+                None
+            }
+        }
+    }
+
+    /// Forgets the delivery id: the message is another one than that of the earlier attempt.
+    pub(super) async fn retire(self, shared: &Shared, sender: &Sender) {
+        if let Err(error) = shared.ledger.retire_outgoing(&self.outgoing).await {
+            warn!(trace = %sender.trace, %error, "delivery id could not be retired");
+        }
+    }
+}
+
+impl Booked {
+    async fn record(
+        &self,
+        shared: &Shared,
+        upstream: Upstream,
+    ) -> Result<(), crate::store::ledger::LedgerError> {
+        let Self { outgoing, outcomes, message_hash } = self;
+        let now = shared.clock.now();
+        shared.ledger.finish_outgoing(outgoing, outcomes, *message_hash, upstream, now).await
+    }
+
+    /// The client did not learn the answer after all.
+    pub(super) async fn take_back(self, shared: &Shared) {
+        if let Err(error) = self.record(shared, Upstream::Deferred).await {
+            warn!(%error, "an answer that was not delivered could not be taken back");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Who is sent to, and how: decided at RCPT, and again when the header block is known.
+
+use tracing::{info, warn};
+
+use super::destination::{Course, Destination};
+use super::{Outbound, Transaction};
+use crate::core::Domain;
+use crate::gateway::booking::{Answered, Entry};
+use crate::gateway::failure::Failure;
+use crate::gateway::hop::Downstream;
+use crate::gateway::message::Start;
+use crate::gateway::session::{Recipient, Sender};
+use crate::policy::{Decision, DeferReason, Demand, RejectReason, Rule};
+use crate::smtp::Reply;
+
+impl Outbound {
+    /// Answers RCPT: the next hop's reply, or why it was not asked.
+    pub(super) async fn admit(
+        &self,
+        transaction: &mut Transaction,
+        recipient: Recipient,
+    ) -> Result<Reply, Reply> {
+        let domain = recipient.path.domain().cloned();
+        let known = transaction.destinations.iter().position(|d| d.domain == domain);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                if transaction.destinations.len() >= self.shared.config.limits.recipient_domains {
+                    return Err(Failure::TooManyDomains.reply());
+                }
+                let course = self.course(domain.as_ref(), Demand::Absent).await?;
+                let (path, parameters) = course.mail(&transaction.sender);
+                let downstream = Downstream::begin(&self.hop, path, parameters).await?;
+                transaction.destinations.push(Destination::new(domain, course, downstream));
+                transaction.destinations.len() - 1
+            }
+        };
+        let destination = &mut transaction.destinations[at];
+        let outer = destination.course.rcpt(&recipient);
+        let Some(downstream) = &mut destination.downstream else {
+            return Err(Failure::NextHopLost.reply());
+        };
+        let reply = downstream.recipient(outer).await;
+        if reply.is_positive() {
+            transaction.accepted.push((at, destination.recipients.len()));
+            destination.recipients.push(recipient);
+            destination.answers.push(None);
+        }
+        Ok(reply)
+    }
+
+    /// Decides for a domain [R-seal-01]; the error is the refusal.
+    async fn course(&self, domain: Option<&Domain>, demand: Demand) -> Result<Course, Reply> {
+        let Some(domain) = domain else {
+            // [R-id-02]: nothing to seal to.
+            let required = self.shared.config.defaults.policy == Rule::Require;
+            return if required || demand == Demand::Sealed {
+                Err(Failure::NoDomain.reply())
+            } else {
+                Ok(Course::Clear)
+            };
+        };
+        let local = self.shared.config.destination(domain);
+        let verdict = self.shared.discovery.recipient(domain, &local, demand).await;
+        let verdict = verdict.map_err(|error| {
+            warn!(%domain, %error, "ledger unavailable");
+            Failure::Ledger.reply()
+        })?;
+        match verdict.decision {
+            Decision::Seal { key, level, .. } => {
+                Ok(Course::Seal { domain: domain.clone(), key: Box::new(key), level })
+            }
+            Decision::Clear(why) => {
+                info!(%domain, why = %why, "mail goes clear");
+                Ok(Course::Clear)
+            }
+            Decision::Defer(why) => {
+                warn!(%domain, why = %why, "mail is deferred");
+                let failure = match why {
+                    DeferReason::Lookup(_) => Failure::PolicyUnknown(domain.clone()),
+                    _ => Failure::PolicyUnusable(domain.clone()),
+                };
+                Err(failure.reply().with_line(why.to_string()))
+            }
+            Decision::Reject(why) => {
+                warn!(%domain, why = %why, "mail is refused");
+                let failure = match why {
+                    RejectReason::LocalRule => Failure::DemandRefused(domain.clone()),
+                    _ => Failure::PolicyRequired(domain.clone()),
+                };
+                Err(failure.reply().with_line(why.to_string()))
+            }
+        }
+    }
+
+    /// Everything that is decided by the header block, before any DATA goes to the next hop.
+    pub(super) async fn prepare(
+        &self,
+        transaction: &mut Transaction,
+        start: &Start,
+    ) -> Result<(), Failure> {
+        let demand = start.demand()?;
+        let Transaction { sender, destinations, .. } = transaction;
+        for destination in destinations {
+            if destination.recipients.is_empty() {
+                // MAIL was sent for a recipient that was then refused.
+                destination.release().await;
+                continue;
+            }
+            if demand == Demand::Sealed && matches!(destination.course, Course::Clear) {
+                match self.course(destination.domain.as_ref(), demand).await {
+                    Ok(course) => destination.course = course,
+                    Err(reply) => {
+                        destination.release().await;
+                        destination.fail(&reply);
+                        continue;
+                    }
+                }
+            }
+            let domain = destination.domain.as_ref();
+            let header = start.header.raw();
+            let recipients = &destination.recipients;
+            let (entry, settled) =
+                Entry::begin(&self.shared, sender, domain, header, recipients).await?;
+            destination.entry = Some(entry);
+            destination.answers = settled;
+            reissue(sender, destination).await;
+        }
+        Ok(())
+    }
+}
+
+/// Makes the downstream transaction one for the recipients that are still open: what an earlier attempt has settled is not sent
+/// again.
+async fn reissue(sender: &Sender, destination: &mut Destination) {
+    let open = destination.open();
+    if open.is_empty() {
+        destination.release().await;
+        return;
+    }
+    let Some(downstream) = &mut destination.downstream else { return };
+    let (path, parameters) = destination.course.mail(sender);
+    let recipients =
+        open.iter().map(|&at| destination.course.rcpt(&destination.recipients[at])).collect();
+    match downstream.become_one(path, parameters, recipients).await {
+        Err(reply) => destination.fail(&reply),
+        Ok(replies) => {
+            for (at, reply) in open.into_iter().zip(replies) {
+                if !reply.is_positive() {
+                    destination.answers[at] = Some(Answered::Reply(reply));
+                }
+            }
+            if destination.is_settled() {
+                destination.release().await;
+            }
+        }
+    }
+}

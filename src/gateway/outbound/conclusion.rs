@@ -1,0 +1,143 @@
+//! The end of a message: final dots, their outcomes, and what the client is told of them.
+
+use tracing::{info, warn};
+
+use super::destination::Course;
+use super::{Outbound, Transaction};
+use crate::gateway::booking::{Answered, Booked};
+use crate::gateway::failure::Failure;
+use crate::gateway::report;
+use crate::gateway::session::Answer;
+use crate::gateway::settlement::settle;
+use crate::mail::header::Header;
+use crate::smtp::server::ServerConnection;
+use crate::smtp::{Protocol, Reply};
+use crate::store::ledger::{Side, Upstream};
+
+impl Outbound {
+    /// Sends the final dots, records the outcomes, and says what the client is told [R-seal-06].
+    pub(super) async fn conclude(
+        &self,
+        mut transaction: Transaction,
+        header: &Header,
+        connection: &mut ServerConnection,
+    ) -> Answer<Vec<Booked>> {
+        // Each dot waits on its own, also if this task is ended.
+        let mut waits = Vec::new();
+        for (at, destination) in transaction.destinations.iter_mut().enumerate() {
+            if let Some(downstream) = destination.downstream.take() {
+                waits.push((at, tokio::spawn(downstream.finish())));
+            }
+        }
+        for (at, wait) in waits {
+            let destination = &mut transaction.destinations[at];
+            match wait.await {
+                Ok(Ok(outcomes)) => destination.settle(outcomes),
+                Ok(Err(reply)) => destination.fail(&reply),
+                Err(_) => destination.settle(Vec::new()),
+            }
+        }
+        let replies = replies(&transaction);
+        // A client that has grown tired of waiting will send the message again.
+        let left = connection.has_left().await;
+        let mut upstream = if left { Upstream::Deferred } else { Upstream::Told };
+        let mut answer = replies.clone();
+        if self.protocol == Protocol::Smtp {
+            let settlement = settle(&replies, true);
+            let mut reply = settlement.reply;
+            if reply.is_transient() {
+                upstream = Upstream::Deferred;
+            }
+            let notified =
+                left || self.notify(&transaction, header, &replies, &settlement.failed).await;
+            if !notified {
+                reply = Failure::Ledger.reply();
+                upstream = Upstream::Deferred;
+            }
+            answer = vec![reply];
+        }
+        let (booking, booked) = self.book(&mut transaction, upstream).await;
+        if !booked {
+            for reply in answer.iter_mut().filter(|reply| !reply.is_transient()) {
+                *reply = Failure::Ledger.reply();
+            }
+        }
+        log(&transaction, &replies);
+        Answer { replies: answer, booking }
+    }
+
+    /// Puts a notice about recipients that failed for good into the outbox; `false` if it has no room.
+    async fn notify(
+        &self,
+        transaction: &Transaction,
+        header: &Header,
+        replies: &[Reply],
+        failed: &[usize],
+    ) -> bool {
+        let failed = failed.iter().map(|&n| {
+            let (at, place) = transaction.accepted[n];
+            (&transaction.destinations[at].recipients[place], &replies[n])
+        });
+        let notice = report::failure(
+            &self.shared,
+            Side::Inside,
+            &transaction.origin,
+            &transaction.sender,
+            Some(header),
+            failed,
+        );
+        let enqueued = report::enqueue(&self.shared, notice).await;
+        if let Err(error) = &enqueued {
+            warn!(trace = %transaction.sender.trace, %error, "no room for a notice");
+        }
+        enqueued.is_ok()
+    }
+
+    /// Records the outcomes of every entry that is open; `false` if the ledger did not take them all.
+    pub(super) async fn book(
+        &self,
+        transaction: &mut Transaction,
+        upstream: Upstream,
+    ) -> (Vec<Booked>, bool) {
+        let Transaction { sender, destinations, .. } = transaction;
+        let mut bookings = Vec::new();
+        let mut all = true;
+        for destination in destinations {
+            let Some(entry) = destination.entry.take() else { continue };
+            let (answers, hash) = (&destination.answers, destination.message_hash);
+            match entry.finish(&self.shared, sender, answers, hash, upstream).await {
+                Some(booked) => bookings.push(booked),
+                None => all = false,
+            }
+        }
+        (bookings, all)
+    }
+}
+
+/// The outcome of each accepted recipient in the client's order.
+fn replies(transaction: &Transaction) -> Vec<Reply> {
+    let reply = |&(at, place): &(usize, usize)| {
+        let answer = transaction.destinations[at].answers[place].as_ref();
+        answer.map_or_else(|| Failure::NextHopLost.reply(), Answered::reply)
+    };
+    transaction.accepted.iter().map(reply).collect()
+}
+
+fn log(transaction: &Transaction, replies: &[Reply]) {
+    for (&(at, place), reply) in transaction.accepted.iter().zip(replies) {
+        let destination = &transaction.destinations[at];
+        let (how, level) = match &destination.course {
+            Course::Seal { level, .. } => ("sealed", level.as_str()),
+            Course::Clear => ("clear", "-"),
+        };
+        info!(
+            trace = %transaction.sender.trace,
+            from = %transaction.sender.path,
+            to = %destination.recipients[place].path,
+            how,
+            level,
+            reply = %reply,
+            "message relayed"
+        );
+    }
+}

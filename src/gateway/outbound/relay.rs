@@ -1,0 +1,167 @@
+//! Passing a message on to every destination while it arrives, up to but not including the final dots.
+
+use tracing::info;
+
+use super::destination::{Destination, Sealing, Stream};
+use super::{Outbound, Transaction};
+use crate::gateway::failure::Failure;
+use crate::gateway::message::Start;
+use crate::gateway::session::{Recipient, Sender};
+use crate::gateway::system_rng;
+use crate::smtp::server::{DataChunk, DataEnd, ServerConnection, SessionError};
+
+impl Outbound {
+    /// Reads the message to its end. Destinations that fail on the way have their answers.
+    pub(super) async fn relay(
+        &self,
+        transaction: &mut Transaction,
+        start: &Start,
+        connection: &mut ServerConnection,
+    ) -> Result<DataEnd, SessionError> {
+        let received = self.shared.received(&transaction.sender, self.protocol);
+        let mut streams = Vec::with_capacity(transaction.destinations.len());
+        let mut out = Vec::new();
+        for at in 0..transaction.destinations.len() {
+            let mut stream = self.open_stream(transaction, at, &mut out).await;
+            if matches!(stream, Some(Stream::Clear)) {
+                out.extend_from_slice(received.as_bytes());
+            }
+            let destination = &mut transaction.destinations[at];
+            push(destination, &mut stream, start.header.raw(), &mut out).await;
+            push(destination, &mut stream, &start.body, &mut out).await;
+            streams.push(stream);
+        }
+        let end = loop {
+            if let Some(end) = start.end {
+                break end;
+            }
+            match connection.read_data().await? {
+                DataChunk::Content(content) => {
+                    let destinations = transaction.destinations.iter_mut();
+                    for (destination, stream) in destinations.zip(&mut streams) {
+                        push(destination, stream, &content, &mut out).await;
+                    }
+                }
+                DataChunk::End(end) => break end,
+            }
+        };
+        if end == DataEnd::Clean {
+            let Transaction { sender, destinations, .. } = transaction;
+            for (destination, stream) in destinations.iter_mut().zip(streams) {
+                if let Some(stream) = stream {
+                    self.finish_stream(sender, destination, stream, &mut out).await;
+                }
+            }
+        }
+        Ok(end)
+    }
+
+    /// Begins the message at one destination; `None` if nothing goes there. What is to be sent first is left in `out`.
+    async fn open_stream(
+        &self,
+        transaction: &mut Transaction,
+        at: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<Stream> {
+        out.clear();
+        let Transaction { sender, origin, foreign, destinations, .. } = transaction;
+        let destination = &mut destinations[at];
+        let settled = destination.is_settled();
+        let entry = destination.entry.as_ref()?;
+        // With nothing left to send the message is sealed all the same, to compare its hash with that of the first attempt.
+        if destination.downstream.is_none() && !(settled && entry.message_hash().is_some()) {
+            return None;
+        }
+        let open = destination.recipients.iter().zip(&destination.answers);
+        let recipients: Vec<&Recipient> =
+            open.filter(|(_, answer)| settled || answer.is_none()).map(|(r, _)| r).collect();
+        let Some(local) = self.shared.domains.get(origin) else {
+            destination.fail(&Failure::PolicyUnusable(origin.clone()).reply());
+            return None;
+        };
+        let sealing = Sealing {
+            sender_domain: origin,
+            signing: &local.signing,
+            foreign: *foreign,
+            sealed_at: self.shared.clock.now(),
+            delivery_id: entry.delivery_id(),
+            limit: destination.downstream.as_ref().and_then(|d| d.capabilities().size_limit()),
+        };
+        let begun = Stream::begin(
+            &destination.course,
+            sender,
+            &recipients,
+            &sealing,
+            &mut system_rng(),
+            out,
+        );
+        let result = match begun {
+            Ok(stream) => match &mut destination.downstream {
+                Some(downstream) => downstream.data().await.map(|()| stream),
+                None => Ok(stream),
+            },
+            Err(failure) => Err(failure.reply()),
+        };
+        match result {
+            Ok(stream) => {
+                if let Some(envelope) = stream.envelope_id() {
+                    info!(trace = %sender.trace, %envelope, "sealing");
+                }
+                Some(stream)
+            }
+            Err(reply) => {
+                destination.fail(&reply);
+                None
+            }
+        }
+    }
+
+    /// Sends the rest of the message, and compares it with an earlier attempt.
+    async fn finish_stream(
+        &self,
+        sender: &Sender,
+        destination: &mut Destination,
+        stream: Stream,
+        out: &mut Vec<u8>,
+    ) {
+        out.clear();
+        let result = match (stream.finish(out), &mut destination.downstream) {
+            (Ok(hash), Some(downstream)) => downstream.write(out).await.map(|()| hash),
+            (Ok(hash), None) => Ok(hash),
+            (Err(failure), _) => Err(failure.reply()),
+        };
+        match result {
+            Ok(hash) => destination.message_hash = hash,
+            Err(reply) => return destination.fail(&reply),
+        }
+        let expected = destination.entry.as_ref().and_then(|entry| entry.message_hash());
+        let differs = expected.is_some()
+            && destination.message_hash.is_some()
+            && expected != destination.message_hash;
+        if differs && let Some(entry) = destination.entry.take() {
+            // The header block is the same, the message is not: no retry [R-con-07], so another id is due.
+            entry.retire(&self.shared, sender).await;
+            destination.forget(&Failure::Mixed.reply());
+        }
+    }
+}
+
+/// Passes content on to one destination; if that fails it has its answer.
+async fn push(
+    destination: &mut Destination,
+    stream: &mut Option<Stream>,
+    content: &[u8],
+    out: &mut Vec<u8>,
+) {
+    let Some(open) = stream.as_mut() else { return };
+    let result = match (open.write(content, out), destination.downstream.as_mut()) {
+        (Ok(()), Some(downstream)) => downstream.write(out).await,
+        (Ok(()), None) => Ok(()),
+        (Err(failure), _) => Err(failure.reply()),
+    };
+    out.clear();
+    if let Err(reply) = result {
+        destination.fail(&reply);
+        *stream = None;
+    }
+}
