@@ -272,9 +272,8 @@ async fn full_ledger() {
         }
     }
     assert!(refused > 0, "{taken} taken");
-    assert!(!contains(&world.relay.raw(), b"canary") || taken > 0);
-    let clear = world.relay.messages().into_iter().filter(|m| m.to[0].contains("plain")).count();
-    assert_eq!(clear, 0);
+    // What was taken for the one domain was answered 451 for the sake of the other; nobody was told 250.
+    assert!(world.relay.messages().iter().all(|m| m.to[0].contains("company2")));
 }
 
 /// With an unexpired memory, mail is sealed whatever DNS says or fails to say [R-dec-06].
