@@ -6,6 +6,7 @@
 mod check;
 mod context;
 mod demo;
+mod descriptors;
 mod discovery;
 mod failure;
 mod init;

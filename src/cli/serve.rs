@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use super::context;
+use super::descriptors;
 use super::failure::Failure;
 use crate::gateway::config::{Config, LogFormat};
 use crate::gateway::{Gateway, Parts, StartError};
@@ -16,6 +17,7 @@ use crate::store::ledger::LedgerError;
 pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
     let config = context::config(config)?;
     start_log(&config);
+    descriptors::raise_limit(&config);
     for warning in &config.warnings {
         warn!("{}", warning.summary());
     }

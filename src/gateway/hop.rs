@@ -37,8 +37,7 @@ impl Hop {
         self.options.next_hop.protocol()
     }
 
-    /// What the next hop can do. Without a connection, what it could do when it was last seen; if it never was, the
-    /// least that any server can.
+    /// What the next hop can do. Without a connection, what it could do when it was last seen.
     pub(super) async fn capabilities(&self) -> Capabilities {
         let known = self.capabilities.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some((capabilities, seen)) = &known
@@ -54,7 +53,7 @@ impl Hop {
             }
             Err(error) => {
                 debug!(next_hop = %self.options.next_hop, %error, "next hop not reachable for EHLO");
-                known.map(|(capabilities, _)| capabilities).unwrap_or_default()
+                known.map_or_else(everything, |(capabilities, _)| capabilities)
             }
         }
     }
@@ -100,6 +99,12 @@ impl Hop {
         let reply = client.mail(path, parameters).await?;
         Ok((client, reply))
     }
+}
+
+/// What is supposed of a next hop that was never seen. RCPT is answered 451 meanwhile; had less been offered, mail that needs
+/// more would be refused for good by the MTA before us.
+fn everything() -> Capabilities {
+    Capabilities { eight_bit_mime: true, smtputf8: true, dsn: true, ..Capabilities::default() }
 }
 
 /// One transaction with the next hop.

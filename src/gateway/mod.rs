@@ -1,8 +1,8 @@
 //! The gateway daemon: the only layer that knows all others.
 //!
-//! One connection is one [`session`]: the dialogue with the MTA before us, in which each transaction is decided,
-//! passed on and answered by a direction. [`outbound`] seals, [`inbound`] unseals. Both pass
-//! messages on through a [`hop`], decide with the help of [`discovery`], and answer by the table of [`failure`].
+//! One connection is one `session`: the dialogue with the MTA before us, in which each transaction is decided,
+//! passed on and answered by a direction. `outbound` seals, `inbound` unseals. Both pass
+//! messages on through a `hop`, decide with the help of `discovery`, and answer by the table of `failure`.
 
 mod booking;
 mod clock;
