@@ -47,9 +47,13 @@ impl Discovery {
         demand: Demand,
     ) -> Result<Verdict, LedgerError> {
         let memory = self.recall(Scope::Outgoing, domain).await?;
-        let known = memory.as_ref().and_then(|m| m.key.as_ref());
-        let outcome =
-            look_up(&*self.resolver, domain, Keys::Wanted { remembered: known }, self.budget).await;
+        let outcome = look_up(
+            &*self.resolver,
+            domain,
+            Keys::Wanted { remembered: memory.as_ref() },
+            self.budget,
+        )
+        .await;
         let verdict = policy::decide(local, &outcome, memory.as_ref(), demand, self.clock.now());
         self.learn(Scope::Outgoing, domain, memory.as_ref(), &verdict.memory).await?;
         report(domain, &verdict.alarms);

@@ -116,6 +116,8 @@ pub(super) struct Downstream {
     client: Client,
     sender: (ReversePath, MailParameters),
     recipients: Vec<Recipient>,
+    /// Some recipient was refused: the next hop may slow this connection down, so nobody else gets it.
+    disliked: bool,
 }
 
 impl Downstream {
@@ -132,7 +134,7 @@ impl Downstream {
             return Err(pass_on(reply));
         }
         let sender = (path, parameters);
-        Ok(Self { hop: Arc::clone(hop), client, sender, recipients: Vec::new() })
+        Ok(Self { hop: Arc::clone(hop), client, sender, recipients: Vec::new(), disliked: false })
     }
 
     /// What this connection can do.
@@ -151,6 +153,8 @@ impl Downstream {
             Ok(reply) => {
                 if reply.is_positive() {
                     self.recipients.push(recipient);
+                } else {
+                    self.disliked = true;
                 }
                 pass_on(reply)
             }
@@ -215,13 +219,15 @@ impl Downstream {
         {
             outcomes = vec![only; self.recipients.len()];
         }
-        self.hop.give_back(self.client);
+        if !self.disliked {
+            self.hop.give_back(self.client);
+        }
         Ok(outcomes)
     }
 
     /// Ends the transaction before DATA; the connection can be used again.
     pub(super) async fn abandon(mut self) {
-        if self.client.rset().await.is_ok_and(|reply| reply.is_positive()) {
+        if !self.disliked && self.client.rset().await.is_ok_and(|reply| reply.is_positive()) {
             self.hop.give_back(self.client);
         }
     }
@@ -250,7 +256,8 @@ fn refusal(hop: &Hop, error: &ClientError) -> Reply {
         ClientError::Missing(Missing::SmtpUtf8) => Failure::NeedsSmtpUtf8.reply(),
         ClientError::Missing(Missing::EightBitMime) => Failure::NeedsEightBit.reply(),
         ClientError::Content(_) => Failure::BareLineEnd.reply(),
-        ClientError::EarlyReply(reply) => pass_on(reply.clone()),
+        // Whatever it may mean, no reply before the final dot says that the message was taken.
+        ClientError::EarlyReply(reply) if !reply.is_positive() => pass_on(reply.clone()),
         ClientError::Io { step: Step::Connect, .. }
         | ClientError::Timeout(Step::Connect | Step::Greeting | Step::Hello | Step::StartTls)
         | ClientError::Closed(Step::Greeting | Step::Hello | Step::StartTls)

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use crate::core::{Domain, SealingPublicKey};
+use crate::core::Domain;
 use crate::dns::{self, Lookup, Resolver};
 use crate::policy::{
-    self, Denial, FetchedKey, FoundPolicy, KeyFailure, LookupFailure, Outcome, WantedKey,
+    self, Denial, FetchedKey, FoundPolicy, KeyFailure, LookupFailure, Memory, Outcome, WantedKey,
 };
 use crate::records::{
     KeyRecord, RecordError, Selection, SignedPolicy, VerifiedPolicy, key_record_name, policy_name,
@@ -23,8 +23,8 @@ pub enum Keys<'a> {
     NotNeeded,
     /// Those that sealing needs, but for a key that is remembered already.
     Wanted {
-        /// The key remembered of the domain.
-        remembered: Option<&'a SealingPublicKey>,
+        /// What is remembered of the domain.
+        remembered: Option<&'a Memory>,
     },
 }
 
@@ -52,6 +52,10 @@ pub async fn look_up(
     };
     let mut fetched = Vec::new();
     if let Keys::Wanted { remembered } = keys {
+        // A key serves from memory only under the identity that it was remembered with [R-dec-13].
+        let remembered = remembered
+            .filter(|memory| memory.identity() == policy.identity())
+            .and_then(|memory| memory.key.as_ref());
         for wanted in policy::wanted_keys(&policy, remembered) {
             let record = query.key_record(&wanted).await;
             fetched.push(FetchedKey { selector: wanted.selector, record });

@@ -107,11 +107,15 @@ fn reverse_path(item: &NewOutboxItem) -> ReversePath {
     Mailbox::parse(&item.reverse_path).map_or(ReversePath::Null, ReversePath::Mailbox)
 }
 
+fn needs_utf8(item: &NewOutboxItem) -> bool {
+    item.recipients.iter().any(|recipient| !recipient.is_ascii())
+}
+
 /// To the MTA behind the unsealing side.
 async fn to_hop(hop: &Arc<Hop>, item: &NewOutboxItem) -> Result<(), Reply> {
     let parameters = MailParameters {
         size: Some(item.message.len() as u64),
-        smtputf8: item.recipients.iter().any(|recipient| !recipient.is_ascii()),
+        smtputf8: needs_utf8(item),
         ..MailParameters::default()
     };
     let mut downstream = Downstream::begin(hop, reverse_path(item), parameters).await?;
@@ -162,7 +166,8 @@ async fn submit(
         super::Failure::NextHopLost.reply()
     };
     let mut client = Client::handshake(io, options, &ClientTls::off()).await.map_err(lost)?;
-    let reply = client.mail(&reverse_path(item), &MailParameters::default()).await.map_err(lost)?;
+    let parameters = MailParameters { smtputf8: needs_utf8(item), ..MailParameters::default() };
+    let reply = client.mail(&reverse_path(item), &parameters).await.map_err(lost)?;
     accept(reply)?;
     for recipient in recipients(item) {
         accept(client.rcpt(&recipient.path, &recipient.parameters).await.map_err(lost)?)?;

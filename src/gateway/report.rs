@@ -7,7 +7,7 @@ use super::smtp_envelope::mailbox_text;
 use super::system_rng;
 use crate::core::Domain;
 use crate::core::esmtp::Notify;
-use crate::mail::header::Header;
+use crate::mail::header::{Header, SEAL_REQUIRED};
 use crate::mail::notice::{Action, Dsn, Recipient as Noticed};
 use crate::smtp::Reply;
 use crate::store::ledger::{LedgerError, NewOutboxItem, Side};
@@ -44,9 +44,14 @@ pub(super) fn failure<'a>(
         arrival: now,
         date: now,
         recipients: &recipients,
-        returned: header,
+        // Without an MTA of our own behind the gateway the notice takes the way to the world.
+        returned: header.filter(|_| shared.config.inbound.is_some()),
     };
-    let message = notice.build();
+    let mut message = notice.build();
+    if side == Side::Outside {
+        // What is said about a sealed message does not leave in clear: our own sealing side reads this [R-seal-03].
+        message.splice(..0, format!("{SEAL_REQUIRED}: yes\r\n").into_bytes());
+    }
     Some(NewOutboxItem {
         reverse_path: String::new(),
         recipients: vec![reverse_path],

@@ -24,17 +24,30 @@ pub fn author(header: &Header) -> Option<Mailbox> {
     mailbox(header.only("From")?.body())
 }
 
+/// Longest text, and most addresses, that [`claimed_domains`] looks through.
+const MAX_CLAIMS: (usize, usize) = (8 * 1024, 64);
+
 /// Every domain that a reader of `From:` might take for an author's, for decisions that must not be
-/// evaded: that of the one [`author`], else whatever follows an `@` in any `From:`.
+/// evaded: that of the one [`author`], else whatever follows an `@` in any `From:`. `None` if that is more than a
+/// person could have written: 8 KiB or 64 addresses.
 #[must_use]
-pub fn claimed_domains(header: &Header) -> Vec<Domain> {
+pub fn claimed_domains(header: &Header) -> Option<Vec<Domain>> {
+    let octets: usize = header.find("From").map(|field| field.body().len()).sum();
+    if octets > MAX_CLAIMS.0 {
+        return None;
+    }
     if let Some(author) = author(header) {
-        return vec![author.domain];
+        return Some(vec![author.domain]);
     }
     let mut domains = Vec::new();
+    let mut claims = 0;
     for field in header.find("From") {
         let text = unfold(field.body());
         for (at, _) in text.iter().enumerate().filter(|&(_, &b)| b == b'@') {
+            claims += 1;
+            if claims > MAX_CLAIMS.1 {
+                return None;
+            }
             let mut rest = Cursor::new(text.get(at + 1..).unwrap_or_default());
             let _ = rest.skip_cfws();
             let name =
@@ -43,7 +56,7 @@ pub fn claimed_domains(header: &Header) -> Vec<Domain> {
             domains.extend(Domain::parse(name).ok().filter(|domain| !domains.contains(domain)));
         }
     }
-    domains
+    Some(domains)
 }
 
 /// Whether the message has one author and that is of exactly this domain [R-id-01].

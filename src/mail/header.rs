@@ -242,6 +242,13 @@ impl Header {
         self.raw.get(self.fields_len..).unwrap_or_default()
     }
 
+    /// The empty line that is due where fields are put before a message whose header block ended without one,
+    /// because a line of it is no field: otherwise what follows would be read as header again.
+    #[must_use]
+    pub fn due_separator(&self, body_follows: bool) -> &'static [u8] {
+        if self.separator().is_empty() && body_follows { b"\r\n" } else { b"" }
+    }
+
     /// The fields in their order; their raw octets joined, and [`Header::separator`], are
     /// [`Header::raw`].
     pub fn fields(&self) -> impl DoubleEndedIterator<Item = Field<'_>> {

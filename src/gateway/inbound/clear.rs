@@ -1,5 +1,7 @@
 //! Ordinary mail: it passes, unless its domain must seal [R-uns-07].
 
+use aws_lc_rs::digest;
+use bytes::Bytes;
 use tracing::info;
 
 use super::submission::{Submission, Verdict};
@@ -7,7 +9,7 @@ use super::{Inbound, Stop, Transaction};
 use crate::core::Domain;
 use crate::core::address::ForwardPath;
 use crate::gateway::booking::{Answered, Booked, Entry};
-use crate::gateway::config::ClearMail;
+use crate::gateway::config::{ClearMail, Treatment};
 use crate::gateway::failure::Failure;
 use crate::gateway::hop::Downstream;
 use crate::gateway::session::Answer;
@@ -17,6 +19,50 @@ use crate::mail::header::Header;
 use crate::smtp::server::{DataChunk, DataEnd, ServerConnection};
 use crate::smtp::{Protocol, Reply};
 use crate::store::ledger::Upstream;
+
+/// The octets of the message: what was held until it was known to be ordinary, then what is still arriving.
+struct Body<'c> {
+    connection: &'c mut ServerConnection,
+    held: Bytes,
+    end: Option<DataEnd>,
+    hash: digest::Context,
+}
+
+impl Body<'_> {
+    /// The next octets; `None` at the end, which was a clean one.
+    async fn next(&mut self) -> Result<Option<Bytes>, Stop> {
+        let mut content = std::mem::take(&mut self.held);
+        if content.is_empty() && self.end.is_none() {
+            match self.connection.read_data().await? {
+                DataChunk::Content(more) => content = more,
+                DataChunk::End(end) => self.end = Some(end),
+            }
+        }
+        if !content.is_empty() {
+            self.hash.update(&content);
+            return Ok(Some(content));
+        }
+        match self.end.and_then(Failure::of_end) {
+            Some(failure) => Err(failure.into()),
+            None => Ok(None),
+        }
+    }
+
+    /// Hash of the whole message, once it has ended.
+    fn hash(&self) -> [u8; 32] {
+        let mut octets = [0; 32];
+        octets.copy_from_slice(self.hash.clone().finish().as_ref());
+        octets
+    }
+}
+
+/// How a message with an entry in the ledger ended.
+enum Sent {
+    /// Every recipient has its answer.
+    Answered,
+    /// The message is another one than that of the earlier attempt.
+    Differs,
+}
 
 impl Inbound {
     /// Passes a message on that is no carrier. `held` is what was read of it.
@@ -32,61 +78,63 @@ impl Inbound {
             return Err(Failure::SealDemanded(domain).into());
         }
         let downstream = transaction.downstream.take().ok_or(Failure::NextHopLost)?;
-        let mut answers = vec![None; transaction.recipients.len()];
+        let Transaction { sender, recipients, .. } = &transaction;
+        let mut answers = vec![None; recipients.len()];
         let mut entry = None;
         if self.may_differ(&transaction) {
-            let Transaction { sender, recipients, .. } = &transaction;
             let domain = recipients.iter().find_map(|recipient| recipient.path.domain());
             let (begun, settled) =
                 Entry::begin(&self.shared, sender, domain, header.raw(), recipients).await?;
             (entry, answers) = (Some(begun), settled);
         }
-        let sender = &transaction.sender;
-        let sent = self.send(&transaction, connection, downstream, held, end, &mut answers).await;
-        let replies: Vec<Reply> = answers
-            .iter()
-            .map(|answer| {
-                answer.as_ref().map_or_else(|| Failure::NextHopLost.reply(), Answered::reply)
-            })
-            .collect();
+        let expected = entry.as_ref().and_then(Entry::message_hash);
+        let hash = digest::Context::new(&digest::SHA256);
+        let mut body = Body { connection, held: held.into(), end, hash };
+        let sent = self.send(&transaction, downstream, &mut body, &mut answers, expected).await;
+        let hash = body.hash();
+        if matches!(sent, Ok(Sent::Differs))
+            && let Some(entry) = entry.take()
+        {
+            entry.retire(&self.shared, sender).await;
+            return Err(Failure::Mixed.into());
+        }
+        let lost = Answered::Reply(Failure::NextHopLost.reply());
+        let answers: Vec<Option<Answered>> =
+            answers.into_iter().map(|answer| answer.or_else(|| Some(lost.clone()))).collect();
+        let replies: Vec<Reply> = answers.iter().flatten().map(Answered::reply).collect();
         let reply = settle(&replies, false).reply;
         let mut booking = None;
         if let Some(entry) = entry {
             // A client that has left will send the message again.
             let told = sent.is_ok() && !reply.is_transient() && !connection.has_left().await;
-            let upstream = if told { Upstream::Told } else { Upstream::Deferred };
-            if sent.is_err() {
-                let unsent = || Answered::Reply(Failure::NextHopLost.reply());
-                answers.iter_mut().for_each(|answer| {
-                    answer.get_or_insert_with(unsent);
-                });
-            }
-            booking = entry.finish(&self.shared, sender, &answers, None, upstream).await;
+            let (upstream, hash) = if told {
+                (Upstream::Told, Some(hash))
+            } else {
+                (Upstream::Deferred, sent.is_ok().then_some(hash))
+            };
+            booking = entry.finish(&self.shared, sender, &answers, hash, upstream).await;
             if booking.is_none() {
                 return Err(Failure::Ledger.into());
             }
         }
         sent?;
-        for (recipient, reply) in transaction.recipients.iter().zip(&replies) {
+        for (recipient, reply) in recipients.iter().zip(&replies) {
             info!(trace = %sender.trace, from = %sender.path, to = %recipient.path, reply = %reply, "clear message");
         }
         let replies = if self.protocol == Protocol::Lmtp { replies } else { vec![reply] };
         Ok(Answer { replies, booking })
     }
 
-    /// Sends the message to the recipients without an answer, and takes their answers.
+    /// Sends the message to the recipients without an answer, and takes their answers. It must be the `expected` one if
+    /// this is a retry.
     async fn send(
         &self,
         transaction: &Transaction,
-        connection: &mut ServerConnection,
         mut downstream: Downstream,
-        held: Vec<u8>,
-        end: Option<DataEnd>,
+        body: &mut Body<'_>,
         answers: &mut [Option<Answered>],
-    ) -> Result<(), Stop> {
-        let open = |answers: &[Option<Answered>]| -> Vec<usize> {
-            (0..answers.len()).filter(|&n| answers[n].is_none()).collect()
-        };
+        expected: Option<[u8; 32]>,
+    ) -> Result<Sent, Stop> {
         let waiting = open(answers);
         if waiting.len() < answers.len() && !waiting.is_empty() {
             let again = waiting.iter().map(|&n| transaction.recipients[n].clone()).collect();
@@ -100,27 +148,22 @@ impl Inbound {
             }
         }
         let waiting = open(answers);
+        let mut submission = None;
         if waiting.is_empty() {
             downstream.abandon().await;
-            let end = match end {
-                Some(end) => end,
-                None => connection.discard_data().await?,
-            };
-            return Failure::of_end(end).map_or(Ok(()), |failure| Err(failure.into()));
+        } else {
+            submission =
+                Some(Submission::new(self, &transaction.sender, Verdict::None, downstream));
         }
-        let mut submission = Submission::new(self, &transaction.sender, Verdict::None, downstream);
-        submission.push(&held).await?;
-        drop(held);
-        let mut ended = end;
-        while ended.is_none() {
-            match connection.read_data().await? {
-                DataChunk::Content(content) => submission.push(&content).await?,
-                DataChunk::End(end) => ended = Some(end),
+        while let Some(content) = body.next().await? {
+            if let Some(submission) = &mut submission {
+                submission.push(&content).await?;
             }
         }
-        if let Some(failure) = ended.and_then(Failure::of_end) {
-            return Err(failure.into());
+        if expected.is_some_and(|expected| expected != body.hash()) {
+            return Ok(Sent::Differs);
         }
+        let Some(submission) = submission else { return Ok(Sent::Answered) };
         let downstream = submission.complete().await?;
         // Waits on its own, also if this task is ended.
         let outcomes = match tokio::spawn(downstream.finish()).await {
@@ -131,7 +174,7 @@ impl Inbound {
         for n in waiting {
             answers[n] = Some(outcomes.next().map_or(Answered::Unknown, Answered::from));
         }
-        Ok(())
+        Ok(Sent::Answered)
     }
 
     /// Whether recipients may have different outcomes that the client cannot be told one by one: LMTP behind us and SMTP
@@ -148,19 +191,28 @@ impl Inbound {
         if transaction.recipients.iter().all(|recipient| is_contact(&recipient.path)) {
             return None;
         }
-        let path = transaction.sender.path.domain().cloned();
-        let mut claimed: Vec<Domain> = path.into_iter().collect();
-        claimed.extend(address::claimed_domains(header));
         let config = &self.shared.config;
-        if claimed.is_empty() && config.defaults.inbound == ClearMail::RequireSealed {
+        let strict = |treatment: &Treatment| treatment.inbound == ClearMail::RequireSealed;
+        let Some(authors) = address::claimed_domains(header) else {
+            // More than anybody reads: whoever must seal may be among them.
+            let partner = config.partners.iter().find(|partner| strict(&partner.treatment));
+            let anybody = strict(&config.defaults).then_some(&config.hostname);
+            return partner.map(|partner| &partner.domain).or(anybody).cloned();
+        };
+        let claimed: Vec<Domain> =
+            transaction.sender.path.domain().cloned().into_iter().chain(authors).collect();
+        if claimed.is_empty() && strict(&config.defaults) {
             // From nobody in particular; the name only stands in the reply.
             let hello = Domain::parse(&transaction.sender.peer.hello);
             return Some(hello.unwrap_or_else(|_| config.hostname.clone()));
         }
-        claimed
-            .into_iter()
-            .find(|domain| config.treatment(domain).inbound == ClearMail::RequireSealed)
+        claimed.into_iter().find(|domain| strict(config.treatment(domain)))
     }
+}
+
+/// Places of the recipients without an answer.
+fn open(answers: &[Option<Answered>]) -> Vec<usize> {
+    (0..answers.len()).filter(|&n| answers[n].is_none()).collect()
 }
 
 /// Whether mail to this recipient is for those who run the mail (RFC 2142 sections 3 and 4).

@@ -69,39 +69,53 @@ impl Inbound {
             // The message is still read to its end, and refused if it does not hold.
             self.read_out(&sender, genuine.verified, &mut reader).await?;
         }
-        let refused = Failure::NotSignedRecipient.reply();
-        let open = Failure::NextHopLost.reply();
-        let replies: Vec<Reply> = outer
-            .iter()
-            .map(|slot| match slot {
-                Some(at) => slots[*at].reply.clone().unwrap_or_else(|| open.clone()),
-                None => refused.clone(),
-            })
-            .collect();
-        for (recipient, reply) in transaction.recipients.iter().zip(&replies) {
+        let fates = self.fates(&slots, &outer, &transaction.recipients);
+        for (recipient, reply) in &fates {
             info!(trace = %sender.trace, to = %recipient.path, reply = %reply, "sealed message");
         }
-        if self.protocol == Protocol::Lmtp {
+        let replies: Vec<Reply> = fates.iter().map(|(_, reply)| reply.clone()).collect();
+        if self.protocol == Protocol::Lmtp && !self.deliver_signed {
             return Ok(Answer { replies, booking: B::default() });
         }
         let settlement = settle(&replies, true);
         let mut reply = settlement.reply;
-        // A client that has left will send the message again, and the notice is due then.
-        if !settlement.failed.is_empty() && !reader.connection.has_left().await {
-            // With the signed parameters: hops have seen no ORCPT, and may have changed NOTIFY.
-            let failed: Vec<(&Recipient, &Reply)> = settlement
-                .failed
-                .iter()
-                .map(|&n| {
-                    let signed = outer[n].map(|at| &slots[at].recipient);
-                    (signed.unwrap_or(&transaction.recipients[n]), &replies[n])
-                })
-                .collect();
-            if !self.notify(&sender, &message, keep_until, &failed).await {
-                reply = Failure::Ledger.reply();
-            }
+        let failed: Vec<(&Recipient, &Reply)> =
+            settlement.failed.iter().map(|&n| (fates[n].0, &fates[n].1)).collect();
+        if !failed.is_empty() && reader.connection.has_left().await {
+            // It will send the message again, and the notice is due then.
+            reply = Failure::Mixed.reply();
+        } else if !failed.is_empty() && !self.notify(&sender, &message, keep_until, &failed).await {
+            reply = Failure::Ledger.reply();
         }
-        Ok(Answer { replies: vec![reply], booking: B::default() })
+        let answers = match self.protocol {
+            Protocol::Smtp => 1,
+            Protocol::Lmtp => outer.len(),
+        };
+        Ok(Answer { replies: vec![reply; answers], booking: B::default() })
+    }
+
+    /// What the client is told about, and how it ended: the outer recipients, or all that are signed if they are delivered to
+    /// whoever the outer ones are. With the signed parameters: hops have seen no ORCPT, and may have changed NOTIFY.
+    fn fates<'a>(
+        &self,
+        slots: &'a [Slot],
+        outer: &[Option<usize>],
+        recipients: &'a [Recipient],
+    ) -> Vec<(&'a Recipient, Reply)> {
+        let fate = |slot: &'a Slot| {
+            let reply = slot.reply.clone().unwrap_or_else(|| Failure::NextHopLost.reply());
+            (&slot.recipient, reply)
+        };
+        if self.deliver_signed {
+            return slots.iter().map(fate).collect();
+        }
+        let outer = outer.iter().zip(recipients);
+        outer
+            .map(|(at, recipient)| match at {
+                Some(at) => fate(&slots[*at]),
+                None => (recipient, Failure::NotSignedRecipient.reply()),
+            })
+            .collect()
     }
 
     /// Checks 2 to 10: everything up to the verified prefix, its reverse-path and its time.
@@ -405,8 +419,9 @@ impl Inbound {
             }
             slots[n].reply = Some(reply);
         }
+        let recorded = self.shared.ledger.delivered(&delivered, keep_until).await;
         self.release(&free).await;
-        if let Err(error) = self.shared.ledger.delivered(&delivered, keep_until).await {
+        if let Err(error) = recorded {
             warn!(%error, "delivery could not be recorded");
             for n in accepted {
                 slots[n].reply = Some(Failure::Ledger.reply());

@@ -79,7 +79,8 @@ impl<'a> Submission<'a> {
             return Err(Failure::Loop.into());
         }
         self.downstream.data().await.map_err(Stop::Pass)?;
-        let head = self.head(&header);
+        let mut head = self.head(&header);
+        head.extend_from_slice(header.due_separator(!body.is_empty()));
         self.downstream.write(&head).await.map_err(Stop::Pass)?;
         self.downstream.write(&body).await.map_err(Stop::Pass)
     }

@@ -107,7 +107,8 @@ impl Outbound {
                 destination.release().await;
                 continue;
             }
-            if demand == Demand::Sealed && matches!(destination.course, Course::Clear) {
+            if demand == Demand::Sealed {
+                // Also where it would be sealed anyway: a demand may forbid the key that was chosen [R-dec-05].
                 match self.course(destination.domain.as_ref(), demand).await {
                     Ok(course) => destination.course = course,
                     Err(reply) => {

@@ -56,6 +56,12 @@ impl Outbound {
             }
             answer = vec![reply];
         }
+        if left {
+            // Whoever still reads must not take for told what is booked as untold.
+            for reply in answer.iter_mut().filter(|reply| !reply.is_transient()) {
+                *reply = Failure::Mixed.reply();
+            }
+        }
         let (booking, booked) = self.book(&mut transaction, upstream).await;
         if !booked {
             for reply in answer.iter_mut().filter(|reply| !reply.is_transient()) {

@@ -1,5 +1,6 @@
 //! One recipient domain of an outgoing transaction: sealed or clear, with a transaction of its own at the next hop.
 
+use aws_lc_rs::digest;
 use rand_core::CryptoRng;
 
 use super::super::booking::{Answered, Entry};
@@ -147,7 +148,8 @@ pub(super) struct Sealing<'a> {
 
 /// The stream of one message to one destination.
 pub(super) enum Stream {
-    Clear,
+    /// As it is; hashed, for the comparison with a retry.
+    Clear(digest::Context),
     Sealed(Box<SealedStream>),
 }
 
@@ -192,7 +194,9 @@ impl Stream {
         rng: &mut impl CryptoRng,
         out: &mut Vec<u8>,
     ) -> Result<Self, Failure> {
-        let Course::Seal { domain, key, .. } = course else { return Ok(Self::Clear) };
+        let Course::Seal { domain, key, .. } = course else {
+            return Ok(Self::Clear(digest::Context::new(&digest::SHA256)));
+        };
         let unfit = |_| Failure::SealedTooLarge;
         let forward_paths: Result<Vec<_>, _> =
             recipients.iter().map(|recipient| forward_path_field(recipient)).collect();
@@ -239,16 +243,20 @@ impl Stream {
     /// The envelope's id, if there is one.
     pub(super) fn envelope_id(&self) -> Option<EnvelopeId> {
         match self {
-            Self::Clear => None,
+            Self::Clear(_) => None,
             Self::Sealed(sealed) => Some(sealed.sealer.envelope_id()),
         }
     }
 
     /// Takes the next octets of the message.
     pub(super) fn write(&mut self, content: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
-        let Self::Sealed(sealed) = self else {
-            out.extend_from_slice(content);
-            return Ok(());
+        let sealed = match self {
+            Self::Clear(hash) => {
+                hash.update(content);
+                out.extend_from_slice(content);
+                return Ok(());
+            }
+            Self::Sealed(sealed) => sealed,
         };
         sealed.taken += content.len() as u64;
         if !sealed.size.fits(sealed.taken) {
@@ -260,12 +268,19 @@ impl Stream {
         Ok(())
     }
 
-    /// Ends the message; returns the hash that a retry must repeat, for a sealed one.
-    pub(super) fn finish(self, out: &mut Vec<u8>) -> Result<Option<[u8; 32]>, Failure> {
-        let Self::Sealed(mut sealed) = self else { return Ok(None) };
+    /// Ends the message; returns the hash that a retry must repeat.
+    pub(super) fn finish(self, out: &mut Vec<u8>) -> Result<[u8; 32], Failure> {
+        let mut sealed = match self {
+            Self::Clear(hash) => {
+                let mut octets = [0; 32];
+                octets.copy_from_slice(hash.finish().as_ref());
+                return Ok(octets);
+            }
+            Self::Sealed(sealed) => sealed,
+        };
         let done = sealed.sealer.finish(&mut sealed.envelope).map_err(|_| Failure::TooLarge)?;
         sealed.carrier.write(&sealed.envelope, out);
         sealed.carrier.finish(out);
-        Ok(Some(done.blocks_hash))
+        Ok(done.blocks_hash)
     }
 }

@@ -23,11 +23,14 @@ impl Outbound {
         let mut out = Vec::new();
         for at in 0..transaction.destinations.len() {
             let mut stream = self.open_stream(transaction, at, &mut out).await;
-            if matches!(stream, Some(Stream::Clear)) {
+            if matches!(stream, Some(Stream::Clear(_))) {
                 out.extend_from_slice(received.as_bytes());
             }
             let destination = &mut transaction.destinations[at];
             push(destination, &mut stream, start.header.raw(), &mut out).await;
+            if matches!(stream, Some(Stream::Clear(_))) {
+                out.extend_from_slice(start.header.due_separator(!start.body.is_empty()));
+            }
             push(destination, &mut stream, &start.body, &mut out).await;
             streams.push(stream);
         }
@@ -110,6 +113,8 @@ impl Outbound {
                 Some(stream)
             }
             Err(reply) => {
+                // Nothing of this destination may stand before what the next one is sent.
+                out.clear();
                 destination.fail(&reply);
                 None
             }
@@ -131,7 +136,7 @@ impl Outbound {
             (Err(failure), _) => Err(failure.reply()),
         };
         match result {
-            Ok(hash) => destination.message_hash = hash,
+            Ok(hash) => destination.message_hash = Some(hash),
             Err(reply) => return destination.fail(&reply),
         }
         let expected = destination.entry.as_ref().and_then(|entry| entry.message_hash());
@@ -153,7 +158,10 @@ async fn push(
     content: &[u8],
     out: &mut Vec<u8>,
 ) {
-    let Some(open) = stream.as_mut() else { return };
+    let Some(open) = stream.as_mut() else {
+        out.clear();
+        return;
+    };
     let result = match (open.write(content, out), destination.downstream.as_mut()) {
         (Ok(()), Some(downstream)) => downstream.write(out).await,
         (Ok(()), None) => Ok(()),

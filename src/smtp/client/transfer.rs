@@ -56,7 +56,9 @@ impl Client {
         }
         let reply = self.command("DATA", Step::Data, self.timeouts.data).await?;
         match reply.severity() {
-            Severity::Intermediate if reply.code() == 354 => {
+            Severity::Intermediate
+                if reply.code() == 354 && self.input.is_empty() && self.replies.is_idle() =>
+            {
                 self.encoder = DataEncoder::new();
                 self.state = State::Data;
                 Ok(reply)

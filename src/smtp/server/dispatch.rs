@@ -13,7 +13,13 @@ impl ServerConnection {
         &mut self,
         parsed: Parsed,
     ) -> Result<Option<Command>, SessionError> {
-        if self.transaction.is_none() && !matches!(parsed, Parsed::Mail { .. } | Parsed::Quit) {
+        // In a transaction only what carries it on is free.
+        let carries_on = match parsed {
+            Parsed::Mail { .. } | Parsed::Quit => true,
+            Parsed::Rcpt { .. } | Parsed::Data | Parsed::Rset => self.transaction.is_some(),
+            _ => false,
+        };
+        if !carries_on {
             self.count_idle().await?;
         }
         let done = match parsed {
