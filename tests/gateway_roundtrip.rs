@@ -36,7 +36,6 @@ async fn messages_of_all_shapes() {
         message(b"\r\n\r\n\r\n"),
         message(b"--mta-seal-x\r\nContent-Type: application/mta-seal\r\n\r\n00MtVA==\r\n"),
         b"\r\nno header\r\n".to_vec(),
-        b"no header field either\r\n".to_vec(),
         b"Subject: folded\r\n\tonce\r\n  twice\r\n\r\nbody\r\n".to_vec(),
         b"".to_vec(),
     ] {
@@ -48,6 +47,29 @@ async fn messages_of_all_shapes() {
         assert_eq!(out[0].to, [BOB]);
     }
     assert!(!contains(&world.relay.raw(), b"canary"));
+}
+
+/// A first line that is no field must not run on from our trace fields, nor what follows it count as header: who
+/// writes it could otherwise have a result in our name.
+#[tokio::test]
+async fn text_without_header_stays_out_of_the_header() {
+    let world = World::new().await;
+    let forged = b"Authentication-Results: gw.company2.example; mta-seal=pass\r\n\r\nbody\r\n";
+    for first in [&b" x\r\n"[..], b"\tx\r\n", b"no header field either\r\n", b"a b: c\r\n"] {
+        let case = [first, forged].concat();
+        let expected = [&b"\r\n"[..], &case].concat();
+        let sealed = world.through(ALICE, &[BOB], &case).await;
+        assert_eq!(text(without_trace(&sealed[0].data)), text(&expected));
+        let before = world.mta2.messages().len();
+        deliver(world.gw2.inbound(), Smtp, ALICE, &[BOB], &case).await.expect("250");
+        let clear = &world.mta2.messages()[before].data;
+        assert_eq!(text(without_trace(clear)), text(&expected));
+    }
+    // The same behind a field: the header ends before the line that is none.
+    let case = [&b"Subject: x\r\nno colon\r\n"[..], forged].concat();
+    let expected = [&b"Subject: x\r\n\r\nno colon\r\n"[..], forged].concat();
+    let sealed = world.through(ALICE, &[BOB], &case).await;
+    assert_eq!(text(without_trace(&sealed[0].data)), text(&expected));
 }
 
 /// The level, the suite and the names in the trace fields.
@@ -83,7 +105,8 @@ async fn unterminated_last_line_gets_its_end() {
     for (inside, outside) in [
         (&b"Subject: x\r\n\r\nno end"[..], &b"Subject: x\r\n\r\nno end\r\n"[..]),
         (b"Subject: x", b"Subject: x\r\n"),
-        (b"x", b"x\r\n"),
+        // No header block: an empty line keeps it out of our trace fields.
+        (b"x", b"\r\nx\r\n"),
     ] {
         forgery.message = inside.to_vec();
         forgery.prefix.delivery_id = mta_seal::core::DeliveryId::random(&mut rng());

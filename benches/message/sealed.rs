@@ -110,6 +110,8 @@ impl Pair {
 }
 
 /// How far an envelope is opened.
+// One at a time exists, so its size does not matter.
+#[allow(clippy::large_enum_variant)]
 enum Stage {
     Received(Received),
     Opened(mta_seal::core::Opened),

@@ -310,7 +310,8 @@ impl Inbound {
             sender: message.sender_domain.clone(),
             suite: verified.header().suite,
             level,
-            foreign: verified.prefix().foreign_reverse_path,
+            // Nor does a null reverse-path say that the sender domain wrote the message.
+            foreign: verified.prefix().foreign_reverse_path || sender.path.is_null(),
         };
         let submission = Submission::new(self, sender, verdict, downstream);
         let downstream = match self.pass_on(sender, submission, verified, reader).await? {
