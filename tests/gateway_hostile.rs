@@ -3,6 +3,7 @@
 
 mod gateway_support;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::time::{Duration, Instant};
 
 use gateway_support::*;
@@ -136,7 +137,7 @@ async fn commands_behind_starttls_are_dropped() {
 #[tokio::test]
 async fn silent_and_slow_clients_are_left() {
     let world =
-        world("[timeouts]\ncommand = \"150ms\"\ndata_block = \"150ms\"\nmessage = \"400ms\"\n")
+        world("[timeouts]\ncommand = \"600ms\"\ndata_block = \"600ms\"\nmessage = \"1500ms\"\n")
             .await;
     for address in [world.gw1.outbound(), world.gw2.inbound()] {
         // Silent from the start, in the middle of a line, in a transaction.
@@ -221,6 +222,9 @@ async fn floods_of_errors_end_the_connection() {
 #[tokio::test]
 async fn connection_limits() {
     const LIMIT: usize = 1_000;
+    // Both ends of every connection are in this process.
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
     let world =
         world(&format!("[limits]\nconnections = {LIMIT}\nconnections_per_client = {LIMIT}\n"))
             .await;
@@ -297,8 +301,8 @@ fn deaths() -> Vec<(Step, Act)> {
     deaths
 }
 
-const SHORT: &str = "[timeouts]\ngreeting = \"200ms\"\nhello = \"200ms\"\nmail = \"200ms\"\n\
-                     rcpt = \"200ms\"\ndata_start = \"200ms\"\ndot = \"200ms\"\nwrite = \"500ms\"\n";
+const SHORT: &str = "[timeouts]\ngreeting = \"700ms\"\nhello = \"700ms\"\nmail = \"700ms\"\n\
+                     rcpt = \"700ms\"\ndata_start = \"700ms\"\ndot = \"700ms\"\nwrite = \"1500ms\"\n";
 
 /// Whatever happens behind us, our client keeps its connection, hears 451 and is delivered once
 /// when it tries again.

@@ -71,18 +71,21 @@ pub(super) async fn on_the_carrier(
     }
     let half = relayed.content.get(..relayed.content.len() / 2).unwrap_or_default();
     hang_up(outside, ANNA, BRUNO, half).await?;
-    let other = Carrier::take_apart(&former.content).map(|former| {
+    let other = Carrier::take_apart(&former.content).and_then(|former| {
         // The first half of one envelope before the second half of another of the same length.
         let mut envelope = carrier.envelope.clone();
         let at = envelope.len() / 2;
-        if let (Some(to), Some(from)) = (envelope.get_mut(at..), former.envelope.get(at..))
-            && to.len() == from.len()
-        {
-            to.copy_from_slice(from);
+        let (to, from) = (envelope.get_mut(at..)?, former.envelope.get(at..)?);
+        if to.len() != from.len() || to == from {
+            return None;
         }
-        carrier.with(&envelope)
+        to.copy_from_slice(from);
+        Some(carrier.with(&envelope))
     });
-    let spliced = submit(outside, ANNA, BRUNO, &other.unwrap_or_default()).await?;
+    let Some(other) = other else {
+        return Err(Failure::refused("the two envelopes cannot be spliced"));
+    };
+    let spliced = submit(outside, ANNA, BRUNO, &other).await?;
     let mallory = "mallory@company2.example";
     let redirected = submit(outside, ANNA, mallory, &relayed.content).await?;
     let stolen = world.mailbox.count() - before;
