@@ -15,6 +15,7 @@ use crate::gateway::hop::Downstream;
 use crate::gateway::session::{Answer, Recipient, Sender};
 use crate::gateway::settlement::settle;
 use crate::gateway::smtp_envelope::{mailbox_text, read_forward_path, read_reverse_path};
+use crate::mail::notice::Action;
 use crate::policy::{Level, SenderDecision, Source};
 use crate::records::CLOCK_TOLERANCE;
 use crate::smtp::client::Outcome;
@@ -41,6 +42,8 @@ struct Slot {
     recipient: Recipient,
     name: String,
     reply: Option<Reply>,
+    /// Accepted now, by a next hop that sends no notices.
+    relayed: bool,
 }
 
 impl Inbound {
@@ -81,6 +84,13 @@ impl Inbound {
         for (recipient, reply) in transaction.recipients.iter().zip(&replies) {
             info!(trace = %sender.trace, to = %recipient.path, reply = %reply, "sealed message");
         }
+        let relayed: Vec<(&Recipient, &Reply)> = slots
+            .iter()
+            .filter(|slot| slot.relayed)
+            .filter_map(|slot| Some((&slot.recipient, slot.reply.as_ref()?)))
+            .collect();
+        // Delivered all the same if there is no room for the notice.
+        self.notify(&sender, &message, keep_until, Action::Relayed, &relayed).await;
         if self.protocol == Protocol::Lmtp {
             return Ok(Answer { replies, booking: B::default() });
         }
@@ -97,7 +107,7 @@ impl Inbound {
                     (signed.unwrap_or(&transaction.recipients[n]), &replies[n])
                 })
                 .collect();
-            if !self.notify(&sender, &message, keep_until, &failed).await {
+            if !self.notify(&sender, &message, keep_until, Action::Failed, &failed).await {
                 reply = Failure::Ledger.reply();
             }
         }
@@ -218,7 +228,12 @@ impl Inbound {
         let mut slot_of = |recipient: &Recipient| {
             let name = mailbox_text(&recipient.path);
             slots.iter().position(|slot| slot.name == name).unwrap_or_else(|| {
-                slots.push(Slot { recipient: recipient.clone(), name, reply: None });
+                slots.push(Slot {
+                    recipient: recipient.clone(),
+                    name,
+                    reply: None,
+                    relayed: false,
+                });
                 slots.len() - 1
             })
         };
@@ -307,6 +322,7 @@ impl Inbound {
             }
         };
         let claims = self.claim(&message, &open, slots).await?;
+        let silent = !downstream.reports();
         // Waits on its own, also if this task is ended.
         let outcomes = match tokio::spawn(downstream.finish()).await {
             Ok(Ok(outcomes)) => outcomes,
@@ -314,6 +330,9 @@ impl Inbound {
             Err(_) => vec![Outcome::Unknown; open.len()],
         };
         self.settle_claims(&open, slots, claims, outcomes, keep_until).await;
+        for n in open {
+            slots[n].relayed = silent && slots[n].reply.as_ref().is_some_and(Reply::is_positive);
+        }
         Ok(())
     }
 
