@@ -142,6 +142,11 @@ impl Downstream {
         self.client.capabilities()
     }
 
+    /// Whether the next hop sends the notices of delivery that a sender asked for (RFC 3461).
+    pub(super) fn reports(&self) -> bool {
+        self.capabilities().dsn
+    }
+
     /// Whom MAIL named, and its parameters.
     pub(super) fn sender(&self) -> &(ReversePath, MailParameters) {
         &self.sender

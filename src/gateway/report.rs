@@ -12,27 +12,28 @@ use crate::mail::notice::{Action, Dsn, Recipient as Noticed};
 use crate::smtp::Reply;
 use crate::store::ledger::{LedgerError, NewOutboxItem, Side};
 
-/// The notice that some recipients were refused while others were accepted. `None` if the sender
+/// The notice that some recipients were refused while others were accepted ([`Action::Failed`]), or that some were
+/// passed on to a next hop that sends no notices ([`Action::Relayed`], RFC 3461 section 5.2.2). `None` if the sender
 /// wants none, or is null: a notice about a notice would go in circles (RFC 5321 section 4.5.5).
 ///
 /// It returns the header of the message at most, which the sender wrote, and never text that came out of an envelope.
 /// `side` is where the sender is.
-pub(super) fn failure<'a>(
+pub(super) fn notice<'a>(
     shared: &Shared,
     side: Side,
     from: &Domain,
     sender: &Sender,
     header: Option<&Header>,
-    failed: impl Iterator<Item = (&'a Recipient, &'a Reply)>,
+    action: Action,
+    recipients: impl Iterator<Item = (&'a Recipient, &'a Reply)>,
 ) -> Option<NewOutboxItem> {
     let reverse_path = sender.path.mailbox()?.to_string();
-    let wanted =
-        failed.filter(|(recipient, _)| recipient.parameters.notify.is_none_or(Notify::failure));
-    let refused: Vec<Refused> = wanted.map(Refused::new).collect();
-    if refused.is_empty() {
+    let wanted = recipients.filter(|(recipient, _)| wants(recipient, action));
+    let told: Vec<Told> = wanted.map(|told| Told::new(told, action)).collect();
+    if told.is_empty() {
         return None;
     }
-    let recipients: Vec<Noticed<'_>> = refused.iter().map(Refused::noticed).collect();
+    let recipients: Vec<Noticed<'_>> = told.iter().map(Told::noticed).collect();
     let now = shared.clock.now();
     let id = TraceId::random(&mut system_rng()).to_string();
     let notice = Dsn {
@@ -61,21 +62,32 @@ pub(super) fn failure<'a>(
     })
 }
 
+/// Whether the sender asked to hear this of the recipient (RFC 3461 section 4.1).
+pub(super) fn wants(recipient: &Recipient, action: Action) -> bool {
+    let notify = recipient.parameters.notify;
+    match action {
+        Action::Failed => notify.is_none_or(Notify::failure),
+        Action::Relayed => matches!(notify, Some(Notify::On { success: true, .. })),
+        Action::Delayed => matches!(notify, Some(Notify::On { delay: true, .. })),
+    }
+}
+
 /// What is said of one recipient, as text.
-struct Refused {
+struct Told {
+    action: Action,
     address: String,
     original: Option<String>,
     reply: Reply,
     diagnostic: String,
 }
 
-impl Refused {
-    fn new((recipient, reply): (&Recipient, &Reply)) -> Self {
+impl Told {
+    fn new((recipient, reply): (&Recipient, &Reply), action: Action) -> Self {
         let original = recipient.parameters.orcpt.as_ref().map(|orcpt| {
             format!("{};{}", orcpt.addr_type(), String::from_utf8_lossy(orcpt.address()))
         });
         let address = mailbox_text(&recipient.path);
-        Self { address, original, diagnostic: reply.to_string(), reply: reply.clone() }
+        Self { action, address, original, diagnostic: reply.to_string(), reply: reply.clone() }
     }
 
     fn noticed(&self) -> Noticed<'_> {
@@ -83,10 +95,16 @@ impl Refused {
         Noticed {
             address: &self.address,
             original: self.original.as_deref(),
-            action: Action::Failed,
+            action: self.action,
             status: (status.class(), status.subject(), status.detail()),
             diagnostic: Some(&self.diagnostic),
-            reason: "The mail server that handles this address refused the message.",
+            reason: match self.action {
+                Action::Failed => "The mail server that handles this address refused the message.",
+                Action::Relayed => {
+                    "The next mail server took the message; it sends no notices of delivery."
+                }
+                Action::Delayed => "The message waits for another attempt.",
+            },
         }
     }
 }

@@ -78,7 +78,9 @@ impl Direction for Inbound {
             size: Some(envelope::carrier_limit(&self.shared.config.hostname, inner)),
             eight_bit_mime: next.eight_bit_mime,
             smtputf8: next.smtputf8,
-            dsn: true,
+            // Clear mail gets no notice from us, since its sender may be forged: without DSN behind us, the MTA before us
+            // sends the one that it was relayed (RFC 3461 section 5.2.2).
+            dsn: next.dsn,
             ..Capabilities::default()
         }
     }

@@ -1,4 +1,5 @@
-//! Telling the sender of a sealed message which recipients were refused while others were accepted.
+//! Telling the sender of a sealed message which recipients were refused while others were accepted, and which were
+//! passed on to a next hop that sends no notices.
 //!
 //! The sender is authentic, so this is no backscatter; but a hop can send a carrier again and again. A refusal of a
 //! recipient is therefore claimed in the ledger like a delivery, and reported once.
@@ -10,20 +11,22 @@ use crate::core::Domain;
 use crate::gateway::report;
 use crate::gateway::session::{Recipient, Sender};
 use crate::gateway::smtp_envelope::mailbox_text;
+use crate::mail::notice::Action;
 use crate::smtp::Reply;
 use crate::store::ledger::{Claim, Claimed, IncomingMessage, LedgerError, Side};
 
 impl Inbound {
-    /// Puts a notice about `failed` into the outbox, for those it was not sent for before; `false` if the ledger did
+    /// Puts a notice about `told` into the outbox, for those it was not sent for before; `false` if the ledger did
     /// not take it.
     pub(super) async fn notify(
         &self,
         sender: &Sender,
         message: &IncomingMessage,
         keep_until: u64,
-        failed: &[(&Recipient, &Reply)],
+        action: Action,
+        told: &[(&Recipient, &Reply)],
     ) -> bool {
-        let result = self.notify_once(sender, message, keep_until, failed).await;
+        let result = self.notify_once(sender, message, keep_until, action, told).await;
         if let Err(error) = &result {
             warn!(trace = %sender.trace, %error, "no room for a notice");
         }
@@ -35,15 +38,24 @@ impl Inbound {
         sender: &Sender,
         message: &IncomingMessage,
         keep_until: u64,
-        failed: &[(&Recipient, &Reply)],
+        action: Action,
+        told: &[(&Recipient, &Reply)],
     ) -> Result<(), LedgerError> {
+        let told: Vec<(&Recipient, &Reply)> = told
+            .iter()
+            .filter(|(recipient, _)| report::wants(recipient, action))
+            .copied()
+            .collect();
+        if told.is_empty() {
+            return Ok(());
+        }
         let names: Vec<String> =
-            failed.iter().map(|(recipient, _)| refusal_of(recipient)).collect();
+            told.iter().map(|(recipient, _)| notice_of(recipient, action)).collect();
         let ledger = &self.shared.ledger;
         let answers = ledger.claim(message, &names, self.shared.clock.now()).await?;
         let mut due = Vec::new();
         let mut claims: Vec<Claim> = Vec::new();
-        for (answer, &refused) in answers.into_iter().zip(failed) {
+        for (answer, &refused) in answers.into_iter().zip(&told) {
             if let Claimed::Claimed(claim) = answer {
                 claims.push(claim);
                 due.push(refused);
@@ -53,9 +65,9 @@ impl Inbound {
             return Ok(());
         }
         // No header: what came out of an envelope does not leave again.
-        let notice = self.own_domain(failed).and_then(|from| {
+        let notice = self.own_domain(&told).and_then(|from| {
             let due = due.into_iter();
-            report::failure(&self.shared, Side::Outside, from, sender, None, due)
+            report::notice(&self.shared, Side::Outside, from, sender, None, action, due)
         });
         if let Err(error) = report::enqueue(&self.shared, notice).await {
             self.release(&claims).await;
@@ -72,6 +84,11 @@ impl Inbound {
 }
 
 /// What is claimed for the notice. A space never begins a mailbox, so it collides with no delivery.
-fn refusal_of(recipient: &Recipient) -> String {
-    format!(" refused {}", mailbox_text(&recipient.path))
+fn notice_of(recipient: &Recipient, action: Action) -> String {
+    let what = match action {
+        Action::Failed => "refused",
+        Action::Relayed => "relayed",
+        Action::Delayed => "delayed",
+    };
+    format!(" {what} {}", mailbox_text(&recipient.path))
 }

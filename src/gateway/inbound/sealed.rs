@@ -15,6 +15,7 @@ use crate::gateway::hop::Downstream;
 use crate::gateway::session::{Answer, Recipient, Sender};
 use crate::gateway::settlement::settle;
 use crate::gateway::smtp_envelope::{mailbox_text, read_forward_path, read_reverse_path};
+use crate::mail::notice::Action;
 use crate::policy::{Level, SenderDecision, Source};
 use crate::records::CLOCK_TOLERANCE;
 use crate::smtp::client::Outcome;
@@ -41,6 +42,8 @@ struct Slot {
     recipient: Recipient,
     name: String,
     reply: Option<Reply>,
+    /// Accepted now, by a next hop that sends no notices.
+    relayed: bool,
 }
 
 impl Inbound {
@@ -74,6 +77,13 @@ impl Inbound {
             info!(trace = %sender.trace, to = %recipient.path, reply = %reply, "sealed message");
         }
         let replies: Vec<Reply> = fates.iter().map(|(_, reply)| reply.clone()).collect();
+        let relayed: Vec<(&Recipient, &Reply)> = slots
+            .iter()
+            .filter(|slot| slot.relayed)
+            .filter_map(|slot| Some((&slot.recipient, slot.reply.as_ref()?)))
+            .collect();
+        // Delivered all the same if there is no room for the notice.
+        self.notify(&sender, &message, keep_until, Action::Relayed, &relayed).await;
         if self.protocol == Protocol::Lmtp && !self.deliver_signed {
             return Ok(Answer { replies, booking: B::default() });
         }
@@ -84,7 +94,9 @@ impl Inbound {
         if !failed.is_empty() && reader.connection.has_left().await {
             // It will send the message again, and the notice is due then.
             reply = Failure::Mixed.reply();
-        } else if !failed.is_empty() && !self.notify(&sender, &message, keep_until, &failed).await {
+        } else if !failed.is_empty()
+            && !self.notify(&sender, &message, keep_until, Action::Failed, &failed).await
+        {
             reply = Failure::Ledger.reply();
         }
         let answers = match self.protocol {
@@ -232,7 +244,12 @@ impl Inbound {
         let mut slot_of = |recipient: &Recipient| {
             let name = mailbox_text(&recipient.path);
             slots.iter().position(|slot| slot.name == name).unwrap_or_else(|| {
-                slots.push(Slot { recipient: recipient.clone(), name, reply: None });
+                slots.push(Slot {
+                    recipient: recipient.clone(),
+                    name,
+                    reply: None,
+                    relayed: false,
+                });
                 slots.len() - 1
             })
         };
@@ -322,6 +339,7 @@ impl Inbound {
             }
         };
         let claims = self.claim(&message, &open, slots).await?;
+        let silent = !downstream.reports();
         // Waits on its own, also if this task is ended.
         let outcomes = match tokio::spawn(downstream.finish()).await {
             Ok(Ok(outcomes)) => outcomes,
@@ -329,6 +347,9 @@ impl Inbound {
             Err(_) => vec![Outcome::Unknown; open.len()],
         };
         self.settle_claims(&open, slots, claims, outcomes, keep_until).await;
+        for n in open {
+            slots[n].relayed = silent && slots[n].reply.as_ref().is_some_and(Reply::is_positive);
+        }
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use crate::gateway::report;
 use crate::gateway::session::Answer;
 use crate::gateway::settlement::settle;
 use crate::mail::header::Header;
+use crate::mail::notice::Action;
 use crate::smtp::server::ServerConnection;
 use crate::smtp::{Protocol, Reply};
 use crate::store::ledger::{Side, Upstream};
@@ -22,6 +23,7 @@ impl Outbound {
         header: &Header,
         connection: &mut ServerConnection,
     ) -> Answer<Vec<Booked>> {
+        let silent = silent(&transaction);
         // Each dot waits on its own, also if this task is ended.
         let mut waits = Vec::new();
         for (at, destination) in transaction.destinations.iter_mut().enumerate() {
@@ -48,8 +50,9 @@ impl Outbound {
             if reply.is_transient() {
                 upstream = Upstream::Deferred;
             }
+            let failed = &settlement.failed;
             let notified =
-                left || self.notify(&transaction, header, &replies, &settlement.failed).await;
+                left || self.notify(&transaction, header, Action::Failed, &replies, failed).await;
             if !notified {
                 reply = Failure::Ledger.reply();
                 upstream = Upstream::Deferred;
@@ -62,6 +65,11 @@ impl Outbound {
                 *reply = Failure::Mixed.reply();
             }
         }
+        // What the next hop has taken is not sent again, whatever the client is told now. If there is no room for the
+        // notice, the message still goes on: it is about a success.
+        let relayed: Vec<usize> =
+            silent.into_iter().filter(|&n| replies[n].is_positive()).collect();
+        self.notify(&transaction, header, Action::Relayed, &replies, &relayed).await;
         let (booking, booked) = self.book(&mut transaction, upstream).await;
         if !booked {
             for reply in answer.iter_mut().filter(|reply| !reply.is_transient()) {
@@ -72,25 +80,27 @@ impl Outbound {
         Answer { replies: answer, booking }
     }
 
-    /// Puts a notice about recipients that failed for good into the outbox; `false` if it has no room.
+    /// Puts a notice about recipients that failed for good, or were relayed, into the outbox; `false` if it has no room.
     async fn notify(
         &self,
         transaction: &Transaction,
         header: &Header,
+        action: Action,
         replies: &[Reply],
-        failed: &[usize],
+        places: &[usize],
     ) -> bool {
-        let failed = failed.iter().map(|&n| {
+        let recipients = places.iter().map(|&n| {
             let (at, place) = transaction.accepted[n];
             (&transaction.destinations[at].recipients[place], &replies[n])
         });
-        let notice = report::failure(
+        let notice = report::notice(
             &self.shared,
             Side::Inside,
             &transaction.origin,
             &transaction.sender,
             Some(header),
-            failed,
+            action,
+            recipients,
         );
         let enqueued = report::enqueue(&self.shared, notice).await;
         if let Err(error) = &enqueued {
@@ -118,6 +128,17 @@ impl Outbound {
         }
         (bookings, all)
     }
+}
+
+/// The recipients that a next hop without DSN is about to answer for: places in the client's order.
+fn silent(transaction: &Transaction) -> Vec<usize> {
+    let is_silent = |&(at, place): &(usize, usize)| {
+        let destination = &transaction.destinations[at];
+        destination.downstream.as_ref().is_some_and(|downstream| !downstream.reports())
+            && destination.answers[place].is_none()
+    };
+    let accepted = transaction.accepted.iter().enumerate();
+    accepted.filter(|(_, accepted)| is_silent(accepted)).map(|(n, _)| n).collect()
 }
 
 /// The outcome of each accepted recipient in the client's order.
