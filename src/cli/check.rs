@@ -21,8 +21,12 @@ pub(super) fn run(given: Option<&Path>) -> Result<(), Failure> {
         }
     }
     let now = context::now();
+    let mut fingerprints = String::new();
     for local in &config.domains {
-        keys(&Own::load(local)?, now)?;
+        let own = Own::load(local)?;
+        keys(&own, now)?;
+        let fingerprint = own.policy.identity().fingerprint();
+        fingerprints.push_str(&format!("identity of {}: {fingerprint}\n", local.name));
     }
     let file = path.display();
     config.dns.check().map_err(|error| Failure::refused(format!("{file}: [dns]: {error}")))?;
@@ -42,7 +46,7 @@ pub(super) fn run(given: Option<&Path>) -> Result<(), Failure> {
     }
     let domains = config.domains.len();
     let text = format!(
-        "{file}: ok ({domains} domain{}, {} partner{})\n",
+        "{fingerprints}{file}: ok ({domains} domain{}, {} partner{})\n",
         if domains == 1 { "" } else { "s" },
         config.partners.len(),
         if config.partners.len() == 1 { "" } else { "s" },

@@ -15,6 +15,11 @@ const PLACES: [&str; 2] = ["mta-seal.toml", "/etc/mta-seal/mta-seal.toml"];
 /// The file to read.
 pub(super) fn config_path(given: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(path) = given {
+        if path.is_dir() {
+            let file = path.join("mta-seal.toml");
+            return Err(Failure::refused(format!("{} is a directory", path.display()))
+                .hint(format!("name the file in it: {}", file.display())));
+        }
         return Ok(path.to_owned());
     }
     PLACES.iter().map(PathBuf::from).find(|path| path.exists()).ok_or_else(|| {

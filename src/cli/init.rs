@@ -35,8 +35,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let domain = Domain::parse(&args.domain)
-        .map_err(|error| Failure::usage(format!("--domain `{}`: {error}", args.domain)))?;
+    let domain = Domain::parse(&args.domain).map_err(|error| {
+        Failure::usage(format!("--domain `{}`: {error}", args.domain))
+            .hint("write a domain name such as company1.example")
+    })?;
     let hostname = match &args.hostname {
         Some(name) => Domain::parse(name)
             .map_err(|error| Failure::usage(format!("--hostname `{name}`: {error}")))?,

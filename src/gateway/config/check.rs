@@ -11,7 +11,7 @@ use crate::dns::{AnchorSource, DnsConfig, Mode, Servers};
 use crate::policy::{Level, LocalPolicy};
 use crate::smtp::Protocol;
 use crate::smtp::next_hop::NextHop as Address;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,6 +33,20 @@ pub(super) fn check(file: File, source: &Source<'_>) -> Result<Config, ConfigErr
         Some(table) => Some(inbound(table, base, source)?),
         None => None,
     };
+    let listeners = Listeners {
+        outbound: outbound.as_ref().map_or(&[], |(table, _)| &table.listen),
+        inbound: inbound.as_ref().map_or(&[], |(table, _)| &table.listen),
+    };
+    for (hop, span) in [
+        outbound.as_ref().map(|(table, span)| (&table.next_hop, span)),
+        inbound.as_ref().map(|(table, span)| (&table.next_hop, span)),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        listeners.refuse_loop(hop, span.clone(), source)?;
+    }
+    let (outbound, inbound) = (outbound.map(|(table, _)| table), inbound.map(|(table, _)| table));
     if let (Some(outbound), Some(inbound)) = (&outbound, &inbound)
         && let Some(twice) = outbound
             .listen
@@ -127,24 +141,57 @@ fn tls(table: Option<file::ListenerTls>, base: &Path) -> Option<ListenerTls> {
         .map(|tls| ListenerTls { certificate: base.join(tls.certificate), key: base.join(tls.key) })
 }
 
-/// A next hop that is this listener would hand every message back for ever.
-fn next_hop(
-    hop: Spanned<NextHop>,
-    listen: &[SocketAddr],
-    base: &Path,
-    source: &Source<'_>,
-) -> Result<NextHop, ConfigError> {
+/// The addresses that a next hop must not lead back to.
+struct Listeners<'a> {
+    outbound: &'a [SocketAddr],
+    inbound: &'a [SocketAddr],
+}
+
+impl Listeners<'_> {
+    /// A next hop that is a listener of this gateway would hand every message back for ever.
+    fn refuse_loop(
+        &self,
+        hop: &NextHop,
+        span: Range<usize>,
+        source: &Source<'_>,
+    ) -> Result<(), ConfigError> {
+        let Address::Tcp { host, port, .. } = &hop.address else { return Ok(()) };
+        for (table, listen) in [("[outbound]", self.outbound), ("[inbound]", self.inbound)] {
+            if let Some(address) = listen.iter().find(|address| leads_to(host, *port, **address)) {
+                let what = format!(
+                    "`next_hop` is the listener {address} of {table}: mail would go round for ever"
+                );
+                return Err(source.error(span, what, "name the MTA behind the gateway"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a connection to `host` arrives at the listener; names other than localhost are not looked up.
+fn leads_to(host: &str, port: u16, listener: SocketAddr) -> bool {
+    if listener.port() != port {
+        return false;
+    }
+    let own = listener.ip();
+    match host.parse::<IpAddr>() {
+        Ok(ip) => {
+            let here = ip.is_loopback() || ip.is_unspecified();
+            // A listener on [::] takes IPv4 too.
+            ip == own || (own.is_unspecified() && here && (own.is_ipv6() || ip.is_ipv4()))
+        }
+        Err(_) => {
+            host.eq_ignore_ascii_case("localhost") && (own.is_loopback() || own.is_unspecified())
+        }
+    }
+}
+
+/// The next hop with its paths resolved, and where it stands.
+fn next_hop(hop: Spanned<NextHop>, base: &Path) -> (NextHop, Range<usize>) {
     let span = hop.span();
     let mut hop = hop.into_inner();
-    if let Address::Tcp { host, port, .. } = &hop.address
-        && let Ok(address) = host.parse()
-        && listen.contains(&SocketAddr::new(address, *port))
-    {
-        let hint = "name the MTA behind the gateway";
-        return Err(source.error(span, "`next_hop` is the listener itself", hint));
-    }
     hop.resolve(base);
-    Ok(hop)
+    (hop, span)
 }
 
 fn outbound(
@@ -153,7 +200,7 @@ fn outbound(
     base: &Path,
     source: &Source<'_>,
     warnings: &mut Vec<ConfigError>,
-) -> Result<Outbound, ConfigError> {
+) -> Result<(Outbound, Range<usize>), ConfigError> {
     let table_span = table.span();
     let table = table.into_inner();
     let listen = listen(table.listen, source)?;
@@ -183,14 +230,16 @@ fn outbound(
             return Err(source.error(table_span, "missing key `domain`", hint));
         }
     };
-    Ok(Outbound {
+    let (next_hop, next_hop_span) = next_hop(table.next_hop, base);
+    let outbound = Outbound {
         protocol: table.protocol.map_or(Protocol::Smtp, |text| text.0),
         clients,
         domain,
-        next_hop: next_hop(table.next_hop, &listen, base, source)?,
+        next_hop,
         listen,
         tls: tls(table.tls, base),
-    })
+    };
+    Ok((outbound, next_hop_span))
 }
 
 fn clients(
@@ -232,16 +281,18 @@ fn inbound(
     table: Spanned<file::Inbound>,
     base: &Path,
     source: &Source<'_>,
-) -> Result<Inbound, ConfigError> {
+) -> Result<(Inbound, Range<usize>), ConfigError> {
     let table = table.into_inner();
     let listen = listen(table.listen, source)?;
-    Ok(Inbound {
+    let (next_hop, next_hop_span) = next_hop(table.next_hop, base);
+    let inbound = Inbound {
         protocol: table.protocol.map_or(Protocol::Smtp, |text| text.0),
-        next_hop: next_hop(table.next_hop, &listen, base, source)?,
+        next_hop,
         listen,
         recipients: table.recipients,
         tls: tls(table.tls, base),
-    })
+    };
+    Ok((inbound, next_hop_span))
 }
 
 fn dns(table: file::Dns, base: &Path, source: &Source<'_>) -> Result<DnsConfig, ConfigError> {
