@@ -193,7 +193,7 @@ impl Stream {
         out: &mut Vec<u8>,
     ) -> Result<Self, Failure> {
         let Course::Seal { domain, key, .. } = course else { return Ok(Self::Clear) };
-        let unfit = |_| Failure::SealedTooLarge;
+        let unfit = |_| Failure::PathUnfit;
         let forward_paths: Result<Vec<_>, _> =
             recipients.iter().map(|recipient| forward_path_field(recipient)).collect();
         let prefix = Prefix {
