@@ -33,6 +33,8 @@ pub enum Failure {
     HeaderTooLarge,
     /// The message is larger than the limit.
     TooLarge,
+    /// A path or one of its parameters has no place in an envelope.
+    PathUnfit,
     /// The sealed message would be larger than the next hop takes.
     SealedTooLarge,
     /// The message has passed too many hops.
@@ -49,8 +51,6 @@ pub enum Failure {
     TwoParts,
     /// The envelope is sealed to a key that this gateway never had.
     UnknownKey,
-    /// The envelope is sealed to an unknown key while the keyring is known to be incomplete.
-    KeyringIncomplete,
     /// The envelope is sealed to a key that was destroyed.
     DestroyedKey,
     /// Any cryptographic check failed.
@@ -110,6 +110,7 @@ impl Failure {
             Self::TooManyRecipients,
             Self::HeaderTooLarge,
             Self::TooLarge,
+            Self::PathUnfit,
             Self::SealedTooLarge,
             Self::Loop,
             Self::BareLineEnd,
@@ -118,7 +119,6 @@ impl Failure {
             Self::CarrierForeign,
             Self::TwoParts,
             Self::UnknownKey,
-            Self::KeyringIncomplete,
             Self::DestroyedKey,
             Self::Unauthentic,
             Self::SenderUnknown,
@@ -180,11 +180,12 @@ impl Failure {
             Self::DemandMalformed => ("demand-malformed", 550, (5, 6, 0), "malformed MTA-Seal-Required field"),
             Self::NoDomain => ("no-domain", 550, (5, 7, 10), "sealing is required and the recipient has no domain"),
             Self::NotLocal => ("not-local", 550, (5, 7, 1), "relaying denied"),
-            Self::SenderNotAllowed => ("sender-not-allowed", 550, (5, 7, 1), "client may not use this service"),
+            Self::SenderNotAllowed => ("sender-not-allowed", 554, (5, 7, 1), "client may not use this service"),
             Self::TooManyDomains => ("too-many-domains", 452, (4, 5, 3), "too many recipient domains"),
             Self::TooManyRecipients => ("too-many-recipients", 452, (4, 5, 3), "too many recipients"),
             Self::HeaderTooLarge => ("header-too-large", 552, (5, 3, 4), "message header too large"),
             Self::TooLarge => ("too-large", 552, (5, 3, 4), "message too large"),
+            Self::PathUnfit => ("path-unfit", 553, (5, 1, 3), "address or parameter cannot be sealed"),
             Self::SealedTooLarge => ("sealed-too-large", 552, (5, 3, 4), "message too large once sealed"),
             Self::Loop => ("loop", 554, (5, 4, 6), "too many hops"),
             Self::BareLineEnd => ("bare-line-end", 550, (5, 6, 0), "bare CR, bare LF or NUL in message"),
@@ -193,7 +194,6 @@ impl Failure {
             Self::CarrierForeign => ("carrier-foreign", 550, (5, 7, 5), "sealed message is not for this domain"),
             Self::TwoParts => ("two-parts", 550, (5, 6, 0), "message has more than one sealed part"),
             Self::UnknownKey => ("unknown-key", 550, (5, 7, 5), "sealed to a key that is not known here; look up the policy again"),
-            Self::KeyringIncomplete => ("keyring-incomplete", 451, (4, 7, 5), "sealed to a key that is not known here yet"),
             Self::DestroyedKey => ("destroyed-key", 550, (5, 7, 5), "sealed to a key that no longer exists; please send again"),
             Self::Unauthentic => ("unauthentic", 550, (5, 7, 7), "sealed message failed verification"),
             Self::SenderUnknown => ("sender-unknown", 451, (4, 7, 5), "sealing policy of the sender cannot be verified now"),

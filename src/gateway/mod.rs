@@ -33,7 +33,6 @@ use tokio::sync::Notify;
 pub use clock::{Clock, SystemClock};
 pub use failure::Failure;
 pub use local::{LocalKeys, LocalKeysError};
-pub use lookup::{Keys, look_up};
 pub use serve::{Gateway, Parts, StartError};
 
 use crate::core::Domain;

@@ -15,6 +15,7 @@ use super::Shared;
 use super::clock::{Clock, SystemClock};
 use super::config::{self, Config, Network, NextHop, Recipients};
 use super::discovery::Discovery;
+use super::failure::Failure;
 use super::hop::Hop;
 use super::inbound::Inbound;
 use super::listener::{ConnectionLimits, Places, accept};
@@ -24,10 +25,10 @@ use super::outbox;
 use super::session::{self, Direction};
 use crate::core::Domain;
 use crate::dns::{ConfigError as DnsError, Resolver, StubResolver};
+use crate::smtp::Protocol;
 use crate::smtp::client::ClientOptions;
 use crate::smtp::server::{ServerConnection, ServerOptions, SessionError};
 use crate::smtp::tls::TlsError;
-use crate::smtp::{Protocol, Reply};
 use crate::store::ledger::{self, LedgerError, SharedLedger, SqliteLedger};
 
 /// Name of the ledger in the state directory.
@@ -264,7 +265,7 @@ async fn connection<D: Direction>(
         session::serve(&*direction, connection, address, &stop).await
     } else {
         warn!(client = %address, "client is not among outbound.clients");
-        connection.close_with(&Reply::new(554, (5, 7, 1), "client may not use this service")).await
+        connection.close_with(&Failure::SenderNotAllowed.reply()).await
     };
     match result {
         Ok(()) | Err(SessionError::Closed) => {}

@@ -197,7 +197,7 @@ impl Stream {
         let Course::Seal { domain, key, .. } = course else {
             return Ok(Self::Clear(digest::Context::new(&digest::SHA256)));
         };
-        let unfit = |_| Failure::SealedTooLarge;
+        let unfit = |_| Failure::PathUnfit;
         let forward_paths: Result<Vec<_>, _> =
             recipients.iter().map(|recipient| forward_path_field(recipient)).collect();
         let prefix = Prefix {
