@@ -250,7 +250,12 @@ async fn early_acceptance_is_none() {
         }
         assert_eq!(recipients(&world.relay), [[to], [to]]);
     }
-    // Inbound, clear and sealed, with either protocol behind.
+}
+
+/// The same towards our own MTA: clear and sealed, with either protocol behind.
+#[tokio::test]
+async fn early_acceptance_inside_is_none() {
+    let message = large();
     for behind in [Smtp, Lmtp] {
         for sealed in [false, true] {
             let world = world(Smtp, behind).await;
@@ -274,9 +279,10 @@ async fn early_acceptance_is_none() {
 }
 
 /// 354 and 250 in one segment: the second is no answer to the message.
+const BOTH: Act = Act::Raw(b"354 go on\r\n250 2.0.0 ok\r\n");
+
 #[tokio::test]
 async fn acceptance_along_with_354_is_none() {
-    const BOTH: Act = Act::Raw(b"354 go on\r\n250 2.0.0 ok\r\n");
     for to in [BOB, EVE] {
         let world = World::new().await;
         world.relay.rule(Step::Data, "", 1, BOTH);
@@ -286,6 +292,10 @@ async fn acceptance_along_with_354_is_none() {
         world.send(ALICE, &[to], MESSAGE).await.expect("250");
         assert_eq!(recipients(&world.relay), [[to]]);
     }
+}
+
+#[tokio::test]
+async fn acceptance_inside_along_with_354_is_none() {
     for behind in [Smtp, Lmtp] {
         for sealed in [false, true] {
             let world = world(Smtp, behind).await;
@@ -351,8 +361,11 @@ async fn report_about_sealed_mail_never_leaves_in_clear() {
     deliver(gw2, Smtp, "<>", &[BOB, MALLORY], &twin.carrier()).await.expect("250");
     let notices = world.relay.wait(2).await;
     assert_eq!(notices[1].to, ["<alice@company3.example>"]);
+}
 
-    // With one that cannot be looked up it waits, and goes sealed.
+/// If the policy cannot be looked up the notice waits, and goes sealed.
+#[tokio::test]
+async fn report_about_sealed_mail_waits_for_the_policy() {
     let world = World::new().await;
     lose_policy_before_notice(&world, Lookup::ServFail { rcode: 2 }).await;
     next_notice(&world, 1).await;
@@ -387,7 +400,6 @@ async fn half_closed(client: &mut Client, next_hop: &Sink, to: &[&str], message:
 /// notified.
 #[tokio::test]
 async fn half_closed_clients_are_told_to_come_again() {
-    // Sealing and clear destinations.
     let world = World::new().await;
     world.relay.rule(Step::Dot, "plain.example", 1, Act::Reply("554 5.7.1 not liked"));
     let mut client = Client::greeted(world.gw1.outbound(), Smtp).await;
@@ -404,8 +416,10 @@ async fn half_closed_clients_are_told_to_come_again() {
     assert_eq!(notices.len(), 2);
     assert!(contains(&notices[0].data, b"eve@plain.example"));
     assert!(contains(&notices[1].data, b"last@plain.example"));
+}
 
-    // Unsealing.
+#[tokio::test]
+async fn half_closed_clients_with_carriers_are_told_to_come_again() {
     let world = World::new().await;
     let octets = Forgery::new(&world.company1, &world.company2).carrier();
     let mut client = Client::greeted(world.gw2.inbound(), Smtp).await;
@@ -462,6 +476,33 @@ async fn clear_message_with_a_known_header_is_not_swallowed() {
             assert_eq!(bobs.len(), 2, "{to:?} {drop}");
             assert!(without_trace(&bobs[1].data) == other);
             assert_eq!(sent_to(&world.mta2, to[1]).len(), 1);
+        }
+    }
+}
+
+/// A header block that ends without an empty line: our trace fields must not turn what follows
+/// into header.
+#[tokio::test]
+async fn body_without_separator_stays_body() {
+    let cases: [(&[u8], &[u8]); 2] = [
+        (b"", b"no field at all\r\nFrom: ceo@company2.example\r\n\r\nx\r\n"),
+        (b"Subject: x\r\n", b"no field\r\nFrom: ceo@company2.example\r\n\r\nx\r\n"),
+    ];
+    for (fields, body) in cases {
+        let message = [fields, body].concat();
+        let parted = [fields, b"\r\n", body].concat();
+        let world = World::new().await;
+        world.send(ALICE, &[EVE], &message).await.expect("250");
+        assert_eq!(text(after_field(&world.relay.only().data)), text(&parted));
+        let gw2 = world.gw2.inbound();
+        deliver(gw2, Smtp, ALICE, &[BOB], &message).await.expect("250");
+        let mut forgery = Forgery::new(&world.company1, &world.company2);
+        forgery.message = message;
+        deliver(gw2, Smtp, ALICE, &[BOB], &forgery.carrier()).await.expect("250");
+        let delivered = world.mta2.messages();
+        assert_eq!(delivered.len(), 2);
+        for one in delivered {
+            assert_eq!(text(without_trace(&one.data)), text(&parted));
         }
     }
 }
