@@ -71,6 +71,20 @@ impl Client {
         soon("a flush", self.io.flush()).await
     }
 
+    /// Shuts the writing half; replies can still be read.
+    pub async fn half_close(&mut self) {
+        soon("a shutdown", self.io.shutdown()).await.unwrap();
+    }
+
+    /// MAIL, RCPT and DATA, all of which must be accepted.
+    pub async fn begin_data(&mut self, from: &str, to: &[&str]) {
+        assert_eq!(self.command(&format!("MAIL FROM:{from}")).await.code, 250);
+        for recipient in to {
+            assert_eq!(self.command(&format!("RCPT TO:{recipient}")).await.code, 250);
+        }
+        assert_eq!(self.command("DATA").await.code, 354);
+    }
+
     pub async fn command(&mut self, line: &str) -> Reply {
         self.send(format!("{line}\r\n").as_bytes()).await;
         self.reply().await

@@ -74,6 +74,7 @@ struct State {
     /// Command lines in order.
     log: Vec<String>,
     held: usize,
+    early: usize,
     open: usize,
     /// What the client did against the protocol.
     faults: Vec<String>,
@@ -217,6 +218,11 @@ impl Sink {
         self.shared.released.notify_waiters();
     }
 
+    /// Lets go on what was held, and leaves the rules that wait.
+    pub fn let_go(&self) {
+        self.shared.released.notify_waiters();
+    }
+
     pub fn messages(&self) -> Vec<Message> {
         self.shared.with(|state| state.messages.clone())
     }
@@ -257,6 +263,11 @@ impl Sink {
     /// Waits until this many transactions are held.
     pub async fn wait_held(&self, count: usize) {
         self.until("held transactions", |state| state.held >= count).await;
+    }
+
+    /// Waits until this many messages were answered in their middle.
+    pub async fn wait_early(&self, count: usize) {
+        self.until("early answers", |state| state.early >= count).await;
     }
 
     /// Waits until a transaction was broken off.
@@ -462,7 +473,10 @@ impl Session {
             if !middle {
                 middle = true;
                 match self.act_in_the_middle().await {
-                    Ok(early) => answered = early,
+                    Ok(early) => {
+                        answered = early;
+                        self.shared.with(|state| state.early += usize::from(early));
+                    }
                     Err(over) => {
                         self.shared.with(|state| state.broken.push(data));
                         return Err(over);
