@@ -94,7 +94,7 @@ impl Entry {
         let fresh = DeliveryId::random(&mut system_rng());
         let begun = shared.ledger.begin_outgoing(key, &names, fresh, shared.clock.now()).await;
         let outgoing = begun.map_err(|error| {
-            warn!(trace = %sender.trace, %error, "ledger unavailable");
+            warn!(%error, "ledger unavailable");
             Failure::Ledger
         })?;
         let settled = names
@@ -122,7 +122,6 @@ impl Entry {
     pub(super) async fn finish(
         self,
         shared: &Shared,
-        sender: &Sender,
         answers: &[Option<Answered>],
         message_hash: Option<[u8; 32]>,
         upstream: Upstream,
@@ -138,16 +137,16 @@ impl Entry {
         match booked.record(shared, upstream).await {
             Ok(()) => Some(booked),
             Err(error) => {
-                warn!(trace = %sender.trace, %error, "outcome could not be recorded");
+                warn!(%error, "outcome could not be recorded");
                 None
             }
         }
     }
 
     /// Forgets the delivery id: the message is another one than that of the earlier attempt.
-    pub(super) async fn retire(self, shared: &Shared, sender: &Sender) {
+    pub(super) async fn retire(self, shared: &Shared) {
         if let Err(error) = shared.ledger.retire_outgoing(&self.outgoing).await {
-            warn!(trace = %sender.trace, %error, "delivery id could not be retired");
+            warn!(%error, "delivery id could not be retired");
         }
     }
 }

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span, info_span};
 
 use super::ids::TraceId;
 use crate::core::address::{ForwardPath, ReversePath};
@@ -96,10 +97,10 @@ pub(super) async fn serve<D: Direction>(
     stop: &CancellationToken,
 ) -> Result<(), SessionError> {
     connection.greet().await?;
-    let mut open: Option<D::Transaction> = None;
+    let mut open: Option<Open<D::Transaction>> = None;
     let result = dialogue(direction, &mut connection, address, stop, &mut open).await;
-    if let Some(transaction) = open {
-        direction.abandon(transaction).await;
+    if let Some(Open { transaction, span }) = open {
+        direction.abandon(transaction).instrument(span).await;
     }
     match result {
         Ok(End::Stopped) => {
@@ -108,6 +109,12 @@ pub(super) async fn serve<D: Direction>(
         Ok(End::Quit) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// A transaction with the span that puts its trace id on every line of the log.
+struct Open<T> {
+    transaction: T,
+    span: Span,
 }
 
 enum End {
@@ -120,7 +127,7 @@ async fn dialogue<D: Direction>(
     connection: &mut ServerConnection,
     address: IpAddr,
     stop: &CancellationToken,
-    open: &mut Option<D::Transaction>,
+    open: &mut Option<Open<D::Transaction>>,
 ) -> Result<End, SessionError> {
     loop {
         let command = tokio::select! {
@@ -133,10 +140,11 @@ async fn dialogue<D: Direction>(
         match command {
             Command::Rcpt { path, parameters } => {
                 let reply = match transaction {
-                    Some(mut transaction) => {
+                    Some(Open { mut transaction, span }) => {
                         let recipient = Recipient { path, parameters };
-                        let reply = direction.recipient(&mut transaction, recipient).await;
-                        *open = Some(transaction);
+                        let answer = direction.recipient(&mut transaction, recipient);
+                        let reply = answer.instrument(span.clone()).await;
+                        *open = Some(Open { transaction, span });
                         reply
                     }
                     None => Reply::new(503, (5, 5, 1), "MAIL first"),
@@ -145,14 +153,15 @@ async fn dialogue<D: Direction>(
                 continue;
             }
             Command::Data => {
-                let Some(transaction) = transaction else {
+                let Some(Open { transaction, span }) = transaction else {
                     connection.reply(&Reply::new(503, (5, 5, 1), "MAIL first")).await?;
                     continue;
                 };
-                let answer = direction.message(transaction, connection).await?;
+                let answer =
+                    direction.message(transaction, connection).instrument(span.clone()).await?;
                 for reply in &answer.replies {
                     if let Err(error) = connection.reply(reply).await {
-                        direction.take_back(answer.booking).await;
+                        direction.take_back(answer.booking).instrument(span).await;
                         return Err(error);
                     }
                 }
@@ -160,8 +169,8 @@ async fn dialogue<D: Direction>(
             }
             _ => {}
         }
-        if let Some(transaction) = transaction {
-            direction.abandon(transaction).await;
+        if let Some(Open { transaction, span }) = transaction {
+            direction.abandon(transaction).instrument(span).await;
         }
         match command {
             Command::Hello { .. } => {
@@ -179,9 +188,10 @@ async fn dialogue<D: Direction>(
                 };
                 let trace = TraceId::random(&mut super::system_rng());
                 let sender = Sender { path, parameters, peer, trace };
-                let reply = match direction.begin(sender).await {
+                let span = info_span!("transaction", %trace);
+                let reply = match direction.begin(sender).instrument(span.clone()).await {
                     Ok(transaction) => {
-                        *open = Some(transaction);
+                        *open = Some(Open { transaction, span });
                         Reply::new(250, (2, 1, 0), "sender ok")
                     }
                     Err(reply) => reply,

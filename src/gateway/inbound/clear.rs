@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
-use tracing::info;
+use tracing::{Instrument, info};
 
 use super::submission::{Submission, Verdict};
 use super::{Inbound, Stop, Transaction};
@@ -95,7 +95,7 @@ impl Inbound {
         if matches!(sent, Ok(Sent::Differs))
             && let Some(entry) = entry.take()
         {
-            entry.retire(&self.shared, sender).await;
+            entry.retire(&self.shared).await;
             return Err(Failure::Mixed.into());
         }
         let lost = Answered::Reply(Failure::NextHopLost.reply());
@@ -112,14 +112,14 @@ impl Inbound {
             } else {
                 (Upstream::Deferred, sent.is_ok().then_some(hash))
             };
-            booking = entry.finish(&self.shared, sender, &answers, hash, upstream).await;
+            booking = entry.finish(&self.shared, &answers, hash, upstream).await;
             if booking.is_none() {
                 return Err(Failure::Ledger.into());
             }
         }
         sent?;
         for (recipient, reply) in recipients.iter().zip(&replies) {
-            info!(trace = %sender.trace, from = %sender.path, to = %recipient.path, reply = %reply, "clear message");
+            info!(from = %sender.path, to = %recipient.path, reply = %reply, "clear message");
         }
         let replies = if self.protocol == Protocol::Lmtp { replies } else { vec![reply] };
         Ok(Answer { replies, booking })
@@ -166,7 +166,7 @@ impl Inbound {
         let Some(submission) = submission else { return Ok(Sent::Answered) };
         let downstream = submission.complete().await?;
         // Waits on its own, also if this task is ended.
-        let outcomes = match tokio::spawn(downstream.finish()).await {
+        let outcomes = match tokio::spawn(downstream.finish().in_current_span()).await {
             Ok(outcomes) => outcomes.map_err(Stop::Pass)?,
             Err(_) => Vec::new(),
         };

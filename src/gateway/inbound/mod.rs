@@ -105,13 +105,12 @@ impl Direction for Inbound {
             self.shared.config.limits.message_size,
         );
         connection.accept_data(Some(limit)).await?;
-        let trace = transaction.sender.trace;
         let reply = match self.pass(transaction, connection).await {
             Ok(answer) => return Ok(answer),
             Err(Stop::Session(error)) => return Err(error),
             Err(Stop::Pass(reply)) => reply,
             Err(Stop::Refuse(failure)) => {
-                info!(%trace, reason = failure.name(), "message refused");
+                info!(reason = failure.name(), "message refused");
                 failure.reply()
             }
         };

@@ -28,7 +28,7 @@ impl Inbound {
     ) -> bool {
         let result = self.notify_once(sender, message, keep_until, action, told).await;
         if let Err(error) = &result {
-            warn!(trace = %sender.trace, %error, "no room for a notice");
+            warn!(%error, "no room for a notice");
         }
         result.is_ok()
     }

@@ -1,6 +1,6 @@
 //! Unsealing, check by check in the order of [R-uns-01].
 
-use tracing::{info, warn};
+use tracing::{Instrument, info, warn};
 
 use super::envelope::{EnvelopeReader, unseal_failure};
 use super::submission::{Submission, Verdict};
@@ -52,7 +52,7 @@ impl Inbound {
         mut transaction: Transaction,
         mut reader: EnvelopeReader<'_>,
     ) -> Result<Answer<B>, Stop> {
-        let genuine = self.verify(&transaction.sender, &mut reader).await?;
+        let genuine = self.verify(&mut reader).await?;
         let (mut slots, outer) = self.recipients(&genuine, &transaction.recipients);
         if slots.is_empty() {
             return Err(Failure::NotSignedRecipient.into());
@@ -68,13 +68,13 @@ impl Inbound {
             let downstream = transaction.downstream.take().ok_or(Failure::NextHopLost)?;
             self.deliver(&sender, downstream, genuine, &mut slots, &mut reader).await?;
         } else {
-            info!(trace = %sender.trace, "replay or retry: nothing left to deliver");
+            info!("replay or retry: nothing left to deliver");
             // The message is still read to its end, and refused if it does not hold.
-            self.read_out(&sender, genuine.verified, &mut reader).await?;
+            self.read_out(genuine.verified, &mut reader).await?;
         }
         let fates = self.fates(&slots, &outer, &transaction.recipients);
         for (recipient, reply) in &fates {
-            info!(trace = %sender.trace, to = %recipient.path, reply = %reply, "sealed message");
+            info!(to = %recipient.path, reply = %reply, "sealed message");
         }
         let replies: Vec<Reply> = fates.iter().map(|(_, reply)| reply.clone()).collect();
         let relayed: Vec<(&Recipient, &Reply)> = slots
@@ -131,21 +131,16 @@ impl Inbound {
     }
 
     /// Checks 2 to 10: everything up to the verified prefix, its reverse-path and its time.
-    async fn verify(
-        &self,
-        outer: &Sender,
-        reader: &mut EnvelopeReader<'_>,
-    ) -> Result<Genuine, Stop> {
-        let trace = outer.trace;
+    async fn verify(&self, reader: &mut EnvelopeReader<'_>) -> Result<Genuine, Stop> {
         let refuse = |error| {
-            warn!(%trace, %error, "envelope refused");
+            warn!(%error, "envelope refused");
             unseal_failure(&error)
         };
         let mut piece = Vec::new();
         let parsed = read_clear_part(reader, &mut piece).await?.map_err(refuse)?;
         let header = parsed.header();
         let envelope_id = parsed.envelope_id();
-        info!(%trace, envelope = %envelope_id, domain = %header.recipient_domain, suite = header.suite.id().0, "carrier recognised");
+        info!(envelope = %envelope_id, domain = %header.recipient_domain, suite = header.suite.id().0, "carrier recognised");
         let local =
             self.shared.domains.get(&header.recipient_domain).ok_or(Failure::CarrierForeign)?;
         let key = match local.keyring.find(&header.key_id) {
@@ -156,14 +151,14 @@ impl Inbound {
         let window = local.policy.record().window;
         let opened = parsed.open(key).map_err(refuse)?;
         let decrypted = read_prefix(opened, reader, &mut piece).await?.map_err(refuse)?;
-        let (signing, level) = self.signing_key(outer, &decrypted).await?;
+        let (signing, level) = self.signing_key(&decrypted).await?;
         let verified = decrypted.verify(&signing).map_err(refuse)?;
         let prefix = verified.prefix();
         if prefix.content_type != ContentType::Mail {
             return Err(Failure::CarrierUnsupported.into());
         }
         let malformed = |error| {
-            warn!(%trace, %error, "signed prefix refused");
+            warn!(%error, "signed prefix refused");
             Failure::CarrierMalformed
         };
         let sender = read_reverse_path(&prefix.reverse_path).map_err(malformed)?;
@@ -192,21 +187,16 @@ impl Inbound {
             delivery_id: prefix.delivery_id,
         };
         let keep_until = prefix.sealed_at.saturating_add(window).saturating_add(KEEP_MARGIN);
-        info!(%trace, envelope = %envelope_id, sender = %prefix.sender_domain, level = level.as_str(), "prefix verified");
+        info!(envelope = %envelope_id, sender = %prefix.sender_domain, level = level.as_str(), "prefix verified");
         Ok(Genuine { verified, level, sender, signed, message, keep_until })
     }
 
     /// Check 7: the policy of the sender domain lists the signing key that the prefix names.
-    async fn signing_key(
-        &self,
-        outer: &Sender,
-        decrypted: &Decrypted,
-    ) -> Result<(VerifyingKey, Level), Stop> {
-        let trace = outer.trace;
+    async fn signing_key(&self, decrypted: &Decrypted) -> Result<(VerifyingKey, Level), Stop> {
         let domain = decrypted.sender_domain();
         let local = self.shared.config.sender(domain);
         let verdict = self.shared.discovery.sender(domain, &local).await.map_err(|error| {
-            warn!(%trace, %error, "ledger unavailable");
+            warn!(%error, "ledger unavailable");
             Failure::Ledger
         })?;
         match verdict.decision {
@@ -215,7 +205,7 @@ impl Inbound {
                 match (keys.into_iter().find(|key| key.key_id() == wanted), source) {
                     (Some(key), _) => Ok((key, level)),
                     (None, Source::Dns) => {
-                        warn!(%trace, %domain, "signing key is not in the sender's policy");
+                        warn!(%domain, "signing key is not in the sender's policy");
                         Err(Failure::Unauthentic.into())
                     }
                     // The key may be newer than what is remembered.
@@ -223,11 +213,11 @@ impl Inbound {
                 }
             }
             SenderDecision::Defer(why) => {
-                warn!(%trace, %domain, why = %why, "sender cannot be verified now");
+                warn!(%domain, why = %why, "sender cannot be verified now");
                 Err(Failure::SenderUnknown.into())
             }
             SenderDecision::Refuse(why) => {
-                warn!(%trace, %domain, why = %why, "sender cannot be verified");
+                warn!(%domain, why = %why, "sender cannot be verified");
                 Err(Failure::Unauthentic.into())
             }
         }
@@ -331,7 +321,7 @@ impl Inbound {
             foreign: verified.prefix().foreign_reverse_path || sender.path.is_null(),
         };
         let submission = Submission::new(self, sender, verdict, downstream);
-        let downstream = match self.pass_on(sender, submission, verified, reader).await? {
+        let downstream = match self.pass_on(submission, verified, reader).await? {
             Ok(downstream) => downstream,
             Err(reply) => {
                 open.iter().for_each(|&n| slots[n].reply = Some(reply.clone()));
@@ -341,7 +331,7 @@ impl Inbound {
         let claims = self.claim(&message, &open, slots).await?;
         let silent = !downstream.reports();
         // Waits on its own, also if this task is ended.
-        let outcomes = match tokio::spawn(downstream.finish()).await {
+        let outcomes = match tokio::spawn(downstream.finish().in_current_span()).await {
             Ok(Ok(outcomes)) => outcomes,
             Ok(Err(reply)) => vec![Outcome::Reply(reply); open.len()],
             Err(_) => vec![Outcome::Unknown; open.len()],
@@ -357,27 +347,26 @@ impl Inbound {
     /// others; the message is then verified all the same.
     async fn pass_on(
         &self,
-        sender: &Sender,
         mut submission: Submission<'_>,
         mut verified: Verified,
         reader: &mut EnvelopeReader<'_>,
     ) -> Result<Result<Downstream, Reply>, Stop> {
         let (mut piece, mut plain) = (Vec::new(), Vec::new());
         // What came along with the prefix.
-        verified.push(&[], &mut plain).map_err(|error| self.broken(sender, &error))?;
+        verified.push(&[], &mut plain).map_err(|error| broken(&error))?;
         loop {
             if let Some(reply) = refusal(submission.push(&plain).await)? {
                 drop(submission);
-                self.read_out(sender, verified, reader).await?;
+                self.read_out(verified, reader).await?;
                 return Ok(Err(reply));
             }
             plain.clear();
             if !reader.next(&mut piece).await? {
                 break;
             }
-            verified.push(&piece, &mut plain).map_err(|error| self.broken(sender, &error))?;
+            verified.push(&piece, &mut plain).map_err(|error| broken(&error))?;
         }
-        verified.finish(&mut plain).map_err(|error| self.broken(sender, &error))?;
+        verified.finish(&mut plain).map_err(|error| broken(&error))?;
         if let Some(reply) = refusal(submission.push(&plain).await)? {
             return Ok(Err(reply));
         }
@@ -462,23 +451,22 @@ impl Inbound {
     /// Reads and verifies a message that is not delivered again.
     async fn read_out(
         &self,
-        sender: &Sender,
         mut verified: Verified,
         reader: &mut EnvelopeReader<'_>,
     ) -> Result<(), Stop> {
         let (mut piece, mut plain) = (Vec::new(), Vec::new());
         while reader.next(&mut piece).await? {
             plain.clear();
-            verified.push(&piece, &mut plain).map_err(|error| self.broken(sender, &error))?;
+            verified.push(&piece, &mut plain).map_err(|error| broken(&error))?;
         }
-        verified.finish(&mut plain).map_err(|error| self.broken(sender, &error))?;
+        verified.finish(&mut plain).map_err(|error| broken(&error))?;
         Ok(())
     }
+}
 
-    fn broken(&self, sender: &Sender, error: &UnsealError) -> Failure {
-        warn!(trace = %sender.trace, %error, "envelope refused");
-        unseal_failure(error)
-    }
+fn broken(error: &UnsealError) -> Failure {
+    warn!(%error, "envelope refused");
+    unseal_failure(error)
 }
 
 /// The next hop's refusal, if it is one.

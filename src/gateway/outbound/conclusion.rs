@@ -1,6 +1,6 @@
 //! The end of a message: final dots, their outcomes, and what the client is told of them.
 
-use tracing::{info, warn};
+use tracing::{Instrument, info, warn};
 
 use super::destination::Course;
 use super::{Outbound, Transaction};
@@ -28,7 +28,7 @@ impl Outbound {
         let mut waits = Vec::new();
         for (at, destination) in transaction.destinations.iter_mut().enumerate() {
             if let Some(downstream) = destination.downstream.take() {
-                waits.push((at, tokio::spawn(downstream.finish())));
+                waits.push((at, tokio::spawn(downstream.finish().in_current_span())));
             }
         }
         for (at, wait) in waits {
@@ -104,7 +104,7 @@ impl Outbound {
         );
         let enqueued = report::enqueue(&self.shared, notice).await;
         if let Err(error) = &enqueued {
-            warn!(trace = %transaction.sender.trace, %error, "no room for a notice");
+            warn!(%error, "no room for a notice");
         }
         enqueued.is_ok()
     }
@@ -115,13 +115,12 @@ impl Outbound {
         transaction: &mut Transaction,
         upstream: Upstream,
     ) -> (Vec<Booked>, bool) {
-        let Transaction { sender, destinations, .. } = transaction;
         let mut bookings = Vec::new();
         let mut all = true;
-        for destination in destinations {
+        for destination in &mut transaction.destinations {
             let Some(entry) = destination.entry.take() else { continue };
             let (answers, hash) = (&destination.answers, destination.message_hash);
-            match entry.finish(&self.shared, sender, answers, hash, upstream).await {
+            match entry.finish(&self.shared, answers, hash, upstream).await {
                 Some(booked) => bookings.push(booked),
                 None => all = false,
             }
@@ -158,11 +157,11 @@ fn log(transaction: &Transaction, replies: &[Reply]) {
             Course::Clear => ("clear", "-"),
         };
         info!(
-            trace = %transaction.sender.trace,
             from = %transaction.sender.path,
             to = %destination.recipients[place].path,
             how,
             level,
+            envelope = destination.envelope.map(tracing::field::display),
             reply = %reply,
             "message relayed"
         );

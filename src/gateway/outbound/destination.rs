@@ -77,6 +77,8 @@ pub(super) struct Destination {
     pub(super) answers: Vec<Option<Answered>>,
     /// The ledger's entry, while it is open.
     pub(super) entry: Option<Entry>,
+    /// The envelope that was made, if it is sealed.
+    pub(super) envelope: Option<EnvelopeId>,
     /// Hash that a retry must repeat, once the message was sealed to its end.
     pub(super) message_hash: Option<[u8; 32]>,
 }
@@ -90,6 +92,7 @@ impl Destination {
             recipients: Vec::new(),
             answers: Vec::new(),
             entry: None,
+            envelope: None,
             message_hash: None,
         }
     }

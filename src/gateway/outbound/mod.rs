@@ -89,7 +89,7 @@ impl Direction for Outbound {
         };
         if let Err(failure) = self.prepare(&mut transaction, &start).await {
             let sender = &transaction.sender;
-            info!(trace = %sender.trace, from = %sender.path, reason = failure.name(), "message refused");
+            info!(from = %sender.path, reason = failure.name(), "message refused");
             self.abandon(transaction).await;
             return answer_all(connection, failure.reply()).await;
         }

@@ -6,7 +6,7 @@ use super::destination::{Destination, Sealing, Stream};
 use super::{Outbound, Transaction};
 use crate::gateway::failure::Failure;
 use crate::gateway::message::Start;
-use crate::gateway::session::{Recipient, Sender};
+use crate::gateway::session::Recipient;
 use crate::gateway::system_rng;
 use crate::smtp::server::{DataChunk, DataEnd, ServerConnection, SessionError};
 
@@ -49,10 +49,9 @@ impl Outbound {
             }
         };
         if end == DataEnd::Clean {
-            let Transaction { sender, destinations, .. } = transaction;
-            for (destination, stream) in destinations.iter_mut().zip(streams) {
+            for (destination, stream) in transaction.destinations.iter_mut().zip(streams) {
                 if let Some(stream) = stream {
-                    self.finish_stream(sender, destination, stream, &mut out).await;
+                    self.finish_stream(destination, stream, &mut out).await;
                 }
             }
         }
@@ -107,8 +106,9 @@ impl Outbound {
         };
         match result {
             Ok(stream) => {
-                if let Some(envelope) = stream.envelope_id() {
-                    info!(trace = %sender.trace, %envelope, "sealing");
+                destination.envelope = stream.envelope_id();
+                if let Some(envelope) = destination.envelope {
+                    info!(%envelope, "sealing");
                 }
                 Some(stream)
             }
@@ -124,7 +124,6 @@ impl Outbound {
     /// Sends the rest of the message, and compares it with an earlier attempt.
     async fn finish_stream(
         &self,
-        sender: &Sender,
         destination: &mut Destination,
         stream: Stream,
         out: &mut Vec<u8>,
@@ -145,7 +144,7 @@ impl Outbound {
             && expected != destination.message_hash;
         if differs && let Some(entry) = destination.entry.take() {
             // The header block is the same, the message is not: no retry [R-con-07], so another id is due.
-            entry.retire(&self.shared, sender).await;
+            entry.retire(&self.shared).await;
             destination.forget(&Failure::Mixed.reply());
         }
     }
