@@ -343,7 +343,7 @@ async fn report_about_sealed_mail_never_leaves_in_clear() {
     // Without a policy it is given up.
     let denial = Denial { authenticity: Authenticity::Secure, ttl: Duration::from_secs(60) };
     let world = World::new().await;
-    lose_policy_before_notice(&world, Lookup::NxDomain(denial.clone())).await;
+    lose_policy_before_notice(&world, Lookup::NxDomain(denial)).await;
     next_notice(&world, 1).await;
     let raw = text(&world.relay.raw());
     assert!(!raw.contains("multipart/report") && !raw.contains("mallory@"), "{raw}");
