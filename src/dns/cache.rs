@@ -1,4 +1,4 @@
-//! Keeps outcomes for as long as DNS allows, and lets concurrent callers share one look-up.
+//! Keeps outcomes for as long as DNS allows, and lets concurrent callers share one look-up [R-dns-03].
 
 use std::collections::HashMap;
 use std::fmt;

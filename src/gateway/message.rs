@@ -52,6 +52,7 @@ pub(super) async fn start(
     let Ok((header, body)) = collector.finish() else {
         return Ok(Err(Failure::HeaderTooLarge.reply()));
     };
+    // [R-seal-08]
     if header.received_count() > limits.received {
         return Ok(Err(Failure::Loop.reply()));
     }

@@ -80,7 +80,7 @@ pub(super) struct Choice {
     pub(super) preferred: Option<KeyFailure>,
 }
 
-/// Chooses among a policy's keys in its order of preference. A key of a key record counts only if
+/// Chooses among a policy's keys in its order of preference [R-dec-15]. A key of a key record counts only if
 /// suite and identifier are those of the policy; a remembered key serves wherever the policy
 /// still lists its identifier [R-dec-13].
 pub(super) fn choose(

@@ -7,7 +7,7 @@ use crate::core::KeyId;
 
 use super::Level;
 
-/// The operator's rule for a destination.
+/// The operator's rule for a destination [R-dec-03].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Rule {
     /// Mail is sealed or does not leave.

@@ -377,7 +377,7 @@ impl Inbound {
         }
     }
 
-    /// Check 16: all open recipients, or none. If another transaction was faster, this one gives way before its final dot.
+    /// Check 16: all open recipients, or none [R-uns-04]. If another transaction was faster, this one gives way before its final dot.
     async fn claim(
         &self,
         message: &IncomingMessage,

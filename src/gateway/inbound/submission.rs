@@ -17,7 +17,7 @@ pub(super) enum Verdict {
     None,
 }
 
-/// A message on its way to the next hop, up to but not including the final dot.
+/// A message on its way to the next hop, up to but not including the final dot [R-uns-02].
 pub(super) struct Submission<'a> {
     inbound: &'a Inbound,
     sender: &'a Sender,

@@ -19,7 +19,7 @@ use crate::policy::Level;
 use crate::smtp::Reply;
 use crate::smtp::client;
 
-/// How a message travels to one recipient domain.
+/// How a message travels to one recipient domain: whatever it looks like inside [R-car-08].
 #[derive(Debug, Clone)]
 pub(super) enum Course {
     /// In an envelope.

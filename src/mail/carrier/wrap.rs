@@ -63,7 +63,8 @@ impl fmt::Display for Token {
     }
 }
 
-/// Writes one carrier: the head at once, the envelope as it comes, the end at [`finish`].
+/// Writes one carrier: the head at once, the envelope as it comes, the end at [`finish`]. Its head is made of the two domains,
+/// the time and the token, and of nothing else [R-car-02].
 ///
 /// Memory is constant: about 40 KiB.
 ///
