@@ -13,7 +13,9 @@ use crate::core::{
 use crate::gateway::config::Config;
 use crate::gateway::lookup::Keys;
 use crate::mail::carrier::{CarrierWriter, Token};
-use crate::policy::{Decision, Demand, Level, LocalPolicy, Rule, decide};
+use crate::policy::{
+    Decision, DeferReason, Demand, Level, LocalPolicy, LookupFailure, Rule, decide,
+};
 use rand_core::Rng;
 use std::path::{Path, PathBuf};
 
@@ -184,7 +186,13 @@ fn recipient_key(
             Err(Failure::refused(format!("cannot seal to {recipient}: {reason}")))
         }
         Decision::Defer(reason) => {
-            Err(Failure::temporary(format!("cannot seal to {recipient} now: {reason}")))
+            let failure = Failure::temporary(format!("cannot seal to {recipient} now: {reason}"));
+            Err(match reason {
+                DeferReason::Lookup(LookupFailure::Bogus | LookupFailure::ServFail) => failure.hint(
+                    "with dns.mode = \"validate\" the servers must pass DNSSEC records on; see [dns]",
+                ),
+                _ => failure,
+            })
         }
         Decision::Reject(reason) => {
             Err(Failure::refused(format!("cannot seal to {recipient}: {reason}")))

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::context;
 use super::descriptors;
-use super::failure::Failure;
+use super::failure::{Failure, words};
 use crate::gateway::config::{Config, LogFormat};
 use crate::gateway::{Gateway, Parts, StartError};
 use crate::store::ledger::LedgerError;
@@ -70,7 +70,11 @@ impl From<StartError> for Failure {
             StartError::Listen { .. } => {
                 Self::temporary(&error).hint("see `ss -ltnp` for what listens there already")
             }
-            StartError::Ledger { .. } | StartError::State { .. } => Self::temporary(&error),
+            StartError::State { path, error } => {
+                let text = format!("state directory {}: {}", path.display(), words(error));
+                Self::temporary(text).hint("`state` must be a directory that this user can write")
+            }
+            StartError::Ledger { .. } => Self::temporary(&error),
             StartError::Keys { error: keys, .. } => {
                 let failure = Self::refused(&error);
                 match keys.hint() {
