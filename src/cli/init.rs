@@ -194,7 +194,7 @@ fn announce(
          1. Publish the records above; `mta-seal zone --config {config} --format values` prints them for a DNS panel.\n\
          2. Set the listeners and next hops in {config}, then run `mta-seal config check --config {config}`.\n\
          3. Run `mta-seal serve --config {config}` and route mail through it.\n\
-         4. The policy is signed for 30 days. The gateway itself does not need identity.pem: keep a copy off this machine.\n"
+         4. The policy is signed for 30 days: run `mta-seal policy sign` before they end. The gateway itself does not need identity.pem: keep a copy off this machine.\n"
     );
     std::io::stdout()
         .write_all(text.as_bytes())

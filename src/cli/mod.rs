@@ -11,6 +11,7 @@ mod discovery;
 mod failure;
 mod init;
 mod inspect;
+mod policy;
 mod record_files;
 mod seal;
 mod sealed_input;
@@ -51,6 +52,11 @@ enum Command {
     Unseal(unseal::Args),
     /// Say what a carrier or an envelope shows without any key
     Inspect(inspect::Args),
+    /// Work with the policy of a domain
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Work with the configuration
     Config {
         #[command(subcommand)]
@@ -61,6 +67,12 @@ enum Command {
         /// A message to send instead of the built-in one
         message: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Sign the policy anew, for another 30 days, and print the records to publish
+    Sign(policy::SignArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -98,6 +110,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Seal(args) => seal::run(args, config),
         Command::Unseal(args) => unseal::run(args, config),
         Command::Inspect(args) => inspect::run(args),
+        Command::Policy { command: PolicyCommand::Sign(args) } => policy::sign(args, config),
         Command::Config { command: ConfigCommand::Check } => check::run(config),
         Command::Demo { message } => demo::run(message.clone()),
     }

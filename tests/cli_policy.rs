@@ -1,0 +1,55 @@
+//! `mta-seal policy sign`: a policy lives on, and nothing but the identity key can make it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+use std::process::Output;
+
+use assert_cmd::Command;
+use mta_seal::core::Domain;
+use mta_seal::records::{Mode, SignedPolicy, VerifiedPolicy};
+
+fn run(directory: &Path, words: &[&str]) -> Output {
+    let mut command = Command::cargo_bin("mta-seal").unwrap();
+    command.current_dir(directory).args(words).output().unwrap()
+}
+
+fn policy(directory: &Path) -> VerifiedPolicy {
+    let text =
+        std::fs::read_to_string(directory.join("d/keys/company1.example/policy.txt")).unwrap();
+    let domain = Domain::parse("company1.example").unwrap();
+    SignedPolicy::parse(text.trim_end().as_bytes()).unwrap().verify(&domain).unwrap()
+}
+
+#[test]
+fn a_policy_is_signed_anew_with_its_keys() {
+    let temporary = tempfile::tempdir().unwrap();
+    let directory = temporary.path();
+    let made = run(directory, &["init", "--domain", "company1.example", "--dir", "d"]);
+    assert!(made.status.success(), "{made:?}");
+    let before = policy(directory);
+    assert_eq!(before.record().mode, Mode::Testing);
+
+    let config = ["--config", "d/mta-seal.toml"];
+    let signed = run(
+        directory,
+        &[&config[..], &["policy", "sign", "--mode", "enforce", "--days", "7"]].concat(),
+    );
+    assert!(signed.status.success(), "{signed:?}");
+    let after = policy(directory);
+    assert_eq!(after.record().mode, Mode::Enforce);
+    assert!(after.record().serial > before.record().serial);
+    assert!(after.record().expiry.abs_diff(after.record().serial) <= 7 * 86_400);
+    assert_eq!(after.identity(), before.identity());
+    assert_eq!(after.record().signing_keys, before.record().signing_keys);
+    assert_eq!(after.record().sealing_keys, before.record().sealing_keys);
+    // What was printed is what `zone` prints from now on.
+    let zone = run(directory, &[&config[..], &["zone"]].concat());
+    assert_eq!(zone.stdout, signed.stdout);
+
+    // Where the identity key is kept elsewhere, nothing changes.
+    std::fs::remove_file(directory.join("d/keys/company1.example/identity.pem")).unwrap();
+    let refused = run(directory, &[&config[..], &["policy", "sign"]].concat());
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("hint: "), "{refused:?}");
+    assert_eq!(policy(directory).text(), after.text());
+}
