@@ -5,6 +5,7 @@ mod envelope;
 mod notices;
 mod sealed;
 mod submission;
+mod verification;
 
 use std::sync::Arc;
 

@@ -1,0 +1,168 @@
+//! Verifying an envelope up to its prefix: checks 2 to 10 of [R-uns-01].
+
+use tracing::{info, warn};
+
+use super::envelope::{EnvelopeReader, unseal_failure};
+use super::{Inbound, Stop};
+use crate::core::address::ReversePath;
+use crate::core::esmtp::MailParameters;
+use crate::core::{
+    ContentType, Decrypted, Opened, Parsed, Received, Step, UnsealError, Verified, VerifyingKey,
+};
+use crate::gateway::failure::Failure;
+use crate::gateway::session::Recipient;
+use crate::gateway::smtp_envelope::{read_forward_path, read_reverse_path};
+use crate::policy::{Level, SenderDecision, Source};
+use crate::records::CLOCK_TOLERANCE;
+use crate::store::keyring::Find;
+use crate::store::ledger::IncomingMessage;
+
+/// How long a delivery is remembered after its envelope is too old anyway, in seconds.
+const KEEP_MARGIN: u64 = 2 * CLOCK_TOLERANCE;
+
+/// A verified envelope with everything its prefix says.
+pub(super) struct Genuine {
+    pub(super) verified: Verified,
+    pub(super) level: Level,
+    pub(super) sender: (ReversePath, MailParameters),
+    pub(super) signed: Vec<Recipient>,
+    pub(super) message: IncomingMessage,
+    /// Until when the delivery must be remembered.
+    pub(super) keep_until: u64,
+}
+
+impl Inbound {
+    /// Checks 2 to 10: everything up to the verified prefix, its reverse-path and its time.
+    pub(super) async fn verify(&self, reader: &mut EnvelopeReader<'_>) -> Result<Genuine, Stop> {
+        let refuse = |error| {
+            warn!(%error, "envelope refused");
+            unseal_failure(&error)
+        };
+        let mut piece = Vec::new();
+        let parsed = read_clear_part(reader, &mut piece).await?.map_err(refuse)?;
+        let header = parsed.header();
+        let envelope_id = parsed.envelope_id();
+        info!(envelope = %envelope_id, domain = %header.recipient_domain, suite = header.suite.id().0, "carrier recognised");
+        let local =
+            self.shared.domains.get(&header.recipient_domain).ok_or(Failure::CarrierForeign)?;
+        let key = match local.keyring.find(&header.key_id) {
+            Find::Found(key) => key,
+            Find::Destroyed => return Err(Failure::DestroyedKey.into()),
+            Find::Unknown => return Err(Failure::UnknownKey.into()),
+        };
+        let window = local.policy.record().window;
+        let opened = parsed.open(key).map_err(refuse)?;
+        let decrypted = read_prefix(opened, reader, &mut piece).await?.map_err(refuse)?;
+        let (signing, level) = self.signing_key(&decrypted).await?;
+        let verified = decrypted.verify(&signing).map_err(refuse)?;
+        let prefix = verified.prefix();
+        if prefix.content_type != ContentType::Mail {
+            return Err(Failure::CarrierUnsupported.into());
+        }
+        let malformed = |error| {
+            warn!(%error, "signed prefix refused");
+            Failure::CarrierMalformed
+        };
+        let sender = read_reverse_path(&prefix.reverse_path).map_err(malformed)?;
+        let own = sender.0.is_null() || sender.0.domain() == Some(&prefix.sender_domain);
+        if !own && !prefix.foreign_reverse_path {
+            return Err(Failure::SenderPath.into());
+        }
+        let now = self.shared.clock.now();
+        if prefix.sealed_at > now.saturating_add(CLOCK_TOLERANCE) {
+            return Err(Failure::InFuture.into());
+        }
+        if now > prefix.sealed_at.saturating_add(window) {
+            return Err(Failure::TooOld.into());
+        }
+        let signed: Result<Vec<Recipient>, _> =
+            prefix.forward_paths.iter().map(read_forward_path).collect();
+        let signed = signed.map_err(malformed)?;
+        let recipient_domain = &verified.header().recipient_domain;
+        if signed.iter().any(|recipient| recipient.path.domain() != Some(recipient_domain)) {
+            // [R-con-02]
+            return Err(Failure::CarrierMalformed.into());
+        }
+        let message = IncomingMessage {
+            envelope_id,
+            sender_domain: prefix.sender_domain.clone(),
+            delivery_id: prefix.delivery_id,
+        };
+        let keep_until = prefix.sealed_at.saturating_add(window).saturating_add(KEEP_MARGIN);
+        info!(envelope = %envelope_id, sender = %prefix.sender_domain, level = level.as_str(), "prefix verified");
+        Ok(Genuine { verified, level, sender, signed, message, keep_until })
+    }
+
+    /// Check 7: the policy of the sender domain lists the signing key that the prefix names.
+    async fn signing_key(&self, decrypted: &Decrypted) -> Result<(VerifyingKey, Level), Stop> {
+        let domain = decrypted.sender_domain();
+        let local = self.shared.config.sender(domain);
+        let verdict = self.shared.discovery.sender(domain, &local).await.map_err(|error| {
+            warn!(%error, "ledger unavailable");
+            Failure::Ledger
+        })?;
+        match verdict.decision {
+            SenderDecision::Verify { keys, level, source, .. } => {
+                let wanted = decrypted.signing_key_id();
+                match (keys.into_iter().find(|key| key.key_id() == wanted), source) {
+                    (Some(key), _) => Ok((key, level)),
+                    (None, Source::Dns) => {
+                        warn!(%domain, "signing key is not in the sender's policy");
+                        Err(Failure::Unauthentic.into())
+                    }
+                    // The key may be newer than what is remembered.
+                    (None, Source::Memory) => Err(Failure::SenderUnknown.into()),
+                }
+            }
+            SenderDecision::Defer(why) => {
+                warn!(%domain, why = %why, "sender cannot be verified now");
+                Err(Failure::SenderUnknown.into())
+            }
+            SenderDecision::Refuse(why) => {
+                warn!(%domain, why = %why, "sender cannot be verified");
+                Err(Failure::Unauthentic.into())
+            }
+        }
+    }
+}
+
+pub(super) fn broken(error: &UnsealError) -> Failure {
+    warn!(%error, "envelope refused");
+    unseal_failure(error)
+}
+
+/// Reads until the clear part of the envelope is complete.
+async fn read_clear_part(
+    reader: &mut EnvelopeReader<'_>,
+    piece: &mut Vec<u8>,
+) -> Result<Result<Parsed, UnsealError>, Stop> {
+    let mut received = Received::new();
+    while reader.next(piece).await? {
+        match received.push(piece) {
+            Ok(Step::More(more)) => received = more,
+            Ok(Step::Done(parsed)) => return Ok(Ok(parsed)),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Err(received.ended()))
+}
+
+/// Reads until prefix and opening signature are decrypted.
+async fn read_prefix(
+    mut opened: Opened,
+    reader: &mut EnvelopeReader<'_>,
+    piece: &mut Vec<u8>,
+) -> Result<Result<Decrypted, UnsealError>, Stop> {
+    // First what came along with the clear part.
+    piece.clear();
+    loop {
+        match opened.push(piece) {
+            Ok(Step::More(more)) => opened = more,
+            Ok(Step::Done(decrypted)) => return Ok(Ok(decrypted)),
+            Err(error) => return Ok(Err(error)),
+        }
+        if !reader.next(piece).await? {
+            return Ok(opened.end());
+        }
+    }
+}
