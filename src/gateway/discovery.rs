@@ -16,10 +16,6 @@ use crate::policy::{
 use crate::records::{KeyRecord, SignedPolicy};
 use crate::store::ledger::{LedgerError, Remembered, Scope, SharedLedger};
 
-/// A memory that differs from the stored one only in when it was last seen is stored again after this many seconds;
-/// short beside the 48 hours that the shortest memory lasts.
-const REFRESH: u64 = 3600;
-
 /// Looks up policies, decides, and remembers.
 pub(super) struct Discovery {
     resolver: Arc<dyn Resolver>,
@@ -55,7 +51,7 @@ impl Discovery {
         )
         .await;
         let verdict = policy::decide(local, &outcome, memory.as_ref(), demand, self.clock.now());
-        self.learn(Scope::Outgoing, domain, memory.as_ref(), &verdict.memory).await?;
+        self.learn(Scope::Outgoing, domain, &verdict.memory).await?;
         report(domain, &verdict.alarms);
         Ok(verdict)
     }
@@ -70,7 +66,7 @@ impl Discovery {
         let outcome = look_up(&*self.resolver, domain, Keys::NotNeeded, self.budget).await;
         let verdict =
             policy::authenticate_sender(local, &outcome, memory.as_ref(), self.clock.now());
-        self.learn(Scope::Incoming, domain, memory.as_ref(), &verdict.memory).await?;
+        self.learn(Scope::Incoming, domain, &verdict.memory).await?;
         report(domain, &verdict.alarms);
         Ok(verdict)
     }
@@ -98,22 +94,9 @@ impl Discovery {
         &self,
         scope: Scope,
         domain: &Domain,
-        before: Option<&Memory>,
         update: &MemoryUpdate,
     ) -> Result<(), LedgerError> {
         let MemoryUpdate::Store(memory) = update else { return Ok(()) };
-        let same = before.is_some_and(|before| {
-            before.last_seen.saturating_add(REFRESH) > memory.last_seen
-                && Memory {
-                    last_seen: before.last_seen,
-                    enforce_until: before.enforce_until,
-                    ..(**memory).clone()
-                } == *before
-                && before.enforce_until.is_some() == memory.enforce_until.is_some()
-        });
-        if same {
-            return Ok(());
-        }
         match self.ledger.remember(scope, domain, &keep(memory), self.clock.now()).await {
             Ok(_) => Ok(()),
             // Without memory DNS decides. Whoever filled it with names of his own must not keep others' mail out.

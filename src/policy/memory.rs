@@ -14,16 +14,6 @@ pub const OBSERVATION_GAP: u64 = 86_400;
 /// hour.
 const REFRESH: u64 = 3600;
 
-/// For which direction a memory was made. Looking up a sender never makes memory for sending to
-/// it, or an attacker could choose the moment of first use [R-dec-12].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// Destinations to seal to.
-    Outgoing,
-    /// Senders to authenticate.
-    Incoming,
-}
-
 /// How long a memory lasts after the last observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
@@ -38,7 +28,8 @@ pub enum Hold {
     },
 }
 
-/// What is remembered of one domain in one [`Scope`]. Times are seconds since 1970.
+/// What is remembered of one domain, for one direction: looking up a sender never makes memory for sending to it, or an
+/// attacker could choose the moment of first use [R-dec-12]. Times are seconds since 1970.
 ///
 /// The policy is stored as its text and verified again when it is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,7 +22,7 @@ pub use evidence::Refusal;
 pub use keys::{KeyFailure, MAX_KEY_LOOKUPS, WantedKey, wanted_keys};
 pub use level::{Level, UnknownLevel};
 pub use local::{Allowances, Demand, LocalPolicy, Rule, UnknownRule};
-pub use memory::{FIRST_HOLD, Hold, Memory, MemoryUpdate, OBSERVATION_GAP, Scope};
+pub use memory::{FIRST_HOLD, Hold, Memory, MemoryUpdate, OBSERVATION_GAP};
 pub use outcome::{Authenticity, Denial, FetchedKey, FoundPolicy, LookupFailure, Outcome};
 pub use reason::{ClearReason, DeferReason, RefuseReason, RejectReason};
 pub use sender::{SenderDecision, SenderPolicy, SenderVerdict, authenticate_sender};
