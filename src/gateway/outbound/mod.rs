@@ -7,6 +7,7 @@ mod admission;
 mod conclusion;
 mod destination;
 mod relay;
+mod spool;
 
 use std::sync::Arc;
 
