@@ -124,6 +124,9 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
 ///
 /// There is a file of that name, or it cannot be written.
 pub fn write_secret(path: &Path, text: &str) -> Result<(), KeyringError> {
+    // A bare name has the parent "", which is no directory.
+    let bare = path.parent().is_some_and(|parent| parent.as_os_str().is_empty());
+    let path = if bare { &Path::new(".").join(path) } else { path };
     disk::write(path, text, Existing::Refuse)
 }
 

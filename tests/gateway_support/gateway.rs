@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use mta_seal::dns::{Resolver, Scripted};
 use mta_seal::gateway::config::Config;
-use mta_seal::gateway::{Clock, Gateway, Parts};
+use mta_seal::gateway::{Clock, Gateway, Parts, dkim};
 use mta_seal::smtp::Protocol;
 use mta_seal::store::ledger::{Ledger, Options, Scope, SqliteLedger};
 use tempfile::TempDir;
@@ -48,6 +48,8 @@ pub struct Spec {
     pub inbound: Option<(Protocol, String)>,
     pub outbound_extra: String,
     pub inbound_extra: String,
+    /// `dkim` of the first domain: a TOML value.
+    pub dkim: String,
     /// More tables of the configuration.
     pub extra: String,
     pub ledger: Options,
@@ -61,6 +63,7 @@ impl Spec {
             inbound: None,
             outbound_extra: String::new(),
             inbound_extra: String::new(),
+            dkim: String::new(),
             extra: String::new(),
             ledger: Options::default(),
         }
@@ -91,6 +94,9 @@ impl Spec {
         for org in &self.orgs {
             let domain = &org.domain;
             writeln!(toml, "[[domain]]\nname = \"{domain}\"\nkeys = \"keys-{domain}\"").unwrap();
+            if !self.dkim.is_empty() && domain == &self.orgs[0].domain {
+                writeln!(toml, "dkim = {}", self.dkim).unwrap();
+            }
         }
         let sides = [
             ("outbound", &self.outbound, &self.outbound_extra),
@@ -154,15 +160,17 @@ impl Gw {
         clock: &Arc<TestClock>,
     ) -> Self {
         log_if_asked();
+        let config = spec.config(directory.path());
         let mut domains = HashMap::new();
         for org in &spec.orgs {
             let keys = org.keys(&directory.path().join(format!("keys-{}", org.domain)));
-            domains.insert(org.domain.clone(), keys);
+            let signers = dkim::signers(config.local(&org.domain).unwrap()).unwrap();
+            domains.insert(org.domain.clone(), keys.with_dkim(signers));
         }
         let path = directory.path().join("ledger.sqlite");
         let ledger = SqliteLedger::open(&path, &spec.ledger, clock.now()).unwrap();
         let parts = Parts {
-            config: spec.config(directory.path()),
+            config,
             domains,
             ledger: Arc::new(ledger.clone()),
             resolver,
