@@ -218,3 +218,16 @@ async fn several_domains_and_lmtp() {
     let carrier = messages.iter().find(|m| m.to == [BOB]).unwrap();
     assert_eq!(signed.zone.verify(&carrier.data).await, [true, true]);
 }
+
+/// Keys come and go with a reload.
+#[tokio::test]
+async fn a_reload_takes_up_the_keys() {
+    let mut signed = Signed::new().await;
+    let with = signed.world.gw1.spec.clone();
+    let without = Spec { dkim: String::new(), ..with.clone() };
+    for (spec, signatures) in [(without, 0), (with, 2)] {
+        signed.world.gw1.reload(&spec).await.unwrap();
+        let carrier = signed.world.carrier(&message(300_000)).await;
+        assert_eq!(signed.zone.verify(&carrier.data).await, vec![true; signatures]);
+    }
+}

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use mta_seal::core::Domain;
 use mta_seal::dns::{Resolver, Scripted};
 use mta_seal::gateway::config::Config;
-use mta_seal::gateway::{Clock, Gateway, Parts, dkim};
+use mta_seal::gateway::{Clock, Gateway, LocalKeys, Parts, Settings, StartError, dkim};
 use mta_seal::smtp::Protocol;
 use mta_seal::store::ledger::{Ledger, Options, Scope, SqliteLedger};
 use tempfile::TempDir;
@@ -53,6 +54,11 @@ pub struct Spec {
     /// More tables of the configuration.
     pub extra: String,
     pub ledger: Options,
+    /// Addresses of the listeners, as TOML strings.
+    pub outbound_listen: String,
+    pub inbound_listen: String,
+    /// State directory, beside the keys.
+    pub state: String,
 }
 
 impl Spec {
@@ -66,6 +72,9 @@ impl Spec {
             dkim: String::new(),
             extra: String::new(),
             ledger: Options::default(),
+            outbound_listen: "\"127.0.0.1:0\"".to_owned(),
+            inbound_listen: "\"127.0.0.1:0\"".to_owned(),
+            state: "state".to_owned(),
         }
     }
 
@@ -89,8 +98,18 @@ impl Spec {
         format!("gw.{}", self.orgs[0].domain)
     }
 
+    /// The keys of each domain, with the signers that the configuration names.
+    fn domains(&self, config: &Config, directory: &Path) -> HashMap<Domain, LocalKeys> {
+        let of = |org: &Org| {
+            let keys = org.keys(&directory.join(format!("keys-{}", org.domain)));
+            let signers = dkim::signers(config.local(&org.domain).unwrap()).unwrap();
+            (org.domain.clone(), keys.with_dkim(signers))
+        };
+        self.orgs.iter().map(of).collect()
+    }
+
     fn config(&self, directory: &Path) -> Config {
-        let mut toml = format!("hostname = \"{}\"\n", self.hostname());
+        let mut toml = format!("hostname = \"{}\"\nstate = \"{}\"\n", self.hostname(), self.state);
         for org in &self.orgs {
             let domain = &org.domain;
             writeln!(toml, "[[domain]]\nname = \"{domain}\"\nkeys = \"keys-{domain}\"").unwrap();
@@ -99,10 +118,10 @@ impl Spec {
             }
         }
         let sides = [
-            ("outbound", &self.outbound, &self.outbound_extra),
-            ("inbound", &self.inbound, &self.inbound_extra),
+            ("outbound", &self.outbound, &self.outbound_extra, &self.outbound_listen),
+            ("inbound", &self.inbound, &self.inbound_extra, &self.inbound_listen),
         ];
-        for (name, side, extra) in sides {
+        for (name, side, extra, listen) in sides {
             let Some((protocol, next_hop)) = side else { continue };
             let protocol = if *protocol == Protocol::Smtp { "smtp" } else { "lmtp" };
             let next_hop = if next_hop.starts_with('{') {
@@ -112,7 +131,7 @@ impl Spec {
             };
             writeln!(
                 toml,
-                "[{name}]\nlisten = [\"127.0.0.1:0\"]\nprotocol = \"{protocol}\"\n\
+                "[{name}]\nlisten = [{listen}]\nprotocol = \"{protocol}\"\n\
                  next_hop = {next_hop}\n{extra}"
             )
             .unwrap();
@@ -161,12 +180,7 @@ impl Gw {
     ) -> Self {
         log_if_asked();
         let config = spec.config(directory.path());
-        let mut domains = HashMap::new();
-        for org in &spec.orgs {
-            let keys = org.keys(&directory.path().join(format!("keys-{}", org.domain)));
-            let signers = dkim::signers(config.local(&org.domain).unwrap()).unwrap();
-            domains.insert(org.domain.clone(), keys.with_dkim(signers));
-        }
+        let domains = spec.domains(&config, directory.path());
         let path = directory.path().join("ledger.sqlite");
         let ledger = SqliteLedger::open(&path, &spec.ledger, clock.now()).unwrap();
         let parts = Parts {
@@ -188,6 +202,19 @@ impl Gw {
         ledger.close().await;
         let resolver: Arc<dyn Resolver> = Arc::clone(&dns) as _;
         Self::start_in(directory, spec, &dns, resolver, &clock).await
+    }
+
+    /// Puts another configuration into force; keys are read again from their directories.
+    pub async fn reload(&mut self, spec: &Spec) -> Result<(), StartError> {
+        let config = spec.config(self.directory.path());
+        let domains = spec.domains(&config, self.directory.path());
+        self.gateway.reload(Settings { config, domains, resolver: None }).await?;
+        self.spec = spec.clone();
+        Ok(())
+    }
+
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
     }
 
     pub async fn stop(self) -> bool {
