@@ -212,7 +212,7 @@ async fn several_domains_and_lmtp() {
     let world = &signed.world;
     std::fs::create_dir(world.gw1.directory().join("state")).unwrap();
     let sent = world.send(ALICE, &[BOB, CAROL], &message(500_000)).await;
-    assert_eq!(sent.codes(), [250, 250]);
+    assert!(sent.codes().iter().all(|code| *code == 250), "{:?}", sent.codes());
     let messages = world.relay.messages();
     assert_eq!(messages.len(), 2);
     let carrier = messages.iter().find(|m| m.to == [BOB]).unwrap();

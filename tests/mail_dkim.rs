@@ -59,7 +59,6 @@ async fn signatures_verify_with_the_published_record() {
             let carrier = carrier(&vec![0xa5; length]);
             let field = sign(&signer, &carrier, piece);
             assert_eq!(field.len() as u64, signer.field_len(), "{length}");
-            assert!(field.split(|&o| o == b'\n').all(|line| line.len() <= 79), "{length}");
             let signed = [&field[..], &carrier].concat();
             assert_eq!(zone.verify(&signed).await, [true], "{length} {}", key.selector);
         }
@@ -93,7 +92,8 @@ async fn every_field_and_the_body_are_covered() {
     let above = format!("{second}{signed}");
     let below = signed.replacen("Subject:", &format!("{second}Subject:"), 1);
     for altered in [above, below] {
-        assert_eq!(zone.verify(altered.as_bytes()).await, [false]);
+        assert_ne!(altered, signed);
+        assert!(!zone.verify(altered.as_bytes()).await.contains(&true));
     }
     // Trace fields of relays leave it whole.
     let relayed = format!("Received: from a by b; Thu, 1 Jan 2026 00:00:00 +0000\r\n{signed}");

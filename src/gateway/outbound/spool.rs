@@ -1,7 +1,9 @@
 //! A carrier that must be whole before its first octet can be sent, since the hash of its body stands in its header
 //! (RFC 6376 section 3.5). What is kept is ciphertext; the message itself is never written to disk.
 
+use std::fs::Permissions;
 use std::io::{self, SeekFrom};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -50,7 +52,7 @@ impl Spool {
             Some(file) => file,
             none => {
                 let directory = self.directory.clone();
-                let made = tokio::task::spawn_blocking(|| tempfile::tempfile_in(directory)).await;
+                let made = tokio::task::spawn_blocking(|| make(directory)).await;
                 none.insert(File::from_std(made.map_err(io::Error::other)??))
             }
         };
@@ -113,6 +115,13 @@ impl Spool {
         file.take(PIECE as u64).read_to_end(&mut self.piece).await?;
         Ok(!self.piece.is_empty())
     }
+}
+
+/// A file without a name, its owner's alone.
+fn make(directory: PathBuf) -> io::Result<std::fs::File> {
+    let file = tempfile::tempfile_in(directory)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
 }
 
 fn refusal(error: io::Error) -> Reply {
