@@ -480,7 +480,7 @@ def signed_carriers(setting, report, name):
         return
     maker = setting.maker()
     batch = [m for m in messages.common(maker) if m.name in ("plain", "dots", "octets", "empty-body", "lines-998")]
-    batch.append(messages.big(maker))
+    batch.append(messages.multipart(maker, "attachment-1m", 1_000_000))
     with running(setting, report, name, inside="sink", dkim=setting.signers) as chain:
         if not chain:
             return
