@@ -43,8 +43,11 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) {
     loop {
-        if let Err(error) = round(&shared, inside.as_ref(), outside.as_ref(), &stop).await {
-            warn!(%error, "outbox cannot be read");
+        match round(&shared, inside.as_ref(), outside.as_ref(), &stop).await {
+            // Each of them is done or postponed, so this comes to an end.
+            Ok(BATCH..) => continue,
+            Ok(_) => {}
+            Err(error) => warn!(%error, "outbox cannot be read"),
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -54,16 +57,19 @@ pub(super) async fn run(
     }
 }
 
+/// Attempts what is due; how many messages that were.
 async fn round(
     shared: &Shared,
     inside: Option<&Arc<Hop>>,
     outside: Option<&Arc<Outbound>>,
     stop: &CancellationToken,
-) -> Result<(), crate::store::ledger::LedgerError> {
+) -> Result<usize, crate::store::ledger::LedgerError> {
     let now = shared.clock.now();
-    for OutboxItem { id, item, attempts } in shared.ledger.due(now, BATCH).await? {
+    let due = shared.ledger.due(now, BATCH).await?;
+    let count = due.len();
+    for OutboxItem { id, item, attempts } in due {
         if stop.is_cancelled() {
-            return Ok(());
+            return Ok(0);
         }
         let reply = match (item.side, inside, outside) {
             (Side::Inside, Some(hop), _) => to_hop(hop, &item).await,
@@ -90,7 +96,7 @@ async fn round(
             shared.ledger.postpone(id, now.saturating_add(wait)).await?;
         }
     }
-    Ok(())
+    Ok(count)
 }
 
 fn recipients(item: &NewOutboxItem) -> Vec<Recipient> {
