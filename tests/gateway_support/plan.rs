@@ -32,8 +32,18 @@ pub const DOT_TAKEN: Fate = Some((Step::Dot, Act::TakeAndClose));
 
 /// All of them.
 pub const FATES: [Fate; 12] = [
-    None, RCPT_LATER, RCPT_NEVER, RCPT_LOST, DATA_LATER, DATA_NEVER, DATA_LOST, MIDDLE_LOST,
-    DOT_LATER, DOT_NEVER, DOT_LOST, DOT_TAKEN,
+    None,
+    RCPT_LATER,
+    RCPT_NEVER,
+    RCPT_LOST,
+    DATA_LATER,
+    DATA_NEVER,
+    DATA_LOST,
+    MIDDLE_LOST,
+    DOT_LATER,
+    DOT_NEVER,
+    DOT_LOST,
+    DOT_TAKEN,
 ];
 
 /// The classes of reply to the final dot.
