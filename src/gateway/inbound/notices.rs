@@ -84,7 +84,7 @@ impl Inbound {
 }
 
 /// What is claimed for the notice. A space never begins a mailbox, so it collides with no delivery.
-fn notice_of(recipient: &Recipient, action: Action) -> String {
+pub(super) fn notice_of(recipient: &Recipient, action: Action) -> String {
     let what = match action {
         Action::Failed => "refused",
         Action::Relayed => "relayed",
