@@ -63,7 +63,9 @@ pub fn refusal((_, subject, detail): (u8, u16, u16)) -> &'static str {
         (6, 7) => "The address has characters that a mail system on the way cannot handle.",
         (6, _) => "The form of the message is not one that the recipient's mail system accepts.",
         (7, 10) => "The message may only be sent sealed, and could not be.",
-        (7, _) => "The recipient's mail system does not accept the message, as a matter of its policy.",
+        (7, _) => {
+            "The recipient's mail system does not accept the message, as a matter of its policy."
+        }
         _ => "The recipient's mail system refused the message.",
     }
 }

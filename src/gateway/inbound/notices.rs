@@ -2,7 +2,7 @@
 //! passed on to a next hop that sends no notices.
 //!
 //! The sender is authentic, so this is no backscatter; but a hop can send a carrier again and again. A refusal of a
-//! recipient is therefore claimed in the ledger like a delivery, and reported once.
+//! recipient is therefore claimed in the ledger like a delivery, and reported once [R-uns-10].
 
 use tracing::warn;
 
