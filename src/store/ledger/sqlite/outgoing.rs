@@ -149,13 +149,9 @@ fn resume(
     outgoing.message_hash = retry.message_hash;
     match retry.entry {
         Some(entry) => outgoing.delivery_id = entries[entry].delivery_id,
-        None => insert(
-            connection,
-            outgoing.delivery_id,
-            outgoing.retry_key,
-            retry.message_hash,
-            now,
-        )?,
+        None => {
+            insert(connection, outgoing.delivery_id, outgoing.retry_key, retry.message_hash, now)?
+        }
     }
     let settled: HashSet<&str> = retry.already.iter().map(|(path, ..)| path.as_str()).collect();
     outgoing.send.retain(|path| !settled.contains(path.as_str()));
