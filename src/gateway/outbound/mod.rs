@@ -55,6 +55,10 @@ impl Direction for Outbound {
         settings.is_some_and(|table| table.clients.iter().any(|range| range.contains(client)))
     }
 
+    fn now(&self) -> u64 {
+        self.shared.clock.now()
+    }
+
     async fn capabilities(&self) -> Capabilities {
         let next = self.hop.capabilities().await;
         let own = self.shared.config.limits.message_size;
