@@ -346,7 +346,7 @@ fn what_others_can_read_or_write_is_refused() {
     let own = fs::metadata(&key).unwrap().uid();
     for path in [key, home.config(), home.at("state"), ledger, keys] {
         if let Err(error) = chown(&path, Some(65_534), None) {
-            println!("skipped: wrong owners, since only root can give files away: {error}");
+            eprintln!("skipped: wrong owners, since only root can give files away: {error}");
             return;
         }
         refused(&home, &path, "belongs to user 65534, not to user", "chown");

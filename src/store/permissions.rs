@@ -190,7 +190,7 @@ mod tests {
         fs::write(&file, "").unwrap();
         set(&file, 0o600);
         if let Err(error) = chown(&file, Some(65_534), None) {
-            println!("skipped: only root can give a file away: {error}");
+            eprintln!("skipped: only root can give a file away: {error}");
             return;
         }
         for check in [secret, trusted, private] {
