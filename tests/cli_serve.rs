@@ -252,9 +252,8 @@ fn the_service_manager_is_told() {
     // Watched on.
     manager.heard("WATCHDOG=1");
     daemon.signal(Signal::TERM);
-    manager.heard("STOPPING=1");
-    let extended = manager.heard("EXTEND_TIMEOUT_USEC=");
-    assert_eq!(extended, ["EXTEND_TIMEOUT_USEC=15000000"]);
+    let stopping = manager.heard("STOPPING=1");
+    assert!(stopping.iter().any(|line| line == "EXTEND_TIMEOUT_USEC=15000000"), "{stopping:?}");
     assert!(idle.reply().starts_with("421 4.3.2 "));
     daemon.logged("stopped: nothing was cut off");
     assert_eq!(daemon.ended().code(), Some(0));

@@ -27,18 +27,19 @@ pub(super) fn reloading() {
 /// The end has begun.
 pub(super) fn stopping() {
     let status = "stopping: open transactions may finish";
-    tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
+    tell(&[NotifyState::Stopping, NotifyState::Status(status), extension()]);
 }
 
 /// Asks for more time, again and again, so that `[timeouts] shutdown` holds and not the manager's own patience.
 pub(super) async fn extend() {
-    let (every, by) = EXTENSION;
-    let octets = u32::try_from(by.as_micros()).unwrap_or(u32::MAX);
-    let mut ticks = interval(every);
     loop {
-        ticks.tick().await;
-        tell(&[NotifyState::ExtendTimeoutUsec(octets)]);
+        tokio::time::sleep(EXTENSION.0).await;
+        tell(&[extension()]);
     }
+}
+
+fn extension() -> NotifyState<'static> {
+    NotifyState::ExtendTimeoutUsec(u32::try_from(EXTENSION.1.as_micros()).unwrap_or(u32::MAX))
 }
 
 /// Tells the manager at half of its patience that the gateway lives, if it wants to know: that a task was run and the
