@@ -12,6 +12,8 @@ mod dkim;
 mod failure;
 mod init;
 mod inspect;
+mod log;
+mod manager;
 mod policy;
 mod record_files;
 mod seal;
@@ -48,6 +50,10 @@ enum Command {
     /// Make a key that signs carriers with DKIM, for a gateway with no signer behind it
     Dkim(dkim::Args),
     /// Run the gateway
+    ///
+    /// SIGHUP reads configuration, keys and certificates anew without dropping a connection; what is wrong is logged, and
+    /// nothing changes then. SIGTERM and SIGINT close the listeners and let open transactions finish, at most
+    /// `[timeouts] shutdown`; a second one ends at once. Exit code 75: something was cut off, which its sender tries again.
     Serve,
     /// Seal a message from standard input to a carrier on standard output
     Seal(seal::Args),

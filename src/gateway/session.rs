@@ -6,9 +6,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, info_span};
+use tracing::{Instrument, Span, error_span, field};
 
 use super::ids::TraceId;
+use super::queue_id::QueueId;
+use super::summary::Summary;
 use crate::core::address::{ForwardPath, ReversePath};
 use crate::core::esmtp::{MailParameters, RcptParameters};
 use crate::smtp::server::{Command, HelloKind, ServerConnection, ServerOptions, SessionError};
@@ -36,6 +38,20 @@ pub(super) struct Sender {
     pub(super) trace: TraceId,
     /// When MAIL came, in seconds since 1970.
     pub(super) arrived: u64,
+    /// The queue id of the MTA before us, once it is known.
+    pub(super) queue: Option<QueueId>,
+    /// Puts trace id and queue id on every line of the transaction's log.
+    pub(super) span: Span,
+}
+
+impl Sender {
+    /// Notes the queue id of the MTA before us; the first one that is known stays.
+    pub(super) fn note_queue_id(&mut self, id: QueueId) {
+        if self.queue.is_none() {
+            self.span.record("queue", id.as_str());
+            self.queue = Some(id);
+        }
+    }
 }
 
 /// One recipient that was accepted.
@@ -134,9 +150,40 @@ struct Open<D: Direction> {
     direction: Arc<D>,
     transaction: D::Transaction,
     span: Span,
+    summary: Summary,
 }
 
 impl<D: Direction> Open<D> {
+    async fn recipient(&mut self, recipient: Recipient) -> Reply {
+        let path = recipient.path.clone();
+        let answer = self.direction.recipient(&mut self.transaction, recipient);
+        let reply = answer.instrument(self.span.clone()).await;
+        self.span.in_scope(|| self.summary.recipient(&path, &reply));
+        reply
+    }
+
+    /// The message, from DATA until the client has its answer.
+    async fn message(self, connection: &mut ServerConnection) -> Result<(), SessionError> {
+        let Self { direction, transaction, span, summary } = self;
+        let answer = direction.message(transaction, connection).instrument(span.clone()).await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                span.in_scope(|| summary.lost(&error));
+                return Err(error);
+            }
+        };
+        for reply in &answer.replies {
+            if let Err(error) = connection.reply(reply).await {
+                span.in_scope(|| summary.lost(&error));
+                direction.take_back(answer.booking).instrument(span).await;
+                return Err(error);
+            }
+        }
+        span.in_scope(|| summary.answered(&answer.replies));
+        Ok(())
+    }
+
     async fn abandon(self) {
         self.direction.abandon(self.transaction).instrument(self.span).await;
     }
@@ -168,11 +215,9 @@ async fn dialogue<D: Direction>(
         match command {
             Command::Rcpt { path, parameters } => {
                 let reply = match transaction {
-                    Some(Open { direction, mut transaction, span }) => {
-                        let recipient = Recipient { path, parameters };
-                        let answer = direction.recipient(&mut transaction, recipient);
-                        let reply = answer.instrument(span.clone()).await;
-                        *open = Some(Open { direction, transaction, span });
+                    Some(mut transaction) => {
+                        let reply = transaction.recipient(Recipient { path, parameters }).await;
+                        *open = Some(transaction);
                         reply
                     }
                     None => Reply::new(503, (5, 5, 1), "MAIL first"),
@@ -181,18 +226,11 @@ async fn dialogue<D: Direction>(
                 continue;
             }
             Command::Data => {
-                let Some(Open { direction, transaction, span }) = transaction else {
+                let Some(transaction) = transaction else {
                     connection.reply(&Reply::new(503, (5, 5, 1), "MAIL first")).await?;
                     continue;
                 };
-                let answer =
-                    direction.message(transaction, connection).instrument(span.clone()).await?;
-                for reply in &answer.replies {
-                    if let Err(error) = connection.reply(reply).await {
-                        direction.take_back(answer.booking).instrument(span).await;
-                        return Err(error);
-                    }
-                }
+                transaction.message(connection).await?;
                 continue;
             }
             _ => {}
@@ -230,13 +268,16 @@ async fn dialogue<D: Direction>(
                     tls: connection.tls().is_some(),
                 };
                 let trace = TraceId::random(&mut super::system_rng());
-                let arrived = direction.now();
-                let sender = Sender { path, parameters, peer, trace, arrived };
-                let span = info_span!("transaction", %trace);
+                // Of the highest level, or the lines of a log that shows errors only would lack it.
+                let span = error_span!("transaction", %trace, queue = field::Empty);
+                let summary = Summary::new(address, &path);
+                let (arrived, queue) = (direction.now(), None);
+                let own = span.clone();
+                let sender = Sender { path, parameters, peer, trace, arrived, queue, span: own };
                 let reply = match direction.begin(sender).instrument(span.clone()).await {
                     Ok(transaction) => {
                         let direction = Arc::clone(direction);
-                        *open = Some(Open { direction, transaction, span });
+                        *open = Some(Open { direction, transaction, span, summary });
                         Reply::new(250, (2, 1, 0), "sender ok")
                     }
                     Err(reply) => reply,

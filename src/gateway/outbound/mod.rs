@@ -19,6 +19,7 @@ use super::booking::Booked;
 use super::failure::Failure;
 use super::hop::Hop;
 use super::message;
+use super::queue_id::QueueId;
 use super::session::{Answer, Direction, Recipient, Sender};
 use crate::core::Domain;
 use crate::smtp::server::{ServerConnection, SessionError};
@@ -98,6 +99,9 @@ impl Direction for Outbound {
                 return answer_all(connection, refusal).await;
             }
         };
+        if let Some(id) = QueueId::of(&start.header) {
+            transaction.sender.note_queue_id(id);
+        }
         if let Err(failure) = self.prepare(&mut transaction, &start).await {
             let sender = &transaction.sender;
             info!(from = %sender.path, reason = failure.name(), "message refused");
