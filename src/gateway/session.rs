@@ -10,8 +10,9 @@ use tracing::{Instrument, Span, info_span};
 use super::ids::TraceId;
 use crate::core::address::{ForwardPath, ReversePath};
 use crate::core::esmtp::{MailParameters, RcptParameters};
+use crate::smtp::origin::Origin;
 use crate::smtp::server::{Command, HelloKind, ServerConnection, SessionError};
-use crate::smtp::{Capabilities, Reply};
+use crate::smtp::{Capabilities, Protocol, Reply};
 
 /// Who is connected, for decisions, trace fields and logs.
 #[derive(Debug, Clone)]
@@ -33,6 +34,24 @@ pub(super) struct Sender {
     pub(super) parameters: MailParameters,
     pub(super) peer: Peer,
     pub(super) trace: TraceId,
+}
+
+impl Sender {
+    /// Whom the message is from, for a next hop that asks. `protocol` is what the listener speaks.
+    pub(super) fn origin(&self, protocol: Protocol) -> Origin {
+        let spoken = match (protocol, self.peer.extended) {
+            (Protocol::Lmtp, _) => "LMTP",
+            (Protocol::Smtp, true) => "ESMTP",
+            (Protocol::Smtp, false) => "SMTP",
+        };
+        Origin {
+            address: Some(self.peer.address),
+            protocol: Some(spoken.to_owned()),
+            hello: Some(self.peer.hello.clone()),
+            ident: Some(self.trace.to_string()),
+            ..Origin::default()
+        }
+    }
 }
 
 /// One recipient that was accepted.

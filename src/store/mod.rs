@@ -2,3 +2,4 @@
 
 pub mod keyring;
 pub mod ledger;
+pub mod secret_file;

@@ -1,6 +1,6 @@
 //! The file as it is written, before anything is checked across keys.
 
-use super::next_hop::NextHop;
+use super::next_hop::NextHops;
 use super::settings::{Limits, Log, Timeouts};
 use super::value::{FromText, Text};
 use super::{ClearMail, Network, Recipients};
@@ -51,7 +51,7 @@ pub(super) struct Outbound {
     pub(super) protocol: Option<Text<Protocol>>,
     pub(super) clients: Option<Spanned<Vec<Spanned<Text<Network>>>>>,
     pub(super) domain: Option<Spanned<Text<Domain>>>,
-    pub(super) next_hop: Spanned<NextHop>,
+    pub(super) next_hop: Spanned<NextHops>,
     pub(super) tls: Option<ListenerTls>,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Outbound {
 pub(super) struct Inbound {
     pub(super) listen: Spanned<Vec<Text<SocketAddr>>>,
     pub(super) protocol: Option<Text<Protocol>>,
-    pub(super) next_hop: Spanned<NextHop>,
+    pub(super) next_hop: Spanned<NextHops>,
     #[serde(default)]
     pub(super) recipients: Recipients,
     pub(super) tls: Option<ListenerTls>,
