@@ -60,7 +60,13 @@ pub(super) fn run(given: Option<&Path>) -> Result<(), Failure> {
 fn next_hops(servers: &[NextHop], place: &str) -> Result<(), Failure> {
     for server in servers {
         server.client_tls().map_err(|error| Failure::refused(format!("{place}: {error}")))?;
-        server.credentials().map_err(|error| Failure::refused(format!("{place}: {error}")))?;
+        server.credentials().map_err(|error| {
+            let failure = Failure::refused(format!("{place}: {error}"));
+            match error.hint() {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        })?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ pub const MAX_FILE: u64 = 65_536;
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFileError {
     /// Others than the owner have access.
-    #[error("{} is open to other users (mode {mode:04o}): chmod 600 it", .path.display())]
+    #[error("{} is open to other users (mode {mode:04o})", .path.display())]
     Open {
         /// The file.
         path: PathBuf,
@@ -47,6 +47,21 @@ pub enum SecretFileError {
         /// Its reason.
         source: io::Error,
     },
+}
+
+impl SecretFileError {
+    /// What would help.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Open { path, .. } => Some(format!(
+                "the secret counts as known to them: change it, and chmod 600 {}",
+                path.display()
+            )),
+            Self::Owner { path, own, .. } => Some(format!("chown {own} {}", path.display())),
+            Self::Malformed { .. } | Self::Io { .. } => None,
+        }
+    }
 }
 
 /// Reads a file of mode 0600 or less. The check is of the very file that is read.

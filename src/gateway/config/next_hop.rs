@@ -45,15 +45,23 @@ pub enum PasswordError {
     },
 }
 
+impl PasswordError {
+    /// What would help.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::File(error) => error.hint(),
+            Self::Unusable { .. } => Some("write the password on one line".to_owned()),
+        }
+    }
+}
+
 impl NextHop {
     /// Without a setting, a next hop on this very machine is spoken to without TLS, any other with
     /// TLS if it offers it.
     fn new(address: Address, tls: Option<TlsLevel>) -> Self {
-        let tls = tls.unwrap_or(if is_local(&address) {
-            TlsLevel::Off
-        } else {
-            TlsLevel::Opportunistic
-        });
+        let tls =
+            tls.unwrap_or(if is_local(&address) { TlsLevel::Off } else { TlsLevel::Opportunistic });
         Self { address, tls, ca: None, name: None, client_certificate: None, login: None }
     }
 
@@ -158,7 +166,9 @@ impl<'de> Visitor<'de> for NextHopVisitor {
     type Value = NextHop;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the address of a next hop, or a table with `url` and TLS settings, or a list of them")
+        f.write_str(
+            "the address of a next hop, or a table with `url` and TLS settings, or a list of them",
+        )
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<NextHop, E> {
