@@ -104,6 +104,7 @@ impl Downstream {
         }
         info!(next_hop = %self.server.next_hop(), "connection lost before DATA; opened anew");
         let opened = if self.recipients.is_empty() {
+            self.server.failed();
             self.hop.mail(&self.mail).await
         } else {
             // What another server thinks of the recipients was not asked.

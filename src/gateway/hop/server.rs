@@ -88,6 +88,11 @@ impl Server {
         lock(&self.rest).holds_unless_probing(Instant::now())
     }
 
+    /// Leaves it in peace for a while, as far as there are others.
+    pub(super) fn failed(&self) {
+        lock(&self.rest).failed(Instant::now());
+    }
+
     /// Asks what it can do; those who ask at the same time wait for one answer.
     pub(super) async fn ask(&self) {
         let now = Instant::now();
@@ -114,7 +119,7 @@ impl Server {
                 Ok(Connection { client, told: None, opened: now, idle_since: now, transactions: 0 })
             }
             Err(error) => {
-                lock(&self.rest).failed(now);
+                self.failed();
                 Err(error)
             }
         }
@@ -176,7 +181,7 @@ impl Server {
                 Err(error)
             }
             Err(error) => {
-                lock(&self.rest).failed(Instant::now());
+                self.failed();
                 Err(error)
             }
         }
