@@ -5,7 +5,7 @@ mod gateway_support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use gateway_support::*;
 use mta_seal::dns::Scripted;
@@ -76,9 +76,33 @@ async fn a_smart_host_gets_the_password_under_tls() {
     assert_eq!(sink.commands("AUTH"), ["AUTH PLAIN AGd3AHMzY3JldC1jYW5hcnk="]);
 }
 
-/// Whatever is wrong with the password, mail waits and nothing is given back to its sender.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whatever is wrong with the password, mail waits and nothing is given back to its sender. The log says what to do, and
+/// never the password.
 #[tokio::test]
 async fn without_a_way_in_mail_waits() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    // Everything here runs on the thread of the test.
+    let _guard = tracing::subscriber::set_default(subscriber);
     for (offer, refusal) in [
         ("AUTH PLAIN", Some("535 5.7.8 wrong")),
         ("AUTH PLAIN", Some("454 4.7.0 directory is down")),
@@ -105,6 +129,10 @@ async fn without_a_way_in_mail_waits() {
             send(&gw, &[EVE]).await.expect("250");
         }
     }
+    let said = text(&log.0.lock().unwrap());
+    assert!(said.contains("ERROR") && said.contains("check `user`, `password_file`"), "{said}");
+    assert!(said.contains("offers neither AUTH PLAIN nor LOGIN"), "{said}");
+    assert!(!said.contains("canary") && !said.contains("AGd3AHMz"), "{said}");
     // So does mail for a server that wants a password and was given none.
     let sink = Sink::smtp().await;
     let gw = gateway(&sink.url, "").await;
@@ -396,4 +424,17 @@ async fn notify_never_is_heeded() {
     let notices = world.mta1.wait(1).await;
     assert_eq!(notices.len(), 1);
     assert!(contains(&notices[0].data, b"eve@plain.example"));
+}
+
+/// A connection is used for many messages, but not for ever.
+#[tokio::test]
+async fn connections_are_given_up_after_a_while() {
+    let sink = Sink::smtp().await;
+    let gw = gateway(&sink.url, "").await;
+    let mut client = Client::greeted(gw.outbound(), Smtp).await;
+    for _ in 0..105 {
+        client.transact(Smtp, ALICE, &[EVE], MESSAGE).await.expect("250");
+    }
+    assert_eq!(sink.connections(), 2);
+    assert_eq!(sink.commands("QUIT").len(), 1);
 }
