@@ -40,6 +40,9 @@ pub(super) struct Mail {
     pub(super) origin: Origin,
 }
 
+/// A server, a connection to it, and its reply to MAIL.
+type Opened = (Arc<Server>, Connection, Reply);
+
 impl Hop {
     /// Servers in the order in which they are tried, which all speak one protocol.
     pub(super) fn new(servers: Vec<ClientOptions>) -> Self {
@@ -79,27 +82,35 @@ impl Hop {
         known.reduce(|all, one| all.intersection(&one)).unwrap_or_else(everything)
     }
 
-    /// The servers to try: those that failed lately come last.
-    fn order(&self) -> Vec<Arc<Server>> {
-        let (mut first, mut last) = (Vec::new(), Vec::new());
-        for server in &self.servers {
-            let group = if server.is_resting() { &mut last } else { &mut first };
-            group.push(Arc::clone(server));
-        }
-        first.append(&mut last);
-        first
-    }
-
-    /// Sends MAIL to the first server that can be had; the error is the reply for the client before us.
-    async fn mail(&self, mail: &Mail) -> Result<(Arc<Server>, Connection, Reply), Reply> {
+    /// Sends MAIL to the first server that can be had, those that failed lately last; the error is the reply for the client
+    /// before us.
+    async fn mail(&self, mail: &Mail) -> Result<Opened, Reply> {
         let mut refused = Failure::NextHop.reply();
-        for server in self.order() {
-            match server.mail(mail).await {
-                Ok((connection, reply)) => return Ok((server, connection, reply)),
-                Err(error) => refused = self.refusal(&server, &error),
+        let mut later = Vec::new();
+        for server in &self.servers {
+            if server.is_resting() {
+                later.push(server);
+                continue;
+            }
+            match self.mail_to(server, mail).await {
+                Ok(opened) => return Ok(opened),
+                Err(reply) => refused = reply,
+            }
+        }
+        for server in later {
+            match self.mail_to(server, mail).await {
+                Ok(opened) => return Ok(opened),
+                Err(reply) => refused = reply,
             }
         }
         Err(refused)
+    }
+
+    async fn mail_to(&self, server: &Arc<Server>, mail: &Mail) -> Result<Opened, Reply> {
+        match server.mail(mail).await {
+            Ok((connection, reply)) => Ok((Arc::clone(server), connection, reply)),
+            Err(error) => Err(self.refusal(server, &error)),
+        }
     }
 
     /// The reply for the client before us when a server fails; the failure itself is logged.
