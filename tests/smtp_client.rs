@@ -6,12 +6,16 @@ use std::time::Duration;
 use mta_seal::core::address::{ForwardPath, ReversePath};
 use mta_seal::core::esmtp::{MailParameters, RcptParameters};
 use mta_seal::smtp::Reply;
-use mta_seal::smtp::client::{Client, ClientError, ClientOptions, Missing, Outcome, Step};
+use mta_seal::smtp::client::{
+    Client, ClientError, ClientOptions, ClientTimeouts, Credentials, Missing, Outcome, Step,
+};
 use mta_seal::smtp::data::Violation;
+use mta_seal::smtp::origin::{Extension, Origin};
 use mta_seal::smtp::tls::ClientTls;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
 
 /// One exchange: what is awaited from the client, and what it is answered.
 type Exchange = (&'static str, &'static str);
@@ -135,8 +139,6 @@ async fn what_is_not_offered_is_left_out_or_refused() {
         }
         assert!(client.is_open());
     }
-    assert_eq!(Missing::SmtpUtf8.refusal().status().to_string(), "5.6.7");
-    assert_eq!(Missing::EightBitMime.refusal().status().to_string(), "5.6.3");
     mail(&mut client, "<a@example.com>", "SIZE=1 BODY=7BIT RET=FULL ENVID=x").await.unwrap();
     assert!(matches!(
         rcpt(&mut client, "<döner@example.org>", "").await,
@@ -249,7 +251,6 @@ async fn an_early_reply_is_noticed_while_writing() {
     };
     let ClientError::EarlyReply(reply) = &error else { panic!("{error:?}") };
     assert_eq!(reply.code(), 452);
-    assert_eq!(error.refusal().status().to_string(), "4.3.1");
     assert!(!client.is_open());
     assert!(!server.await.unwrap().contains("\r\n.\r\n"));
 }
@@ -281,7 +282,6 @@ async fn a_next_hop_that_leaves_in_the_middle_of_data_is_noticed() {
             ClientError::Closed(Step::Write) | ClientError::Io { step: Step::Write, .. } => {}
             other => panic!("{other:?}"),
         }
-        assert!(error.refusal().is_transient() && error.refusal().code() != 421);
         assert!(!client.is_open());
         server.await.unwrap();
     }
@@ -324,7 +324,6 @@ async fn refusals_are_passed_on_or_typed() {
     assert!(
         matches!(&error, ClientError::Refused { step: Step::Greeting, reply } if reply.code() == 554)
     );
-    assert!(error.refusal().is_transient());
 
     // An idle connection that the server closed by 421 before MAIL.
     let (mut client, _server) =
@@ -450,5 +449,225 @@ async fn unix_sockets_and_refused_ports() {
     drop(listener);
     let Err(error) = Client::connect(&options(&next_hop)).await else { panic!("connected") };
     assert!(matches!(error, ClientError::Io { step: Step::Connect, .. }));
-    assert_eq!(error.refusal().status().to_string(), "4.4.1");
+}
+
+fn credentials(password: &str) -> Credentials {
+    Credentials::new("gw", Zeroizing::new(password.to_owned())).unwrap()
+}
+
+/// A client that authenticates without TLS, as on this machine.
+async fn authenticated(
+    credentials: Credentials,
+    script: &[Exchange],
+) -> (Result<Client, ClientError>, String) {
+    let (io, peer) = duplex(1 << 16);
+    let server = play(peer, script.to_vec(), usize::MAX);
+    let options = ClientOptions { credentials: Some(credentials), ..options("smtp://mx") };
+    let result = Client::handshake(io, &options, &ClientTls::off()).await;
+    let error = match result {
+        Ok(client) => {
+            assert!(client.is_open());
+            client.abort();
+            None
+        }
+        Err(error) => Some(error),
+    };
+    let rest = server.await.unwrap();
+    match error {
+        None => (Err(ClientError::OutOfOrder), rest),
+        Some(error) => (Err(error), rest),
+    }
+}
+
+fn offering(auth: &'static str) -> Exchange {
+    ("EHLO gw.example\r\n", auth)
+}
+
+#[tokio::test]
+async fn passwords_are_sent_by_plain_or_login() {
+    let local = || credentials("pässword").on_this_machine();
+    // The commands themselves are checked by the script; `OutOfOrder` stands for success.
+    for script in [
+        &[
+            GREETING,
+            offering("250-mx\r\n250 AUTH LOGIN PLAIN\r\n"),
+            ("AUTH PLAIN AGd3AHDDpHNzd29yZA==\r\n", "235 2.7.0 ok\r\n"),
+        ][..],
+        &[
+            GREETING,
+            offering("250-mx\r\n250 AUTH XOAUTH2 login\r\n"),
+            ("AUTH LOGIN\r\n", "334 VXNlcm5hbWU6\r\n"),
+            ("Z3c=\r\n", "334 UGFzc3dvcmQ6\r\n"),
+            ("cMOkc3N3b3Jk\r\n", "235 2.7.0 ok\r\n"),
+        ],
+    ] {
+        let (result, rest) = authenticated(local(), script).await;
+        assert!(matches!(result, Err(ClientError::OutOfOrder)), "{:?}", result.err());
+        assert_eq!(rest, "");
+    }
+}
+
+/// RFC 4954 section 4: what does not fit into a command waits for the challenge.
+#[tokio::test]
+async fn a_long_password_waits_for_the_challenge() {
+    let password = "x".repeat(600);
+    let script =
+        [GREETING, offering("250-mx\r\n250 AUTH PLAIN\r\n"), ("AUTH PLAIN\r\n", "334 \r\n")];
+    let (io, mut peer) = duplex(1 << 16);
+    let server = tokio::spawn(async move {
+        for (expected, answer) in script {
+            let mut heard = vec![0; expected.len()];
+            peer.read_exact(&mut heard).await.unwrap();
+            assert_eq!(String::from_utf8(heard).unwrap(), expected);
+            peer.write_all(answer.as_bytes()).await.unwrap();
+        }
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            line.push(peer.read_u8().await.unwrap());
+        }
+        peer.write_all(b"235 ok\r\n").await.unwrap();
+        line
+    });
+    let credentials = credentials(&password).on_this_machine();
+    let options = ClientOptions { credentials: Some(credentials), ..options("smtp://mx") };
+    Client::handshake(io, &options, &ClientTls::off()).await.unwrap();
+    let line = server.await.unwrap();
+    let sent = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, &line[..line.len() - 2]);
+    assert_eq!(sent.unwrap(), format!("\0gw\0{password}").into_bytes());
+}
+
+#[tokio::test]
+async fn refused_passwords_end_the_connection() {
+    let plain = "AUTH PLAIN AGd3AHg=\r\n";
+    for reply in ["535 5.7.8 no\r\n", "454 4.7.0 later\r\n", "530 5.7.0 STARTTLS\r\n", "334 \r\n"] {
+        let script = [GREETING, offering("250-mx\r\n250 AUTH PLAIN\r\n"), (plain, reply)];
+        let (result, rest) = authenticated(credentials("x").on_this_machine(), &script).await;
+        let Err(ClientError::Auth(refusal)) = result else { panic!("{:?}", result.err()) };
+        assert_eq!(refusal.code().to_string(), reply[..3]);
+        assert!(!refusal.to_string().contains("AGd3"));
+        assert_eq!(rest, "");
+    }
+    let script = [GREETING, offering("250-mx\r\n250 AUTH CRAM-MD5\r\n")];
+    let (result, rest) = authenticated(credentials("x").on_this_machine(), &script).await;
+    assert!(matches!(&result, Err(ClientError::NoMechanism { offered }) if offered == "CRAM-MD5"));
+    assert_eq!(rest, "");
+    // Without TLS it is not even begun.
+    let script = [GREETING, offering("250-mx\r\n250 AUTH PLAIN\r\n")];
+    let (result, rest) = authenticated(credentials("x"), &script).await;
+    assert!(matches!(result, Err(ClientError::NoTls(None))), "{:?}", result.err());
+    assert_eq!(rest, "");
+}
+
+fn somebody() -> Origin {
+    let mut origin = Origin::default();
+    let said = "ADDR=IPV6:2001:db8::1 HELO=mx.example.com NAME=[TEMPUNAVAIL]";
+    origin.apply(Extension::XClient, said).unwrap();
+    origin
+}
+
+#[tokio::test]
+async fn xclient_greets_anew() {
+    for code in ["220 mx ESMTP\r\n", "250 2.0.0 ok\r\n"] {
+        let script = [
+            GREETING,
+            offering("250-mx\r\n250-DSN\r\n250 XCLIENT NAME ADDR FUTURE\r\n"),
+            ("XCLIENT NAME=[TEMPUNAVAIL] ADDR=IPV6:2001:db8::1\r\n", code),
+            offering("250-mx\r\n250 SMTPUTF8\r\n"),
+        ];
+        let (mut client, _server) = smtp(&script).await;
+        client.xclient(&somebody(), "gw.example").await.unwrap();
+        assert!(client.capabilities().smtputf8 && !client.capabilities().dsn);
+    }
+    let script = [
+        GREETING,
+        offering("250-mx\r\n250 XCLIENT ADDR\r\n"),
+        ("XCLIENT ADDR=IPV6:2001:db8::1\r\n", "550 5.7.0 no\r\n"),
+    ];
+    let (mut client, _server) = smtp(&script).await;
+    let result = client.xclient(&somebody(), "gw.example").await;
+    assert!(matches!(result, Err(ClientError::Refused { step: Step::Origin, .. })));
+    assert!(!client.is_open());
+    // What is not offered is not sent.
+    let (mut client, server) = smtp(&[GREETING, EHLO]).await;
+    client.xclient(&somebody(), "gw.example").await.unwrap();
+    assert!(client.xforward(&somebody()).await.unwrap().is_none());
+    client.abort();
+    assert_eq!(server.await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn refused_xforward_does_no_harm() {
+    let script = [
+        GREETING,
+        offering("250-mx\r\n250 XFORWARD ADDR HELO\r\n"),
+        ("XFORWARD ADDR=IPV6:2001:db8::1 HELO=mx.example.com\r\n", "550 5.7.0 no\r\n"),
+        MAIL,
+    ];
+    let (mut client, _server) = smtp(&script).await;
+    assert_eq!(client.xforward(&somebody()).await.unwrap().unwrap().code(), 550);
+    assert!(mail(&mut client, "<a@example.com>", "").await.unwrap().is_positive());
+    assert!(matches!(client.xforward(&somebody()).await, Err(ClientError::OutOfOrder)));
+}
+
+/// Each step has its own timeout, and each is obeyed.
+#[tokio::test(start_paused = true)]
+async fn every_timeout_is_obeyed() {
+    let auth = ("AUTH PLAIN AGd3AHg=\r\n", "235 ok\r\n");
+    let dialogue = [
+        (Step::Greeting, GREETING),
+        (Step::Hello, offering("250-mx\r\n250-AUTH PLAIN\r\n250 XFORWARD ADDR\r\n")),
+        (Step::Auth, auth),
+        (Step::Origin, ("XFORWARD ADDR=IPV6:2001:db8::1\r\n", "250 ok\r\n")),
+        (Step::Mail, MAIL),
+        (Step::Rcpt, RCPT),
+        (Step::Data, DATA),
+    ];
+    for silent in 0..dialogue.len() {
+        let (step, (command, _)) = dialogue[silent];
+        let mut script: Vec<Exchange> = dialogue[..silent].iter().map(|&(_, e)| e).collect();
+        script.push((command, ""));
+        let timeouts = ClientTimeouts {
+            greeting: Duration::from_secs(1),
+            hello: Duration::from_secs(2),
+            auth: Duration::from_secs(3),
+            mail: Duration::from_secs(5),
+            rcpt: Duration::from_secs(6),
+            data: Duration::from_secs(7),
+            ..ClientTimeouts::default()
+        };
+        let limit = [1, 2, 3, 2, 5, 6, 7][silent];
+        let (io, peer) = duplex(1 << 16);
+        let _server = play(peer, script, usize::MAX);
+        let options = ClientOptions {
+            timeouts,
+            credentials: Some(credentials("x").on_this_machine()),
+            ..options("smtp://mx")
+        };
+        let begun = tokio::time::Instant::now();
+        let result = async {
+            let mut client = Client::handshake(io, &options, &ClientTls::off()).await?;
+            client.xforward(&somebody()).await?;
+            mail(&mut client, "<a@example.com>", "").await?;
+            rcpt(&mut client, "<b@example.org>", "").await?;
+            client.data().await
+        };
+        let error = result.await.err();
+        assert!(matches!(&error, Some(ClientError::Timeout(at)) if *at == step), "{error:?}");
+        assert_eq!(begun.elapsed().as_secs(), limit, "{step:?}");
+    }
+}
+
+/// `localhost` has an IPv6 address on most machines, where nothing listens here.
+#[tokio::test]
+async fn all_addresses_of_a_host_are_tried() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let next_hop = format!("smtp://localhost:{}", listener.local_addr().unwrap().port());
+    let server = tokio::spawn(async move {
+        let (mut io, _) = listener.accept().await.unwrap();
+        io.write_all(b"220 mx\r\n").await.unwrap();
+        io.read_exact(&mut [0; 17]).await.unwrap();
+        io.write_all(b"250 mx\r\n").await.unwrap();
+    });
+    Client::connect(&options(&next_hop)).await.unwrap();
+    server.await.unwrap();
 }

@@ -13,8 +13,8 @@ use mta_seal::smtp::server::{
 use mta_seal::smtp::tls::{ClientTls, Identity, Roots, TlsError, TlsLevel, server_config};
 use mta_seal::smtp::{Capabilities, Protocol, Reply};
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,11 +30,20 @@ struct Certificate {
 
 impl Certificate {
     fn new() -> Self {
-        let made = rcgen::generate_simple_self_signed(["mx.example.org".to_owned()]).unwrap();
+        Self::valid_until(4096)
+    }
+
+    /// Until the end of that year.
+    fn valid_until(year: i32) -> Self {
+        let mut params = rcgen::CertificateParams::new(["mx.example.org".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+        params.not_after = rcgen::date_time_ymd(year, 12, 31);
+        let signing_key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&signing_key).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let (chain, key) = (dir.path().join("chain.pem"), dir.path().join("key.pem"));
-        std::fs::write(&chain, made.cert.pem()).unwrap();
-        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        std::fs::write(&chain, certificate.pem()).unwrap();
+        std::fs::write(&key, signing_key.serialize_pem()).unwrap();
         Self { _dir: dir, chain, key }
     }
 
@@ -153,15 +162,50 @@ async fn a_message_passes_under_tls_at_every_level() {
 #[tokio::test]
 async fn verified_means_verified() {
     let (certificate, other) = (Certificate::new(), Certificate::new());
-    for (name, roots) in
-        [("other.example.org", &certificate.chain), ("mx.example.org", &other.chain)]
-    {
+    let expired = Certificate::valid_until(2001);
+    for (certificate, name, roots) in [
+        (&certificate, "other.example.org", &certificate.chain),
+        (&certificate, "mx.example.org", &other.chain),
+        (&expired, "mx.example.org", &expired.chain),
+    ] {
         let (address, _server) = serve(certificate.options(Protocol::Smtp), 1).await;
         let tls = client_tls(TlsLevel::Verified, name, roots);
         let result = Client::connect(&client_options(&format!("smtp://{address}"), tls)).await;
         let Err(error) = result else { panic!("{name} connected") };
         assert!(matches!(error, ClientError::Tls(_)), "{error:?}");
-        assert_eq!(error.refusal().status().to_string(), "4.4.1");
+    }
+}
+
+/// A server that knows its clients by their certificate gets ours, and nobody else in.
+#[tokio::test]
+async fn client_certificates_are_shown() {
+    let (server, ours, other) = (Certificate::new(), Certificate::new(), Certificate::new());
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut clients = RootCertStore::empty();
+    clients.add(CertificateDer::from_pem_file(&ours.chain).unwrap()).unwrap();
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+        Arc::new(clients),
+        Arc::clone(&provider),
+    );
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(
+            vec![CertificateDer::from_pem_file(&server.chain).unwrap()],
+            PrivateKeyDer::from_pem_file(&server.key).unwrap(),
+        )
+        .unwrap();
+    let config = Arc::new(config);
+    for (identity, welcome) in [(Some(&ours), true), (Some(&other), false), (None, false)] {
+        let options =
+            ServerOptions { tls: Some(Arc::clone(&config)), ..server.options(Protocol::Smtp) };
+        let (address, _server) = serve(options, 1).await;
+        let identity = identity.map(|shown| Identity::load(&shown.chain, &shown.key).unwrap());
+        let roots = Roots::File(server.chain.clone());
+        let tls = ClientTls::new(TlsLevel::Verified, "mx.example.org", &roots, identity).unwrap();
+        let result = Client::connect(&client_options(&format!("smtp://{address}"), tls)).await;
+        assert_eq!(result.is_ok(), welcome, "{:?}", result.err());
     }
 }
 

@@ -70,6 +70,11 @@ impl LocalKeys {
         self
     }
 
+    /// Octets that DKIM puts before each carrier.
+    pub(super) fn dkim_len(&self) -> u64 {
+        self.dkim.iter().map(CarrierSigner::field_len).sum()
+    }
+
     /// Reads the keyring of `domain` in `directory`.
     pub fn load(directory: &Path, domain: &Domain) -> Result<Self, LocalKeysError> {
         Self::new(Keyring::load(directory)?, domain)

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::clock::{Clock, SystemClock};
-use super::config::Config;
+use super::config::{Config, PasswordError};
 use super::local::{LocalKeys, LocalKeysError};
 use crate::core::Domain;
 use crate::dns::{ConfigError as DnsError, Resolver, StubResolver};
@@ -55,6 +55,14 @@ pub enum StartError {
         place: &'static str,
         /// Why.
         error: TlsError,
+    },
+    /// The password of a next hop cannot be used.
+    #[error("{place}: {error}")]
+    Password {
+        /// The key of the configuration.
+        place: &'static str,
+        /// Why.
+        error: PasswordError,
     },
     /// A listener cannot be opened.
     #[error("listen on {address}: {error}")]

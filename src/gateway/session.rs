@@ -13,8 +13,9 @@ use super::queue_id::QueueId;
 use super::summary::Summary;
 use crate::core::address::{ForwardPath, ReversePath};
 use crate::core::esmtp::{MailParameters, RcptParameters};
+use crate::smtp::origin::Origin;
 use crate::smtp::server::{Command, HelloKind, ServerConnection, ServerOptions, SessionError};
-use crate::smtp::{Capabilities, Reply};
+use crate::smtp::{Capabilities, Protocol, Reply};
 
 /// Who is connected, for decisions, trace fields and logs.
 #[derive(Debug, Clone)]
@@ -50,6 +51,24 @@ impl Sender {
         if self.queue.is_none() {
             self.span.record("queue", id.as_str());
             self.queue = Some(id);
+        }
+    }
+}
+
+impl Sender {
+    /// Whom the message is from, for a next hop that asks. `protocol` is what the listener speaks.
+    pub(super) fn origin(&self, protocol: Protocol) -> Origin {
+        let spoken = match (protocol, self.peer.extended) {
+            (Protocol::Lmtp, _) => "LMTP",
+            (Protocol::Smtp, true) => "ESMTP",
+            (Protocol::Smtp, false) => "SMTP",
+        };
+        Origin {
+            address: Some(self.peer.address),
+            protocol: Some(spoken.to_owned()),
+            hello: Some(self.peer.hello.clone()),
+            ident: Some(self.trace.to_string()),
+            ..Origin::default()
         }
     }
 }

@@ -3,3 +3,4 @@
 pub mod keyring;
 pub mod ledger;
 pub mod permissions;
+pub mod secret_file;

@@ -1,7 +1,7 @@
 //! The file as it is written, before anything is checked across keys.
 
 use super::dkim;
-use super::next_hop::NextHop;
+use super::next_hop::NextHops;
 use super::settings::{Limits, Log, Timeouts};
 use super::value::{FromText, Text};
 use super::{ClearMail, Network, Recipients};
@@ -53,7 +53,7 @@ pub(super) struct Outbound {
     pub(super) protocol: Option<Text<Protocol>>,
     pub(super) clients: Option<Spanned<Vec<Spanned<Text<Network>>>>>,
     pub(super) domain: Option<Spanned<Text<Domain>>>,
-    pub(super) next_hop: Spanned<NextHop>,
+    pub(super) next_hop: Spanned<NextHops>,
     pub(super) tls: Option<ListenerTls>,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct Outbound {
 pub(super) struct Inbound {
     pub(super) listen: Spanned<Vec<Text<SocketAddr>>>,
     pub(super) protocol: Option<Text<Protocol>>,
-    pub(super) next_hop: Spanned<NextHop>,
+    pub(super) next_hop: Spanned<NextHops>,
     #[serde(default)]
     pub(super) recipients: Recipients,
     pub(super) tls: Option<ListenerTls>,

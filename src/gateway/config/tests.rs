@@ -13,7 +13,7 @@ fn paths_are_relative_to_the_file() {
     let config = parse(EXAMPLE).unwrap();
     assert_eq!(config.state, Path::new("/etc/mta-seal/state"));
     assert_eq!(config.domains[0].keys, Path::new("/etc/mta-seal/keys/company1.example"));
-    let hop = config.inbound.unwrap().next_hop;
+    let hop = config.inbound.unwrap().next_hop.remove(0);
     assert_eq!(hop.address.to_string(), "lmtp+unix:///run/dovecot/lmtp");
 }
 
@@ -52,7 +52,7 @@ fn partners_inherit_the_defaults() {
     assert_eq!((partner.policy, partner.minimum_level), (Rule::Require, Level::FirstUse));
     let other = config.treatment(&Domain::parse("c.example").unwrap());
     assert_eq!((other.policy, other.minimum_level), (Rule::Require, Level::Dnssec));
-    let hop = config.inbound.unwrap().next_hop;
+    let hop = config.inbound.unwrap().next_hop.remove(0);
     assert_eq!(hop.address.to_string(), "lmtp://[::1]:24");
     assert_eq!(hop.tls, crate::smtp::tls::TlsLevel::Off);
 }
@@ -72,4 +72,57 @@ fn pins_in_hexadecimal_and_base64_agree() {
     assert_eq!(config("paWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaU=").unwrap(), hex);
     assert!(config(&"a5".repeat(31)).is_err());
     assert!(config("paWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaV=").is_err());
+}
+
+fn with_next_hop(directory: &Path, next_hop: &str) -> Config {
+    let text = format!(
+        "hostname = 'gw.a.example'\n[[domain]]\nname = 'a.example'\nkeys = 'k'\n\
+         [outbound]\nlisten = ['127.0.0.1:0']\nnext_hop = {next_hop}\n"
+    );
+    Config::parse(&text, &directory.join("mta-seal.toml")).unwrap()
+}
+
+#[test]
+fn next_hops_may_be_several() {
+    let list = "['smtp://one.example', { url = 'smtp://two.example:26', tls = 'required' }]";
+    let hops = with_next_hop(Path::new("/etc"), list).outbound.unwrap().next_hop;
+    let addresses: Vec<String> = hops.iter().map(|hop| hop.address.to_string()).collect();
+    assert_eq!(addresses, ["smtp://one.example:25", "smtp://two.example:26"]);
+    assert_eq!(hops[1].tls, crate::smtp::tls::TlsLevel::Required);
+}
+
+#[test]
+fn passwords_are_read_from_private_files() {
+    use crate::store::secret_file::SecretFileError;
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let table = "{ url = 'smtp://smart.example:587', tls = 'verified', user = 'gw', \
+                 password_file = 'smart.pass' }";
+    let path = directory.path().join("smart.pass");
+    let write = |text: &str, mode: u32| {
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        with_next_hop(directory.path(), table).outbound.unwrap().next_hop.remove(0).credentials()
+    };
+    let plain = write("s3cret word", 0o600).unwrap().unwrap();
+    assert_eq!(plain.user(), "gw");
+    for text in ["s3cret word\n", "s3cret word\r\n"] {
+        assert!(write(text, 0o400).unwrap().unwrap() == plain, "{text:?}");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    assert!(write("s3cret word ", 0o600).unwrap().unwrap() != plain);
+    for mode in [0o644, 0o640, 0o604, 0o660, 0o610] {
+        let error = write("s3cret", mode).unwrap_err();
+        assert!(matches!(&error, PasswordError::File(SecretFileError::Open { .. })), "{error}");
+        assert!(error.hint().unwrap().contains("chmod 600"));
+    }
+    for text in ["", "\n", "one\ntwo\n", "a\0b"] {
+        let error = write(text, 0o600).unwrap_err();
+        assert!(matches!(&error, PasswordError::Unusable { .. }), "{error}");
+        assert!(!error.to_string().contains("two"));
+    }
+    std::fs::remove_file(&path).unwrap();
+    let config = with_next_hop(directory.path(), table);
+    let error = config.outbound.unwrap().next_hop[0].credentials().unwrap_err();
+    assert!(matches!(&error, PasswordError::File(SecretFileError::Io { .. })), "{error}");
 }

@@ -11,7 +11,6 @@ use crate::gateway::failure::Failure;
 use crate::gateway::message::Start;
 use crate::gateway::session::Recipient;
 use crate::gateway::system_rng;
-use crate::mail::dkim::CarrierSigner;
 use crate::smtp::server::{DataChunk, DataEnd, ServerConnection, SessionError};
 
 impl Outbound {
@@ -87,11 +86,10 @@ impl Outbound {
         };
         let sealing = Sealing {
             sender_domain: origin,
-            signing: &local.signing,
             foreign: *foreign,
             sealed_at: self.shared.clock.now(),
             delivery_id: entry.delivery_id(),
-            dkim: local.dkim.iter().map(CarrierSigner::field_len).sum(),
+            dkim: local.dkim_len(),
             limit: destination.downstream.as_ref().and_then(|d| d.capabilities().size_limit()),
         };
         let begun = Stream::begin(
@@ -99,6 +97,7 @@ impl Outbound {
             sender,
             &recipients,
             &sealing,
+            &local.signing,
             &mut system_rng(),
             out,
         );
