@@ -198,6 +198,9 @@ async fn dialogue<D: Direction>(
                 };
                 connection.reply(&reply).await?;
             }
+            Command::Auth(_) => {
+                connection.reply(&Reply::new(454, (4, 7, 0), "try again later")).await?;
+            }
             Command::Quit => return Ok(End::Quit),
             Command::Rset | Command::Rcpt { .. } | Command::Data => {}
         }

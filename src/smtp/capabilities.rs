@@ -68,7 +68,7 @@ impl Capabilities {
         self.size.filter(|&limit| limit > 0)
     }
 
-    /// The lines after the greeting, in the reply to EHLO. AUTH is never advertised.
+    /// The lines after the greeting, in the reply to EHLO.
     pub(super) fn ehlo_lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if self.pipelining {
@@ -87,6 +87,9 @@ impl Capabilities {
             if offered {
                 lines.push(keyword.to_owned());
             }
+        }
+        if !self.auth.is_empty() {
+            lines.push(format!("AUTH {}", self.auth.join(" ")));
         }
         lines
     }
@@ -141,7 +144,12 @@ mod tests {
 
     #[test]
     fn what_is_advertised_is_read_back() {
-        let offered = Capabilities { size: Some(1000), starttls: true, ..Capabilities::all() };
+        let offered = Capabilities {
+            size: Some(1000),
+            starttls: true,
+            auth: vec!["PLAIN".into()],
+            ..Capabilities::all()
+        };
         let reply =
             offered.ehlo_lines().into_iter().fold(Reply::plain(250, "mx"), Reply::with_line);
         assert_eq!(Capabilities::from_ehlo(&reply), offered);

@@ -44,6 +44,10 @@ impl ServerConnection {
                     Ok(Some(Command::StartTls))
                 };
             }
+            Parsed::Auth { mechanism, initial } => {
+                let initial = initial.as_ref().map(|response| response.as_bytes());
+                return self.auth(&mechanism, initial).await;
+            }
             Parsed::Quit => {
                 // Clients may leave without waiting for the reply.
                 let _ = self.close(&Reply::new(221, (2, 0, 0), "goodbye")).await;
