@@ -350,8 +350,10 @@ fn parse_ret(value: &str) -> Option<Ret> {
     }
 }
 
-/// RFC 3461 section 4: printable ASCII without `+` and `=`, or `+` and two upper-case hex digits.
-fn decode_xtext(value: &str) -> Option<Vec<u8>> {
+/// Decodes xtext (RFC 3461 section 4): printable ASCII without `+` and `=`, or `+` and two
+/// upper-case hexadecimal digits.
+#[must_use]
+pub fn decode_xtext(value: &str) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(value.len());
     let mut bytes = value.bytes();
     while let Some(byte) = bytes.next() {
@@ -404,7 +406,16 @@ fn decode_utf8_addr(value: &str) -> Option<String> {
     Some(decoded)
 }
 
-fn write_xtext(f: &mut fmt::Formatter<'_>, decoded: &[u8]) -> fmt::Result {
+/// Encodes octets as xtext (RFC 3461 section 4).
+#[must_use]
+pub fn encode_xtext(decoded: &[u8]) -> String {
+    let mut encoded = String::with_capacity(decoded.len());
+    // Writing to a string does not fail.
+    let _ = write_xtext(&mut encoded, decoded);
+    encoded
+}
+
+fn write_xtext(f: &mut impl fmt::Write, decoded: &[u8]) -> fmt::Result {
     for &byte in decoded {
         match byte {
             b'+' | b'=' => write!(f, "+{byte:02X}")?,

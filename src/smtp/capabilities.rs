@@ -1,6 +1,7 @@
 //! What a server offers in its reply to EHLO or LHLO (RFC 5321 section 4.1.1.1).
 
 use super::Reply;
+use super::origin::Attribute;
 
 /// The extensions of one server, read from the next hop or advertised to the peer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,10 +22,14 @@ pub struct Capabilities {
     pub starttls: bool,
     /// AUTH mechanisms (RFC 4954) in upper case.
     pub auth: Vec<String>,
+    /// XFORWARD with the attributes that it takes.
+    pub xforward: Vec<Attribute>,
+    /// XCLIENT with the attributes that it takes.
+    pub xclient: Vec<Attribute>,
 }
 
 impl Capabilities {
-    /// Everything that the server side can speak, without a size limit, STARTTLS and AUTH.
+    /// Everything that the server side can speak to anybody, without a size limit and STARTTLS.
     #[must_use]
     pub fn all() -> Self {
         Self {
@@ -34,8 +39,7 @@ impl Capabilities {
             smtputf8: true,
             dsn: true,
             enhanced_status_codes: true,
-            starttls: false,
-            auth: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -56,6 +60,8 @@ impl Capabilities {
                 "ENHANCEDSTATUSCODES" => offered.enhanced_status_codes = true,
                 "STARTTLS" => offered.starttls = true,
                 "AUTH" => offered.auth.extend(words.map(str::to_ascii_uppercase)),
+                "XFORWARD" => offered.xforward = words.filter_map(Attribute::named).collect(),
+                "XCLIENT" => offered.xclient = words.filter_map(Attribute::named).collect(),
                 _ => {}
             }
         }
@@ -91,7 +97,31 @@ impl Capabilities {
         if !self.auth.is_empty() {
             lines.push(format!("AUTH {}", self.auth.join(" ")));
         }
+        for (keyword, attributes) in [("XFORWARD", &self.xforward), ("XCLIENT", &self.xclient)] {
+            if !attributes.is_empty() {
+                let names: Vec<&str> = attributes.iter().map(|a| a.name()).collect();
+                lines.push(format!("{keyword} {}", names.join(" ")));
+            }
+        }
         lines
+    }
+
+    /// What both offer, where a client must not be offered more than any next hop can do: the smaller size limit. What
+    /// concerns the connection alone (PIPELINING, STARTTLS, AUTH, XFORWARD, XCLIENT) is left out.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        let limit = match (self.size_limit(), other.size_limit()) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        Self {
+            size: limit.or_else(|| self.size.and(other.size)),
+            eight_bit_mime: self.eight_bit_mime && other.eight_bit_mime,
+            smtputf8: self.smtputf8 && other.smtputf8,
+            dsn: self.dsn && other.dsn,
+            enhanced_status_codes: self.enhanced_status_codes && other.enhanced_status_codes,
+            ..Self::default()
+        }
     }
 }
 
@@ -148,10 +178,25 @@ mod tests {
             size: Some(1000),
             starttls: true,
             auth: vec!["PLAIN".into()],
+            xforward: vec![Attribute::Addr, Attribute::Ident],
+            xclient: vec![Attribute::Login],
             ..Capabilities::all()
         };
         let reply =
             offered.ehlo_lines().into_iter().fold(Reply::plain(250, "mx"), Reply::with_line);
         assert_eq!(Capabilities::from_ehlo(&reply), offered);
+    }
+
+    #[test]
+    fn the_intersection_promises_what_both_can_do() {
+        let wide = Capabilities::all();
+        let narrow =
+            Capabilities { size: Some(1000), dsn: true, starttls: true, ..Capabilities::default() };
+        let both = Capabilities { size: Some(1000), dsn: true, ..Capabilities::default() };
+        assert_eq!(wide.intersection(&narrow), both);
+        assert_eq!(narrow.intersection(&wide), both);
+        let other = Capabilities { size: Some(7), ..Capabilities::default() };
+        assert_eq!(narrow.intersection(&other).size_limit(), Some(7));
+        assert_eq!(wide.intersection(&Capabilities::default()), Capabilities::default());
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use super::origin::Extension;
 use super::{Protocol, Reply};
 use crate::core::address::{AddressError, ForwardPath, ReversePath};
 use crate::core::esmtp::{MailParameters, ParameterError, RcptParameters};
@@ -23,6 +24,7 @@ pub(super) enum Parsed {
     Help,
     StartTls,
     Auth { mechanism: String, initial: Option<Response> },
+    Origin { extension: Extension, arguments: String },
 }
 
 /// An initial response of AUTH in base64; never shown.
@@ -92,6 +94,8 @@ pub(super) fn parse(line: &[u8], protocol: Protocol) -> Result<Parsed, Reply> {
         "QUIT" => without_argument(Parsed::Quit, argument),
         "STARTTLS" => without_argument(Parsed::StartTls, argument),
         "AUTH" => auth(argument),
+        "XFORWARD" => Ok(origin(Extension::XForward, argument)),
+        "XCLIENT" => Ok(origin(Extension::XClient, argument)),
         // Known to RFC 5321 and its extensions, not offered here.
         "BDAT" | "ETRN" | "TURN" | "ATRN" | "BURL" | "SEND" | "SOML" | "SAML" => {
             Err(Reply::new(502, (5, 5, 1), "command not implemented"))
@@ -117,6 +121,10 @@ fn hello(verb: &str, argument: &str, protocol: Protocol) -> Result<Parsed, Reply
         return Err(Reply::new(501, (5, 5, 4), "greeting without a usable host name"));
     }
     Ok(Parsed::Hello { kind, name: name.to_owned() })
+}
+
+fn origin(extension: Extension, argument: &str) -> Parsed {
+    Parsed::Origin { extension, arguments: argument.to_owned() }
 }
 
 fn auth(argument: &str) -> Result<Parsed, Reply> {
@@ -217,7 +225,7 @@ mod tests {
             (" NOOP", 500),
             ("FOO", 500),
             ("GET / HTTP/1.1", 500),
-            ("XCLIENT NAME=a", 500),
+            ("XCLIENTNAME=a", 500),
             ("NOOP\tx", 500),
             ("NOOP \u{9b}31m", 500),
             ("BDAT 10 LAST", 502),

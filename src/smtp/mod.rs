@@ -11,6 +11,7 @@ mod command;
 pub mod data;
 pub mod line;
 pub mod next_hop;
+pub mod origin;
 pub mod reply;
 pub mod server;
 mod stream;

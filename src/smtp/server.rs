@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use super::command;
 use super::data::{DataDecoder, DataEvent};
 use super::line::{LineDecoder, LineError};
+use super::origin::Origin;
 use super::stream::Stream;
 use super::{Capabilities, Io, Protocol, Reply, Severity};
 
@@ -90,6 +91,8 @@ pub struct ServerConnection {
     auth_failures: usize,
     /// An AUTH command that waits for more of the client.
     exchange: Option<auth::Exchange>,
+    forwarded: Option<Origin>,
+    replaced: Option<Origin>,
     errors: usize,
     idle_commands: usize,
     deadline: Option<Instant>,
@@ -124,6 +127,8 @@ impl ServerConnection {
             authenticated: false,
             auth_failures: 0,
             exchange: None,
+            forwarded: None,
+            replaced: None,
             errors: 0,
             idle_commands: 0,
             deadline: None,
@@ -132,13 +137,17 @@ impl ServerConnection {
 
     /// Sends the 220 greeting.
     pub async fn greet(&mut self) -> Result<(), SessionError> {
+        self.pending = Pending::Nothing;
+        self.put(&self.greeting());
+        self.flush().await
+    }
+
+    fn greeting(&self) -> Reply {
         let protocol = match self.options.protocol {
             Protocol::Smtp => "ESMTP",
             Protocol::Lmtp => "LMTP",
         };
-        self.pending = Pending::Nothing;
-        self.put(&Reply::plain(220, format!("{} {protocol}", self.options.hostname)));
-        self.flush().await
+        Reply::plain(220, format!("{} {protocol}", self.options.hostname))
     }
 
     /// Refuses the connection with a reply such as 421 or 554, and closes it. Also for shutting
@@ -157,6 +166,18 @@ impl ServerConnection {
     #[must_use]
     pub fn tls(&self) -> Option<TlsInfo> {
         self.stream.tls()
+    }
+
+    /// What XFORWARD has said about the transaction that is open, or comes next.
+    #[must_use]
+    pub fn forwarded(&self) -> Option<&Origin> {
+        self.forwarded.as_ref()
+    }
+
+    /// What XCLIENT has said of the client that the peer speaks for.
+    #[must_use]
+    pub fn replaced(&self) -> Option<&Origin> {
+        self.replaced.as_ref()
     }
 
     /// The certificate chain that the client has shown under TLS, its own first. That it holds the key is certain;
@@ -249,7 +270,8 @@ impl ServerConnection {
     ///
     /// PIPELINING, ENHANCEDSTATUSCODES and STARTTLS are the session's own: the first two are
     /// always offered, the last one if it is configured and TLS is not up yet. AUTH is advertised
-    /// under TLS only, and until the client has authenticated.
+    /// under TLS only, and until the client has authenticated. XFORWARD and XCLIENT are accepted
+    /// if they are offered here.
     pub async fn accept_hello(&mut self, offered: &Capabilities) -> Result<(), SessionError> {
         let Some((kind, name)) = self.hello_asked.take() else {
             return Err(SessionError::OutOfOrder);
@@ -324,6 +346,7 @@ impl ServerConnection {
                 } else {
                     self.pending = Pending::Nothing;
                     self.transaction = None;
+                    self.forwarded = None;
                     self.errors = 0;
                     // The client must learn at once what became of its message, whatever it
                     // pipelined behind it, or it will send the message again.
@@ -428,6 +451,7 @@ impl ServerConnection {
         self.pending = Pending::Nothing;
         self.hello = None;
         self.transaction = None;
+        self.forwarded = None;
         self.auth_offered = false;
         self.put(&Reply::new(220, (2, 0, 0), "ready for TLS"));
         self.flush().await?;
