@@ -4,6 +4,7 @@
 //! passed on and answered by a direction. `outbound` seals, `inbound` unseals. Both pass
 //! messages on through a `hop`, decide with the help of `discovery`, and answer by the table of `failure`.
 
+mod authorisation;
 mod booking;
 mod clock;
 pub mod config;
@@ -30,6 +31,8 @@ use std::sync::Arc;
 use rand_core::UnwrapErr;
 use tokio::sync::Notify;
 
+pub(crate) use authorisation::Authorisation;
+pub use authorisation::AuthorisationError;
 pub use clock::{Clock, SystemClock};
 pub use failure::Failure;
 pub use local::{LocalKeys, LocalKeysError};
