@@ -59,7 +59,7 @@ async fn accept_all(mut server: ServerConnection, seen: &mut Seen) -> Result<(),
                 }
             }
             Command::Rset => seen.commands.push("rset".into()),
-            Command::StartTls => return Err(SessionError::OutOfOrder),
+            Command::StartTls | Command::Auth(_) => return Err(SessionError::OutOfOrder),
             Command::Quit => return Ok(()),
         }
     }
@@ -536,6 +536,9 @@ mod hostile {
         b"RSET\r\n",
         b"NOOP\r\n",
         b"STARTTLS\r\n",
+        b"AUTH PLAIN\r\n",
+        b"XCLIENT NAME=x\r\n",
+        b"XFORWARD ADDR=192.0.2.1\r\n",
         b"QUIT\r\n",
         b".\r\n",
         b"\r\n",
