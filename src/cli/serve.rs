@@ -82,6 +82,13 @@ impl From<StartError> for Failure {
                     None => failure,
                 }
             }
+            StartError::Authorisation(proofs) => {
+                let failure = Self::refused(&error);
+                match proofs.hint() {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            }
             StartError::StateMoved { .. } => {
                 Self::refused(&error).hint("restart the gateway to change `state`")
             }

@@ -15,7 +15,7 @@ use super::config::{self, Network};
 use super::failure::Failure;
 use crate::core::Domain;
 use crate::core::address::ReversePath;
-use crate::mail::header::Header;
+use crate::mail::header::{Field, Header};
 use crate::smtp::client_certificate::TrustedClients;
 use crate::smtp::tls::TlsError;
 use crate::store::passwords::{Checked, Passwords, PasswordsError};
@@ -60,7 +60,7 @@ impl AuthorisationError {
 }
 
 /// Who may use the inside listener.
-pub(crate) struct Authorisation {
+pub struct Authorisation {
     clients: Vec<Network>,
     shared: Vec<Shared>,
 }
@@ -99,6 +99,8 @@ pub(super) enum LoginProof {
 /// What is known of a client at MAIL.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Evidence<'a> {
+    /// The gateway itself is the client, with a notice of its own.
+    pub(super) ours: bool,
     pub(super) address: IpAddr,
     pub(super) login: Option<&'a Login>,
     /// The chain that it has shown.
@@ -126,7 +128,11 @@ enum Reach {
 
 impl Authorisation {
     /// Reads the files that the configuration names. Blocks.
-    pub(crate) fn load(settings: &config::Outbound) -> Result<Self, AuthorisationError> {
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read or used, or others can read a secret.
+    pub fn load(settings: &config::Outbound) -> Result<Self, AuthorisationError> {
         let shared = settings.shared.iter().map(Shared::load).collect::<Result<_, _>>()?;
         Ok(Self { clients: settings.clients.clone(), shared })
     }
@@ -168,7 +174,7 @@ impl Authorisation {
 
     /// What a client may send, before anything of the message is known.
     pub(super) fn at_mail(&self, evidence: Evidence<'_>) -> Result<Grant, Failure> {
-        if contains(&self.clients, evidence.address) {
+        if evidence.ours || contains(&self.clients, evidence.address) {
             return Ok(Grant { reach: Reach::Any, pending: Vec::new() });
         }
         let mut domains = Vec::new();
@@ -234,9 +240,9 @@ impl Authorisation {
     }
 
     /// Whether a field of this name may hold a secret, whoever sent it: it goes no further than here.
-    pub(super) fn is_secret(&self, field: &crate::mail::header::Field<'_>) -> bool {
-        let fields = self.shared.iter().filter_map(|table| table.field.as_ref());
-        fields.into_iter().any(|secret| field.is(&secret.name))
+    pub(super) fn is_secret(&self, field: &Field<'_>) -> bool {
+        let mut fields = self.shared.iter().filter_map(|table| table.field.as_ref());
+        fields.any(|secret| field.is(&secret.name))
     }
 
     fn tables(&self, address: IpAddr) -> impl Iterator<Item = (usize, &Shared)> {

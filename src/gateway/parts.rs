@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::authorisation::AuthorisationError;
 use super::clock::{Clock, SystemClock};
 use super::config::Config;
 use super::local::{LocalKeys, LocalKeysError};
@@ -54,6 +55,9 @@ pub enum StartError {
         /// Why.
         error: TlsError,
     },
+    /// The proofs of who may send cannot be checked.
+    #[error("[[outbound.shared]]: {0}")]
+    Authorisation(#[from] AuthorisationError),
     /// A listener cannot be opened.
     #[error("listen on {address}: {error}")]
     Listen {

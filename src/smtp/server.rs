@@ -174,6 +174,12 @@ impl ServerConnection {
         self.stream.tls()
     }
 
+    /// Whether the client has authenticated.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        self.authenticated
+    }
+
     /// What XFORWARD has said about the transaction that is open, or comes next.
     #[must_use]
     pub fn forwarded(&self) -> Option<&Origin> {

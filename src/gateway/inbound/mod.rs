@@ -7,12 +7,12 @@ mod sealed;
 mod submission;
 mod verification;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use tracing::info;
 
 use super::Shared;
+use super::access::Access;
 use super::booking::Booked;
 use super::failure::Failure;
 use super::hop::{Downstream, Hop};
@@ -35,6 +35,7 @@ pub(super) struct Inbound {
     pub(super) protocol: Protocol,
     /// Deliver the whole signed list instead of its intersection with the outer one [R-uns-03].
     pub(super) deliver_signed: bool,
+    pub(super) access: Arc<Access>,
 }
 
 /// An open transaction of the outside listener.
@@ -72,8 +73,8 @@ impl Direction for Inbound {
     type Transaction = Transaction;
     type Booking = Option<Booked>;
 
-    fn admits(&self, _client: IpAddr) -> bool {
-        true
+    fn access(&self) -> &Arc<Access> {
+        &self.access
     }
 
     async fn capabilities(&self) -> Capabilities {
