@@ -116,7 +116,10 @@ fn a_secret_field_needs_a_secret() {
     };
     refused(&dir, "No such file");
     write_secret(&dir, "secret", "0123456789abcdef\n", 0o640);
-    refused(&dir, "secret is open to other users (mode 0640)\nhint: chmod 600 ");
+    refused(
+        &dir,
+        "secret is open to other users (mode 0640): the secret in it counts as known to them\nhint: chmod 600 ",
+    );
     write_secret(&dir, "secret", "0123456789abcde\n", 0o600);
     refused(&dir, "has fewer than 16 characters\nhint: ");
     write_secret(&dir, "secret", "0123456789abcdef\nX-Other: x\n", 0o600);

@@ -21,6 +21,7 @@ pub(super) fn run(given: Option<&Path>) -> Result<(), Failure> {
             terminal::hint(hint);
         }
     }
+    config.check_permissions()?;
     let now = context::now();
     let mut fingerprints = String::new();
     for local in &config.domains {

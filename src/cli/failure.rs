@@ -2,6 +2,7 @@
 
 use crate::gateway::config::ConfigError;
 use crate::store::keyring::KeyringError;
+use crate::store::permissions::PermissionError;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
@@ -17,6 +18,8 @@ pub(super) enum Failure {
     Temporary(Message),
     /// Whoever read the output has gone: exit code 1, without a word.
     BrokenPipe,
+    /// It stands in the log already: this exit code.
+    Logged(u8),
 }
 
 /// What is told.
@@ -68,6 +71,7 @@ impl Failure {
             Self::Refused(_) | Self::BrokenPipe => 1,
             Self::Usage(_) => 2,
             Self::Temporary(_) => 75,
+            Self::Logged(code) => *code,
         }
     }
 
@@ -76,7 +80,7 @@ impl Failure {
             Self::Refused(message) | Self::Usage(message) | Self::Temporary(message) => {
                 Some(message)
             }
-            Self::BrokenPipe => None,
+            Self::BrokenPipe | Self::Logged(_) => None,
         }
     }
 }
@@ -93,6 +97,21 @@ impl From<ConfigError> for Failure {
         match error.hint() {
             Some(hint) => failure.hint(hint),
             None => failure,
+        }
+    }
+}
+
+impl From<PermissionError> for Failure {
+    fn from(error: PermissionError) -> Self {
+        let text = match &error {
+            PermissionError::Io { path, source } => {
+                format!("{}: {}", path.display(), words(source))
+            }
+            other => other.to_string(),
+        };
+        match error.hint() {
+            Some(hint) => Self::refused(text).hint(hint),
+            None => Self::refused(text),
         }
     }
 }

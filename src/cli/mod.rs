@@ -11,6 +11,8 @@ mod discovery;
 mod failure;
 mod init;
 mod inspect;
+mod log;
+mod manager;
 mod password;
 mod policy;
 mod record_files;

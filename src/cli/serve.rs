@@ -1,88 +1,191 @@
 //! `serve`: runs the gateway until it is told to stop.
+//!
+//! SIGHUP reads configuration, keys and certificates again. SIGTERM and SIGINT close the listeners and let open
+//! transactions finish; a second one does not wait for them.
 
-use std::io::IsTerminal;
 use std::path::Path;
+use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
 
-use super::context;
-use super::descriptors;
-use super::failure::{Failure, words};
-use crate::gateway::config::{Config, LogFormat};
-use crate::gateway::{Gateway, Parts, StartError};
+use super::failure::{Failure, Message, words};
+use super::log::{self, Running};
+use super::{context, descriptors, manager};
+use crate::gateway::config::Config;
+use crate::gateway::{Gateway, Parts, Settings, StartError};
 use crate::store::ledger::LedgerError;
 
 /// Runs in the foreground; the service manager restarts it if it fails.
 pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
-    let config = context::config(config)?;
-    start_log(&config);
-    descriptors::raise_limit(&config);
-    for warning in &config.warnings {
-        warn!("{}", warning.summary());
+    let path = context::config_path(config)?;
+    let config = Config::load(&path)?;
+    let log = log::start(&config.log);
+    let result = served(&path, config, &log);
+    match result {
+        Err(failure) if log.is_json() => Err(logged(&failure)),
+        result => result,
     }
+}
+
+fn served(path: &Path, config: Config, log: &Running) -> Result<(), Failure> {
+    take_note(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::temporary(format!("cannot start: {error}")))?;
-    runtime.block_on(serve(config))
+    let result = runtime.block_on(serve(path, config, log));
+    // What has not ended by now was given up.
+    runtime.shutdown_background();
+    result
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
+/// What is said of a configuration that is about to be used.
+fn take_note(config: &Config) {
+    descriptors::raise_limit(config);
+    for warning in &config.warnings {
+        warn!(hint = warning.hint(), "{}", warning.summary());
+    }
+}
+
+/// The signals that end the process.
+struct Ends {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ends {
+    /// Waits for one of them.
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::temporary(format!("cannot listen for signals: {error}")))
+}
+
+async fn serve(path: &Path, config: Config, log: &Running) -> Result<(), Failure> {
     // Before the listeners open, so that no signal falls between.
-    let failed = |error| Failure::temporary(format!("cannot listen for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut ends = Ends {
+        terminate: listen_for(SignalKind::terminate())?,
+        interrupt: listen_for(SignalKind::interrupt())?,
+    };
+    let mut hangup = listen_for(SignalKind::hangup())?;
     let parts = Parts::from_config(config)?;
-    let gateway = Gateway::start(parts).await?;
+    let ledger = Arc::clone(&parts.ledger);
+    let mut gateway = Gateway::start(parts).await?;
     info!(outbound = ?gateway.outbound(), inbound = ?gateway.inbound(), "gateway ready");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    manager::ready(&status(&gateway));
+    tokio::spawn(manager::watch(ledger));
+    loop {
+        tokio::select! {
+            () = ends.recv() => break,
+            _ = hangup.recv() => {
+                manager::reloading();
+                let told = match reload(path, &mut gateway, log).await {
+                    Ok(()) => status(&gateway),
+                    Err(failure) => refused(&failure),
+                };
+                // Also when nothing has changed: the manager waits for it.
+                manager::ready(&told);
+            }
+        }
     }
     info!("stopping: open transactions may finish");
-    if !gateway.stop().await {
-        warn!("some transactions were cut off; their senders will try again");
+    manager::stopping();
+    tokio::select! {
+        orderly = gateway.stop() => {
+            if orderly {
+                info!("stopped: nothing was cut off");
+                return Ok(());
+            }
+            let what = "stopped after timeouts.shutdown: some transactions were cut off";
+            Err(Failure::temporary(what).hint("their senders will try again"))
+        }
+        () = ends.recv() => {
+            let what = "stopped at once by a second signal: open transactions were cut off";
+            Err(Failure::temporary(what).hint("their senders will try again"))
+        }
+        () = manager::extend() => Ok(()),
     }
+}
+
+/// Reads everything again; whatever is wrong with it, nothing has changed then.
+async fn reload(path: &Path, gateway: &mut Gateway, log: &Running) -> Result<(), Failure> {
+    let file = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || -> Result<Settings, Failure> {
+        let config = Config::load(&file)?;
+        Ok(Settings::from_config(config)?)
+    });
+    let settings =
+        read.await.map_err(|error| Failure::temporary(format!("cannot read: {error}")))??;
+    let config = settings.config.clone();
+    gateway.reload(settings).await?;
+    if !log.change(&config.log) {
+        warn!("log.format changes with the next start");
+    }
+    take_note(&config);
+    info!(
+        outbound = ?gateway.outbound(),
+        inbound = ?gateway.inbound(),
+        domains = config.domains.len(),
+        partners = config.partners.len(),
+        "reloaded"
+    );
     Ok(())
 }
 
-fn start_log(config: &Config) {
-    let level = config.log.level.as_tracing();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal());
-    // A second subscriber is only refused in tests that call this twice.
-    let _ = match config.log.format {
-        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
-        LogFormat::Text => subscriber.try_init(),
+/// Logs why a reload was refused, and says it in a line for the service manager.
+fn refused(failure: &Failure) -> String {
+    let nothing = Message { text: String::new(), hint: None };
+    let Message { text, hint } = failure.message().unwrap_or(&nothing);
+    error!(reason = text, hint, "reload refused: the old configuration stays in force");
+    format!("reload refused, the old configuration stays in force: {text}")
+}
+
+/// Writes a failure to the log instead of beside it.
+fn logged(failure: &Failure) -> Failure {
+    if let Some(Message { text, hint }) = failure.message() {
+        error!(hint, "{text}");
+    }
+    Failure::Logged(failure.exit_code())
+}
+
+/// For `systemctl status`.
+fn status(gateway: &Gateway) -> String {
+    let list = |addresses: &[std::net::SocketAddr]| match addresses {
+        [] => "nowhere".to_owned(),
+        some => some.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     };
+    format!("sealing on {}; unsealing on {}", list(gateway.outbound()), list(gateway.inbound()))
 }
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
-        match &error {
+        match error {
             StartError::Ledger { error: LedgerError::Locked, .. } => {
                 Self::temporary(&error).hint("another gateway uses this state directory")
             }
-            StartError::Listen { .. } => {
-                Self::temporary(&error).hint("see `ss -ltnp` for what listens there already")
-            }
+            StartError::Listen { .. } => Self::temporary(&error).hint(
+                "see `ss -ltnp` for what listens there already; to change between an address and a wildcard, restart",
+            ),
             StartError::State { path, error } => {
-                let text = format!("state directory {}: {}", path.display(), words(error));
+                let text = format!("state directory {}: {}", path.display(), words(&error));
                 Self::temporary(text).hint("`state` must be a directory that this user can write")
             }
             StartError::Ledger { .. } => Self::temporary(&error),
-            StartError::Keys { error: keys, .. } => {
+            StartError::Keys { error: ref keys, .. } => {
                 let failure = Self::refused(&error);
                 match keys.hint() {
                     Some(hint) => failure.hint(hint),
                     None => failure,
                 }
             }
-            StartError::Authorisation(proofs) => {
+            StartError::Authorisation(ref proofs) => {
                 let failure = Self::refused(&error);
                 match proofs.hint() {
                     Some(hint) => failure.hint(hint),
@@ -92,6 +195,7 @@ impl From<StartError> for Failure {
             StartError::StateMoved { .. } => {
                 Self::refused(&error).hint("restart the gateway to change `state`")
             }
+            StartError::Permission(error) => error.into(),
             StartError::Dns(_) | StartError::Tls { .. } => Self::refused(&error),
         }
     }

@@ -22,11 +22,13 @@ mod message;
 mod outbound;
 mod outbox;
 mod parts;
+mod queue_id;
 mod report;
 mod serve;
 mod session;
 mod settlement;
 mod smtp_envelope;
+mod summary;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::core::Domain;
 use crate::dns::{ConfigError as DnsError, Resolver, StubResolver};
 use crate::smtp::tls::TlsError;
 use crate::store::ledger::{self, LedgerError, SharedLedger, SqliteLedger};
+use crate::store::permissions::PermissionError;
 
 /// Name of the ledger in the state directory.
 const LEDGER_FILE: &str = "ledger.sqlite";
@@ -66,6 +68,9 @@ pub enum StartError {
         /// What the system says.
         error: std::io::Error,
     },
+    /// A file is open to other users or belongs to them.
+    #[error(transparent)]
+    Permission(#[from] PermissionError),
     /// A reload names another state directory.
     #[error("state directory {to} cannot take the place of {from} while the gateway runs")]
     StateMoved {
@@ -98,9 +103,13 @@ impl Parts {
     /// Something that the configuration names cannot be used.
     pub fn from_config(config: Config) -> Result<Self, StartError> {
         let clock = SystemClock;
+        config.check_permissions()?;
         let domains = local_keys(&config)?;
         let resolver = Arc::new(StubResolver::new(&config.dns)?);
-        std::fs::create_dir_all(&config.state)
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&config.state)
             .map_err(|error| StartError::State { path: config.state.clone(), error })?;
         let path = config.state.join(LEDGER_FILE);
         let ledger = SqliteLedger::open(&path, &ledger::Options::default(), clock.now())
@@ -126,6 +135,7 @@ impl Settings {
     ///
     /// Something that the configuration names cannot be used.
     pub fn from_config(config: Config) -> Result<Self, StartError> {
+        config.check_permissions()?;
         let domains = local_keys(&config)?;
         let resolver = Arc::new(StubResolver::new(&config.dns)?);
         Ok(Self { config, domains, resolver: Some(resolver) })

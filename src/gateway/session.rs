@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, info, info_span};
+use tracing::{Instrument, Span, error_span, field, info};
 
 use super::access::Access;
 use super::authorisation::{Evidence, Login, LoginProof};
 use super::ids::TraceId;
+use super::queue_id::QueueId;
+use super::summary::Summary;
 use crate::core::address::{ForwardPath, ReversePath};
 use crate::core::esmtp::{MailParameters, RcptParameters};
 use crate::smtp::origin::{ClientName, Origin};
@@ -108,9 +110,21 @@ pub(super) struct Sender {
     pub(super) parameters: MailParameters,
     pub(super) peer: Peer,
     pub(super) trace: TraceId,
+    /// The queue id of the MTA before us, once it is known.
+    pub(super) queue: Option<QueueId>,
+    /// Puts trace id and queue id on every line of the transaction's log.
+    pub(super) span: Span,
 }
 
 impl Sender {
+    /// Notes the queue id of the MTA before us; the first one that is known stays.
+    pub(super) fn note_queue_id(&mut self, id: QueueId) {
+        if self.queue.is_none() {
+            self.span.record("queue", id.as_str());
+            self.queue = Some(id);
+        }
+    }
+
     /// Where the message comes from, for the next hop: as XFORWARD says, else the peer itself. `protocol` is that of the
     /// listener.
     pub(super) fn origin(&self, protocol: Protocol) -> Origin {
@@ -131,6 +145,30 @@ impl Sender {
             login: peer.login.as_ref().map(|login| login.name.clone()),
             ..Origin::default()
         }
+    }
+
+    /// Logs where a message comes from that a trusted peer passes on, and notes its queue id there.
+    fn note_origin(&mut self, connection: &ServerConnection, protocol: Protocol) {
+        if connection.forwarded().is_none() && connection.replaced().is_none() {
+            return;
+        }
+        let origin = self.origin(protocol);
+        if let Some(id) = origin.ident.as_ref().and_then(|id| QueueId::parse(id.as_bytes())) {
+            self.note_queue_id(id);
+        }
+        let name = match &origin.name {
+            ClientName::Known(name) => Some(name),
+            ClientName::Unavailable | ClientName::Temporary => None,
+        };
+        self.span.in_scope(|| {
+            info!(
+                name,
+                address = origin.address.map(field::display),
+                hello = origin.hello,
+                login = origin.login,
+                "message is passed on"
+            );
+        });
     }
 }
 
@@ -246,9 +284,40 @@ struct Open<D: Direction> {
     direction: Arc<D>,
     transaction: D::Transaction,
     span: Span,
+    summary: Summary,
 }
 
 impl<D: Direction> Open<D> {
+    async fn recipient(&mut self, recipient: Recipient) -> Reply {
+        let path = recipient.path.clone();
+        let answer = self.direction.recipient(&mut self.transaction, recipient);
+        let reply = answer.instrument(self.span.clone()).await;
+        self.span.in_scope(|| self.summary.recipient(&path, &reply));
+        reply
+    }
+
+    /// The message, from DATA until the client has its answer.
+    async fn message(self, connection: &mut ServerConnection) -> Result<(), SessionError> {
+        let Self { direction, transaction, span, summary } = self;
+        let answer = direction.message(transaction, connection).instrument(span.clone()).await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                span.in_scope(|| summary.lost(&error));
+                return Err(error);
+            }
+        };
+        for reply in &answer.replies {
+            if let Err(error) = connection.reply(reply).await {
+                span.in_scope(|| summary.lost(&error));
+                direction.take_back(answer.booking).instrument(span).await;
+                return Err(error);
+            }
+        }
+        span.in_scope(|| summary.answered(&answer.replies));
+        Ok(())
+    }
+
     async fn abandon(self) {
         self.direction.abandon(self.transaction).instrument(self.span).await;
     }
@@ -281,11 +350,9 @@ async fn dialogue<D: Direction>(
         match command {
             Command::Rcpt { path, parameters } => {
                 let reply = match transaction {
-                    Some(Open { direction, mut transaction, span }) => {
-                        let recipient = Recipient { path, parameters };
-                        let answer = direction.recipient(&mut transaction, recipient);
-                        let reply = answer.instrument(span.clone()).await;
-                        *open = Some(Open { direction, transaction, span });
+                    Some(mut transaction) => {
+                        let reply = transaction.recipient(Recipient { path, parameters }).await;
+                        *open = Some(transaction);
                         reply
                     }
                     None => Reply::new(503, (5, 5, 1), "MAIL first"),
@@ -294,18 +361,11 @@ async fn dialogue<D: Direction>(
                 continue;
             }
             Command::Data => {
-                let Some(Open { direction, transaction, span }) = transaction else {
+                let Some(transaction) = transaction else {
                     connection.reply(&Reply::new(503, (5, 5, 1), "MAIL first")).await?;
                     continue;
                 };
-                let answer =
-                    direction.message(transaction, connection).instrument(span.clone()).await?;
-                for reply in &answer.replies {
-                    if let Err(error) = connection.reply(reply).await {
-                        direction.take_back(answer.booking).instrument(span).await;
-                        return Err(error);
-                    }
-                }
+                transaction.message(connection).await?;
                 continue;
             }
             _ => {}
@@ -339,16 +399,17 @@ async fn dialogue<D: Direction>(
             Command::Mail { path, parameters } => {
                 let peer = Peer::of(connection, service.ours, address, login.as_ref());
                 let trace = TraceId::random(&mut super::system_rng());
-                let sender = Sender { path, parameters, peer, trace };
-                let span = info_span!("transaction", %trace);
-                if connection.forwarded().is_some() || connection.replaced().is_some() {
-                    let origin = sender.origin(service.options.protocol);
-                    span.in_scope(|| log_origin(&origin));
-                }
+                // Of the highest level, or the lines of a log that shows errors only would lack it.
+                let span = error_span!("transaction", %trace, queue = field::Empty);
+                let summary = Summary::new(peer.address, &path);
+                let queue = None;
+                let mut sender =
+                    Sender { path, parameters, peer, trace, queue, span: span.clone() };
+                sender.note_origin(connection, service.options.protocol);
                 let reply = match direction.begin(sender).instrument(span.clone()).await {
                     Ok(transaction) => {
                         let direction = Arc::clone(direction);
-                        *open = Some(Open { direction, transaction, span });
+                        *open = Some(Open { direction, transaction, span, summary });
                         Reply::new(250, (2, 1, 0), "sender ok")
                     }
                     Err(reply) => reply,
@@ -370,20 +431,4 @@ async fn dialogue<D: Direction>(
             Command::Rset | Command::Rcpt { .. } | Command::Data => {}
         }
     }
-}
-
-/// Says where a message comes from that a trusted peer passes on.
-fn log_origin(origin: &Origin) {
-    let name = match &origin.name {
-        ClientName::Known(name) => Some(name),
-        ClientName::Unavailable | ClientName::Temporary => None,
-    };
-    info!(
-        name,
-        address = origin.address.map(tracing::field::display),
-        hello = origin.hello,
-        login = origin.login,
-        ident = origin.ident,
-        "message is passed on"
-    );
 }

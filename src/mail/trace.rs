@@ -112,6 +112,56 @@ pub(super) fn fold<'a>(name: &str, words: impl Iterator<Item = &'a str>) -> Stri
     field
 }
 
+/// The value of the `id` clause of a Received field, as a host before us wrote it; `field` is the unfolded body.
+///
+/// Clauses are pairs of words (`from X by Y with Z id W`), comments may stand anywhere and nest. So the name in HELO,
+/// which a stranger chooses, is not taken for a clause.
+#[must_use]
+pub fn received_id(field: &[u8]) -> Option<&[u8]> {
+    let mut words = Words { rest: field };
+    while let (Some(name), Some(value)) = (words.next(), words.next()) {
+        if name.eq_ignore_ascii_case(b"id") {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// The words before the semicolon, outside comments.
+struct Words<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let mut depth = 0_usize;
+        let mut start = 0;
+        for (at, octet) in self.rest.iter().enumerate() {
+            let ends = matches!(octet, b' ' | b'\t' | b'\r' | b'\n' | b';' | b'(' | b')');
+            if !ends {
+                continue;
+            }
+            if depth == 0 && at > start {
+                let word = self.rest.get(start..at);
+                self.rest = self.rest.get(at..).unwrap_or_default();
+                return word;
+            }
+            match octet {
+                b'(' => depth += 1,
+                b')' => depth = depth.saturating_sub(1),
+                b';' if depth == 0 => break,
+                _ => {}
+            }
+            start = at + 1;
+        }
+        let last = self.rest.get(start..).filter(|word| depth == 0 && !word.is_empty());
+        self.rest = &[];
+        last.filter(|word| !word.contains(&b';'))
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

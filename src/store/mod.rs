@@ -3,4 +3,5 @@
 pub mod keyring;
 pub mod ledger;
 pub mod passwords;
+pub mod permissions;
 pub mod secret;

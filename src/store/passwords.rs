@@ -98,7 +98,7 @@ impl fmt::Debug for Passwords {
 }
 
 impl Passwords {
-    /// Reads a file that only its owner can read.
+    /// Reads a file that others cannot read.
     pub fn load(path: &Path) -> Result<Self, PasswordsError> {
         let text = secret::read(path)?;
         let mut lines: Vec<Line> = Vec::new();

@@ -1,11 +1,12 @@
-//! Files that hold a secret and belong to no keyring: read only if nobody else can read them.
+//! Files that hold a secret and belong to no keyring: read only if others cannot.
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
+
+use super::permissions::{self, PermissionError};
 
 /// Most octets of such a file: a guard against reading something else.
 const MAX_FILE: u64 = 1 << 20;
@@ -13,14 +14,9 @@ const MAX_FILE: u64 = 1 << 20;
 /// Why a file with a secret cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// Others than the owner have access.
-    #[error("{} is open to other users (mode {mode:04o})", .path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    /// Others have access.
+    #[error(transparent)]
+    Permission(#[from] PermissionError),
     /// The file is no text, or far too long.
     #[error("{}: not a text of at most 1 MiB", .0.display())]
     NotText(PathBuf),
@@ -39,21 +35,22 @@ impl SecretError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Open { path, .. } => Some(format!("chmod 600 {}", path.display())),
+            Self::Permission(error) => error.hint(),
             Self::NotText(_) | Self::Io { .. } => None,
         }
     }
 }
 
-/// Reads a file that only its owner can read. The check is of the very file that is read.
+/// Reads a file that others cannot read.
+///
+/// # Errors
+///
+/// [`SecretError`]: the file cannot be read, or others can read it, as [`permissions::secret`] has it.
 pub fn read(path: &Path) -> Result<Zeroizing<String>, SecretError> {
+    permissions::secret(path)?;
     let failed = |source| SecretError::Io { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(SecretError::Open { path: path.to_owned(), mode });
-    }
     if metadata.len() > MAX_FILE {
         return Err(SecretError::NotText(path.to_owned()));
     }

@@ -62,6 +62,7 @@ pub(super) fn check(file: File, source: &Source<'_>) -> Result<Config, ConfigErr
         inbound: file.defaults.inbound,
     };
     Ok(Config {
+        file: source.file.to_owned(),
         hostname: file.hostname.0,
         state: base.join(file.state.unwrap_or_else(|| PathBuf::from("state"))),
         partners: partners(file.partner, &domains, &defaults, source, &mut warnings)?,

@@ -11,6 +11,7 @@ mod error;
 mod file;
 mod network;
 mod next_hop;
+mod permissions;
 mod settings;
 mod value;
 
@@ -33,6 +34,8 @@ use std::sync::Arc;
 /// A whole, validated configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// Where it stands.
+    pub file: PathBuf,
     /// Name in EHLO, Received fields and, as authserv-id, in Authentication-Results.
     pub hostname: Domain,
     /// Directory of the ledger.

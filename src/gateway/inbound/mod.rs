@@ -17,6 +17,7 @@ use super::booking::Booked;
 use super::failure::Failure;
 use super::hop::{Downstream, Hop};
 use super::message::refuse_all;
+use super::queue_id::QueueId;
 use super::session::{Answer, Direction, Recipient, Sender};
 use crate::core::address::ForwardPath;
 use crate::core::esmtp::MailParameters;
@@ -191,7 +192,7 @@ impl Inbound {
     /// Scans the message until it is known what it is, and passes it on.
     async fn pass(
         &self,
-        transaction: Transaction,
+        mut transaction: Transaction,
         connection: &mut ServerConnection,
     ) -> Result<Answer<Option<Booked>>, Stop> {
         let header = usize::try_from(self.shared.config.limits.header_size).unwrap_or(usize::MAX);
@@ -214,6 +215,9 @@ impl Inbound {
                 state => break state,
             }
         };
+        if let Some(id) = scanner.header().and_then(QueueId::of) {
+            transaction.sender.note_queue_id(id);
+        }
         let received = scanner.header().map_or(0, |header| header.received_count());
         if received > self.shared.config.limits.received {
             return Err(Failure::Loop.into());

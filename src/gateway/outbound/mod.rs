@@ -20,6 +20,7 @@ use super::booking::Booked;
 use super::failure::Failure;
 use super::hop::Hop;
 use super::message;
+use super::queue_id::QueueId;
 use super::session::{Answer, Direction, Recipient, Sender};
 use crate::core::Domain;
 use crate::smtp::server::{ServerConnection, SessionError};
@@ -99,6 +100,9 @@ impl Direction for Outbound {
                 return answer_all(connection, refusal).await;
             }
         };
+        if let Some(id) = QueueId::of(&start.header) {
+            transaction.sender.note_queue_id(id);
+        }
         let prepared = match self.claim(&mut transaction, &mut start) {
             Ok(()) => self.prepare(&mut transaction, &start).await,
             Err(failure) => Err(failure),
