@@ -301,6 +301,11 @@ fn deaths() -> Vec<(Step, Act)> {
     deaths
 }
 
+/// How often a step must fail for our client to hear of it.
+fn times(step: Step) -> usize {
+    if matches!(step, Step::Mail | Step::Rcpt | Step::Data) { 2 } else { 1 }
+}
+
 const SHORT: &str = "[timeouts]\ngreeting = \"700ms\"\nhello = \"700ms\"\nmail = \"700ms\"\n\
                      rcpt = \"700ms\"\ndata_start = \"700ms\"\ndot = \"700ms\"\nwrite = \"1500ms\"\n";
 
@@ -320,8 +325,8 @@ async fn next_hop_dies_outbound() {
         if !greeting {
             world.relay.clear_rules();
         }
-        // A kept connection that fails at MAIL is replaced once.
-        world.relay.rule(step, "", if step == Step::Mail { 2 } else { 1 }, act);
+        // A connection that is lost before DATA is replaced once.
+        world.relay.rule(step, "", times(step), act);
         let first = client.transact(Smtp, ALICE, &[BOB], &message).await;
         assert_eq!(first.verdict().code, 451, "{what}: {first:?}");
         world.relay.clear_rules();
@@ -350,7 +355,7 @@ async fn next_hop_dies_inbound() {
         if !matches!(step, Step::Greeting | Step::Hello) {
             world.mta2.clear_rules();
         }
-        world.mta2.rule(step, "", if step == Step::Mail { 2 } else { 1 }, act);
+        world.mta2.rule(step, "", times(step), act);
         let first = client.transact(Smtp, ALICE, &[BOB], &carrier).await;
         assert_eq!(first.verdict().code, 451, "{what}: {first:?}");
         world.mta2.clear_rules();
@@ -409,7 +414,7 @@ async fn next_hop_dies_between_recipients() {
         (&world.relay, world.gw1.outbound(), MESSAGE),
         (&world.mta2, world.gw2.inbound(), &carrier),
     ] {
-        sink.rule(Step::Rcpt, "carol@", 1, Act::Close);
+        sink.rule(Step::Rcpt, "carol@", 2, Act::Close);
         let sent = deliver(address, Smtp, ALICE, &to, message).await;
         assert_eq!(sent.codes(), [250, 250, 451, 451], "{sent:?}");
         assert!(sink.messages().is_empty());

@@ -431,10 +431,15 @@ async fn clear_retry_that_fails_doubles_nothing() {
         let both = [BOB, CAROL];
         world.mta2.rule(Step::Dot, "carol@", 1, Act::Reply("450 4.2.0 later"));
         deliver(gw2, Smtp, ALICE, &both, MESSAGE).await.expect("451 4.5.0");
-        world.mta2.rule(step, "", 1, Act::Close);
+        // Before DATA a lost connection is replaced once, and RSET is of no use on the new one.
+        let times = if matches!(step, Step::Rcpt | Step::Data) { 2 } else { 1 };
+        world.mta2.rule(step, "", times, Act::Close);
         let dropped = deliver(gw2, Smtp, ALICE, &both, MESSAGE).await;
-        assert!(dropped.verdict().is("451"), "{step:?}: {dropped:?}");
-        deliver(gw2, Smtp, ALICE, &both, MESSAGE).await.expect("250");
+        world.mta2.clear_rules();
+        if step != Step::Rset {
+            assert!(dropped.verdict().is("451"), "{step:?}: {dropped:?}");
+            deliver(gw2, Smtp, ALICE, &both, MESSAGE).await.expect("250");
+        }
         assert_eq!(recipients(&world.mta2), [[BOB], [CAROL]], "{step:?}");
     }
 }

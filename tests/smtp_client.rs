@@ -135,8 +135,6 @@ async fn what_is_not_offered_is_left_out_or_refused() {
         }
         assert!(client.is_open());
     }
-    assert_eq!(Missing::SmtpUtf8.refusal().status().to_string(), "5.6.7");
-    assert_eq!(Missing::EightBitMime.refusal().status().to_string(), "5.6.3");
     mail(&mut client, "<a@example.com>", "SIZE=1 BODY=7BIT RET=FULL ENVID=x").await.unwrap();
     assert!(matches!(
         rcpt(&mut client, "<döner@example.org>", "").await,
@@ -249,7 +247,6 @@ async fn an_early_reply_is_noticed_while_writing() {
     };
     let ClientError::EarlyReply(reply) = &error else { panic!("{error:?}") };
     assert_eq!(reply.code(), 452);
-    assert_eq!(error.refusal().status().to_string(), "4.3.1");
     assert!(!client.is_open());
     assert!(!server.await.unwrap().contains("\r\n.\r\n"));
 }
@@ -281,7 +278,6 @@ async fn a_next_hop_that_leaves_in_the_middle_of_data_is_noticed() {
             ClientError::Closed(Step::Write) | ClientError::Io { step: Step::Write, .. } => {}
             other => panic!("{other:?}"),
         }
-        assert!(error.refusal().is_transient() && error.refusal().code() != 421);
         assert!(!client.is_open());
         server.await.unwrap();
     }
@@ -324,7 +320,6 @@ async fn refusals_are_passed_on_or_typed() {
     assert!(
         matches!(&error, ClientError::Refused { step: Step::Greeting, reply } if reply.code() == 554)
     );
-    assert!(error.refusal().is_transient());
 
     // An idle connection that the server closed by 421 before MAIL.
     let (mut client, _server) =
@@ -450,5 +445,4 @@ async fn unix_sockets_and_refused_ports() {
     drop(listener);
     let Err(error) = Client::connect(&options(&next_hop)).await else { panic!("connected") };
     assert!(matches!(error, ClientError::Io { step: Step::Connect, .. }));
-    assert_eq!(error.refusal().status().to_string(), "4.4.1");
 }

@@ -53,7 +53,11 @@ async fn accept_all(mut server: ServerConnection, seen: &mut Seen) -> Result<(),
                     }
                 };
                 seen.messages.push((content, end));
-                let reply = end.refusal().unwrap_or(Reply::new(250, (2, 0, 0), "taken"));
+                let reply = match end {
+                    DataEnd::Clean => Reply::new(250, (2, 0, 0), "taken"),
+                    DataEnd::Violation(_) => Reply::new(550, (5, 6, 0), "bare line end"),
+                    DataEnd::TooLarge => Reply::new(552, (5, 3, 4), "too large"),
+                };
                 while server.pending_replies() > 0 {
                     server.reply(&reply).await?;
                 }

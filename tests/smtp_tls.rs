@@ -162,7 +162,6 @@ async fn verified_means_verified() {
         let result = Client::connect(&client_options(&format!("smtp://{address}"), tls)).await;
         let Err(error) = result else { panic!("{name} connected") };
         assert!(matches!(error, ClientError::Tls(_)), "{error:?}");
-        assert_eq!(error.refusal().status().to_string(), "4.4.1");
     }
 }
 

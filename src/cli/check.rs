@@ -4,7 +4,7 @@ use super::context::{self, Own};
 use super::failure::Failure;
 use super::terminal;
 use crate::gateway::Authorisation;
-use crate::gateway::config::Config;
+use crate::gateway::config::{Config, NextHop};
 use crate::store::keyring::Find;
 use std::io::Write;
 use std::path::Path;
@@ -34,7 +34,7 @@ pub(super) fn run(given: Option<&Path>) -> Result<(), Failure> {
     config.dns.check().map_err(|error| Failure::refused(format!("{file}: [dns]: {error}")))?;
     if let Some(outbound) = &config.outbound {
         let failed = |error| Failure::refused(format!("{file}: [outbound]: {error}"));
-        outbound.next_hop.client_tls().map_err(failed)?;
+        next_hops(&outbound.next_hop, &format!("{file}: [outbound]"))?;
         outbound
             .tls
             .as_ref()
@@ -52,7 +52,7 @@ pub(super) fn run(given: Option<&Path>) -> Result<(), Failure> {
     }
     if let Some(inbound) = &config.inbound {
         let failed = |error| Failure::refused(format!("{file}: [inbound]: {error}"));
-        inbound.next_hop.client_tls().map_err(failed)?;
+        next_hops(&inbound.next_hop, &format!("{file}: [inbound]"))?;
         inbound.tls.as_ref().map_or(Ok(()), |tls| tls.server_config().map(drop)).map_err(failed)?;
     }
     let domains = config.domains.len();
@@ -65,6 +65,21 @@ pub(super) fn run(given: Option<&Path>) -> Result<(), Failure> {
     std::io::stdout()
         .write_all(text.as_bytes())
         .map_err(|error| Failure::writing("standard output", &error))
+}
+
+/// Whether the certificates and passwords for the next hops are there.
+fn next_hops(servers: &[NextHop], place: &str) -> Result<(), Failure> {
+    for server in servers {
+        server.client_tls().map_err(|error| Failure::refused(format!("{place}: {error}")))?;
+        server.credentials().map_err(|error| {
+            let failure = Failure::refused(format!("{place}: {error}"));
+            match error.hint() {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        })?;
+    }
+    Ok(())
 }
 
 /// Whether the keyring can do what the policy promises.

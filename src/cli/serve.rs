@@ -192,6 +192,13 @@ impl From<StartError> for Failure {
                     None => failure,
                 }
             }
+            StartError::Password { error: ref password, .. } => {
+                let failure = Self::refused(&error);
+                match password.hint() {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            }
             StartError::StateMoved { .. } => {
                 Self::refused(&error).hint("restart the gateway to change `state`")
             }

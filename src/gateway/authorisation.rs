@@ -19,7 +19,7 @@ use crate::mail::header::{Field, Header};
 use crate::smtp::client_certificate::TrustedClients;
 use crate::smtp::tls::TlsError;
 use crate::store::passwords::{Checked, Passwords, PasswordsError};
-use crate::store::secret::{self, SecretError};
+use crate::store::secret_file::{self, SecretFileError};
 
 /// Fewest octets of a secret: 16 of them at random cannot be guessed.
 const MIN_SECRET: usize = 16;
@@ -32,7 +32,7 @@ pub enum AuthorisationError {
     Passwords(#[from] PasswordsError),
     /// The file of a secret cannot be used.
     #[error(transparent)]
-    Secret(#[from] SecretError),
+    Secret(#[from] SecretFileError),
     /// The secret could be guessed.
     #[error("the secret in {} has fewer than {MIN_SECRET} characters", .0.display())]
     Short(PathBuf),
@@ -286,7 +286,7 @@ impl Shared {
 
 impl SecretField {
     fn load(settings: &config::SecretField) -> Result<Self, AuthorisationError> {
-        let text = secret::read(&settings.secret)?;
+        let text = secret_file::read(&settings.secret)?;
         let value = text.trim();
         if value.len() < MIN_SECRET {
             return Err(AuthorisationError::Short(settings.secret.clone()));

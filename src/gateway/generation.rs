@@ -148,14 +148,19 @@ impl<D: Direction> Side<D> {
 
 fn next_hop(
     config: &Config,
-    next_hop: &NextHop,
+    servers: &[NextHop],
     place: &'static str,
 ) -> Result<Arc<Hop>, StartError> {
-    let tls = next_hop.client_tls().map_err(|error| StartError::Tls { place, error })?;
-    let mut options = ClientOptions::new(next_hop.address.clone(), config.hostname.as_str());
-    options.tls = tls;
-    options.timeouts = config.timeouts.client();
-    Ok(Arc::new(Hop::new(options)))
+    let options = |server: &NextHop| {
+        let mut options = ClientOptions::new(server.address.clone(), config.hostname.as_str());
+        options.tls = server.client_tls().map_err(|error| StartError::Tls { place, error })?;
+        options.credentials =
+            server.credentials().map_err(|error| StartError::Password { place, error })?;
+        options.timeouts = config.timeouts.client();
+        Ok(options)
+    };
+    let servers: Result<Vec<_>, StartError> = servers.iter().map(options).collect();
+    Ok(Arc::new(Hop::new(servers?)))
 }
 
 fn server_options(

@@ -9,13 +9,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::generation::{Current, Generation};
-use super::hop::{Downstream, Hop};
+use super::hop::{Downstream, Hop, Mail};
 use super::outbound::Outbound;
 use super::session::{self, Recipient, Service};
 use crate::core::address::{ForwardPath, Mailbox, ReversePath};
 use crate::core::esmtp::{MailParameters, RcptParameters};
 use crate::smtp::client::{Client, ClientOptions, Outcome};
 use crate::smtp::next_hop::NextHop;
+use crate::smtp::origin::{Origin, Source};
 use crate::smtp::server::{ServerConnection, ServerOptions};
 use crate::smtp::tls::ClientTls;
 use crate::smtp::{Protocol, Reply};
@@ -118,7 +119,10 @@ async fn to_hop(hop: &Arc<Hop>, item: &NewOutboxItem) -> Result<(), Reply> {
         smtputf8: needs_utf8(item),
         ..MailParameters::default()
     };
-    let mut downstream = Downstream::begin(hop, reverse_path(item), parameters).await?;
+    // Without an address it is a message of our own.
+    let origin = Origin { source: Some(Source::Local), ..Origin::default() };
+    let mail = Mail { path: reverse_path(item), parameters, origin };
+    let mut downstream = Downstream::begin(hop, mail).await?;
     for recipient in recipients(item) {
         let reply = downstream.recipient(recipient).await;
         if !reply.is_positive() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::authorisation::AuthorisationError;
 use super::clock::{Clock, SystemClock};
-use super::config::Config;
+use super::config::{Config, PasswordError};
 use super::local::{LocalKeys, LocalKeysError};
 use crate::core::Domain;
 use crate::dns::{ConfigError as DnsError, Resolver, StubResolver};
@@ -60,6 +60,14 @@ pub enum StartError {
     /// The proofs of who may send cannot be checked.
     #[error("[[outbound.shared]]: {0}")]
     Authorisation(#[from] AuthorisationError),
+    /// The password of a next hop cannot be used.
+    #[error("{place}: {error}")]
+    Password {
+        /// The key of the configuration.
+        place: &'static str,
+        /// Why.
+        error: PasswordError,
+    },
     /// A listener cannot be opened.
     #[error("listen on {address}: {error}")]
     Listen {

@@ -142,6 +142,7 @@ impl Sender {
             address: Some(peer.address).filter(|address| !address.is_unspecified()),
             protocol: Some(spoken.to_owned()),
             hello: Some(peer.hello.clone()),
+            ident: Some(self.trace.to_string()),
             login: peer.login.as_ref().map(|login| login.name.clone()),
             ..Origin::default()
         }
@@ -153,7 +154,8 @@ impl Sender {
             return;
         }
         let origin = self.origin(protocol);
-        if let Some(id) = origin.ident.as_ref().and_then(|id| QueueId::parse(id.as_bytes())) {
+        let ident = self.peer.forwarded.as_ref().and_then(|origin| origin.ident.as_ref());
+        if let Some(id) = ident.and_then(|id| QueueId::parse(id.as_bytes())) {
             self.note_queue_id(id);
         }
         let name = match &origin.name {

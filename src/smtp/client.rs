@@ -1,16 +1,19 @@
 //! The client side of a connection to a next hop.
 
+mod auth;
 mod error;
 mod options;
+mod origin;
 mod transfer;
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
@@ -23,12 +26,16 @@ use super::{Capabilities, Io, Protocol, Reply, Severity};
 use crate::core::address::{ForwardPath, ReversePath};
 use crate::core::esmtp::{Body, MailParameters, RcptParameters};
 
+pub use auth::{Credentials, CredentialsError, MAX_SECRET, Password};
 pub use error::{ClientError, Missing, Step};
 pub use options::{ClientOptions, ClientTimeouts};
 pub use transfer::{Finished, Outcome};
 
 /// Least free room in the read buffer, in octets.
 const READ_SIZE: usize = 2 * 1024;
+
+/// Most addresses of one host that are tried.
+const MAX_ADDRESSES: usize = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -58,45 +65,86 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects, greets and, as far as the level asks for it, puts the connection under TLS.
+    /// Connects, greets and, as far as the level asks for it, puts the connection under TLS; then authenticates if the
+    /// options say as whom.
+    ///
+    /// All addresses of a host are tried, in the order of the system's resolver (RFC 6724), until one gives a session. They
+    /// share the time to connect. A refused password is not tried elsewhere.
     ///
     /// At [`TlsLevel::Opportunistic`] a failed handshake leads to a second, clear connection.
     pub async fn connect(options: &ClientOptions) -> Result<Self, ClientError> {
+        let (host, port) = match &options.next_hop {
+            NextHop::Tcp { host, port, .. } => (host.as_str(), *port),
+            NextHop::LmtpUnix(path) => {
+                let stream = connected(options.timeouts.connect, UnixStream::connect(path)).await?;
+                return Self::handshake(stream, options, &ClientTls::off()).await;
+            }
+        };
+        let deadline = Instant::now() + options.timeouts.connect;
+        let found = connected(options.timeouts.connect, lookup_host((host, port))).await?;
+        let addresses: Vec<SocketAddr> = found.take(MAX_ADDRESSES).collect();
+        let mut left = deadline.saturating_duration_since(Instant::now());
+        let mut failure = ClientError::Io {
+            step: Step::Connect,
+            source: io::Error::new(io::ErrorKind::NotFound, "host has no address"),
+        };
+        for (at, &address) in addresses.iter().enumerate() {
+            let untried = u32::try_from(addresses.len() - at).unwrap_or(u32::MAX);
+            let begun = Instant::now();
+            let result = Self::connect_address(address, options, left / untried).await;
+            match result {
+                Ok(client) => return Ok(client),
+                Err(error @ (ClientError::Auth(_) | ClientError::NoMechanism { .. })) => {
+                    return Err(error);
+                }
+                // Only what it took to connect counts: the other steps have timeouts of their own.
+                Err(error) => {
+                    let unreachable = matches!(
+                        error,
+                        ClientError::Io { step: Step::Connect, .. }
+                            | ClientError::Timeout(Step::Connect)
+                    );
+                    if unreachable {
+                        left = left.saturating_sub(begun.elapsed());
+                    }
+                    failure = error;
+                }
+            }
+        }
+        Err(failure)
+    }
+
+    async fn connect_address(
+        address: SocketAddr,
+        options: &ClientOptions,
+        limit: Duration,
+    ) -> Result<Self, ClientError> {
         let level = options.tls.level();
-        match Self::connect_once(options, &options.tls).await {
+        match Self::connect_once(address, options, &options.tls, limit).await {
             Err(ClientError::Tls(_) | ClientError::Timeout(Step::StartTls))
                 if level == TlsLevel::Opportunistic =>
             {
-                Self::connect_once(options, &ClientTls::off()).await
+                Self::connect_once(address, options, &ClientTls::off(), limit).await
             }
             result => result,
         }
     }
 
-    async fn connect_once(options: &ClientOptions, tls: &ClientTls) -> Result<Self, ClientError> {
-        let failed = |source| ClientError::Io { step: Step::Connect, source };
-        let limit = options.timeouts.connect;
-        match &options.next_hop {
-            NextHop::Tcp { host, port, .. } => {
-                let stream = timeout(limit, TcpStream::connect((host.as_str(), *port)))
-                    .await
-                    .map_err(|_| ClientError::Timeout(Step::Connect))?
-                    .map_err(failed)?;
-                // Commands and replies alternate; delays would add up.
-                stream.set_nodelay(true).map_err(failed)?;
-                Self::handshake(stream, options, tls).await
-            }
-            NextHop::LmtpUnix(path) => {
-                let stream = timeout(limit, UnixStream::connect(path))
-                    .await
-                    .map_err(|_| ClientError::Timeout(Step::Connect))?
-                    .map_err(failed)?;
-                Self::handshake(stream, options, &ClientTls::off()).await
-            }
-        }
+    async fn connect_once(
+        address: SocketAddr,
+        options: &ClientOptions,
+        tls: &ClientTls,
+        limit: Duration,
+    ) -> Result<Self, ClientError> {
+        let stream = connected(limit, TcpStream::connect(address)).await?;
+        // Commands and replies alternate; delays would add up.
+        stream
+            .set_nodelay(true)
+            .map_err(|source| ClientError::Io { step: Step::Connect, source })?;
+        Self::handshake(stream, options, tls).await
     }
 
-    /// Greets over a connection that is there already.
+    /// Greets, and so on, over a connection that is there already.
     pub async fn handshake(
         io: impl Io + 'static,
         options: &ClientOptions,
@@ -124,6 +172,9 @@ impl Client {
             && client.start_tls(tls.level(), session).await?
         {
             client.hello(&options.hello_name).await?;
+        }
+        if let Some(credentials) = &options.credentials {
+            client.authenticate(credentials).await?;
         }
         Ok(client)
     }
@@ -248,6 +299,13 @@ impl Client {
         }
     }
 
+    /// Closes the connection at once, and leaves a client that can do nothing.
+    pub fn close(&mut self) {
+        self.state = State::Closed;
+        self.stream = Stream::Closed;
+        self.output.clear();
+    }
+
     /// Closes the connection at once, without a final dot (RFC 5321 section 4.1.1.10).
     pub fn abort(self) {
         drop(self);
@@ -346,7 +404,7 @@ impl Client {
         }
         self.state = resume;
         let reply = self.read_reply(step, limit).await?;
-        if reply.severity() == Severity::Intermediate && step != Step::Data {
+        if reply.severity() == Severity::Intermediate && !matches!(step, Step::Data | Step::Auth) {
             return self.broken(ClientError::Unsolicited(step));
         }
         Ok(reply)
@@ -403,9 +461,7 @@ impl Client {
     }
 
     fn broken<T>(&mut self, error: ClientError) -> Result<T, ClientError> {
-        self.state = State::Closed;
-        self.stream = Stream::Closed;
-        self.output.clear();
+        self.close();
         Err(error)
     }
 }
@@ -418,6 +474,17 @@ fn lost(step: Step, source: io::Error) -> ClientError {
         // TLS peers that leave without close_notify.
         io::ErrorKind::UnexpectedEof => ClientError::Closed(step),
         _ => ClientError::Io { step, source },
+    }
+}
+
+async fn connected<T>(
+    limit: Duration,
+    work: impl Future<Output = io::Result<T>>,
+) -> Result<T, ClientError> {
+    match timeout(limit, work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(source)) => Err(ClientError::Io { step: Step::Connect, source }),
+        Err(_) => Err(ClientError::Timeout(Step::Connect)),
     }
 }
 

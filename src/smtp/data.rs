@@ -7,8 +7,6 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::Reply;
-
 /// An octet sequence that message data must not contain (RFC 5321 section 2.3.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
@@ -21,14 +19,6 @@ pub enum Violation {
     /// A NUL octet.
     #[error("NUL in message data")]
     Nul,
-}
-
-impl Violation {
-    /// The reply for a message with any of them [R-smtp-01].
-    #[must_use]
-    pub fn refusal(self) -> Reply {
-        Reply::new(550, (5, 6, 0), "bare CR, bare LF or NUL in message")
-    }
 }
 
 /// What [`DataDecoder::decode`] found.

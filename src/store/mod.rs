@@ -4,4 +4,4 @@ pub mod keyring;
 pub mod ledger;
 pub mod passwords;
 pub mod permissions;
-pub mod secret;
+pub mod secret_file;

@@ -10,7 +10,7 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use rand_core::CryptoRng;
 
-use super::secret::{self, SecretError};
+use super::secret_file::{self, SecretFileError};
 
 /// Longest name and longest password, in octets.
 const MAX_FIELD: usize = 255;
@@ -32,7 +32,7 @@ const MIN_HASH: usize = 16;
 pub enum PasswordsError {
     /// The file cannot be read, or others can read it.
     #[error(transparent)]
-    Secret(#[from] SecretError),
+    Secret(#[from] SecretFileError),
     /// A line is not `name:hash`.
     #[error("{}:{line}: {what}", .path.display())]
     Malformed {
@@ -100,7 +100,7 @@ impl fmt::Debug for Passwords {
 impl Passwords {
     /// Reads a file that others cannot read.
     pub fn load(path: &Path) -> Result<Self, PasswordsError> {
-        let text = secret::read(path)?;
+        let text = secret_file::read(path)?;
         let mut lines: Vec<Line> = Vec::new();
         for (at, line) in text.lines().enumerate() {
             let malformed =

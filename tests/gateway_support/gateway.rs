@@ -43,7 +43,7 @@ impl Clock for TestClock {
 #[derive(Clone)]
 pub struct Spec {
     pub orgs: Vec<Org>,
-    /// Protocol of the listener, and next hop: a URL or a TOML table.
+    /// Protocol of the listener, and next hop: a URL, or TOML: a table or a list.
     pub outbound: Option<(Protocol, String)>,
     pub inbound: Option<(Protocol, String)>,
     pub outbound_extra: String,
@@ -107,7 +107,7 @@ impl Spec {
         for (name, side, extra, listen) in sides {
             let Some((protocol, next_hop)) = side else { continue };
             let protocol = if *protocol == Protocol::Smtp { "smtp" } else { "lmtp" };
-            let next_hop = if next_hop.starts_with('{') {
+            let next_hop = if next_hop.starts_with(['{', '[']) {
                 next_hop.clone()
             } else {
                 format!("\"{next_hop}\"")

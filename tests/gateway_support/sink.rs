@@ -18,6 +18,8 @@ use super::soon;
 pub enum Step {
     Greeting,
     Hello,
+    Auth,
+    XClient,
     Mail,
     Rcpt,
     Data,
@@ -241,6 +243,11 @@ impl Sink {
         self.shared.with(|state| state.broken.clone())
     }
 
+    /// Connections so far, those that ended included.
+    pub fn connections(&self) -> usize {
+        self.shared.with(|state| state.raw.len())
+    }
+
     /// Everything that was ever written to the sink.
     pub fn raw(&self) -> Vec<u8> {
         self.shared.with(|state| state.raw.concat())
@@ -413,6 +420,17 @@ impl Session {
                     self.answer(Step::Hello, &line, &reply.join("\r\n")).await?;
                 }
                 "HELO" => self.say("250 sink.example").await?,
+                "AUTH" => {
+                    self.answer(Step::Auth, &line, "235 2.7.0 welcome").await?;
+                }
+                "XFORWARD" => {
+                    self.forbid(from.is_some(), "XFORWARD in a transaction")?;
+                    self.say("250 2.0.0 ok").await?;
+                }
+                "XCLIENT" => {
+                    self.forbid(from.is_some(), "XCLIENT in a transaction")?;
+                    self.answer(Step::XClient, &line, "220 sink.example").await?;
+                }
                 "STARTTLS" => {
                     self.say("220 go").await?;
                     let config = self.options.tls.clone().unwrap();

@@ -3,6 +3,7 @@
 use crate::cli::failure::Failure;
 use crate::core::address::{ForwardPath, ReversePath};
 use crate::core::esmtp::{Body, MailParameters, RcptParameters};
+use crate::gateway::Failure as Refusal;
 use crate::smtp::client::{Client, ClientError, ClientOptions, Outcome};
 use crate::smtp::next_hop::NextHop;
 use crate::smtp::server::{
@@ -94,7 +95,10 @@ async fn serve(
                         DataChunk::End(end) => break end,
                     }
                 };
-                let reply = end.refusal().unwrap_or_else(|| Reply::new(250, (2, 0, 0), "accepted"));
+                let reply = Refusal::of_end(end).map_or_else(
+                    || Reply::new(250, (2, 0, 0), "accepted"),
+                    |refusal| refusal.reply(),
+                );
                 if end == DataEnd::Clean {
                     let whole = std::mem::take(&mut open);
                     store.lock().unwrap_or_else(PoisonError::into_inner).push(whole);

@@ -2,6 +2,7 @@
 
 use super::error::{Source, nearest};
 use super::file::{self, DnsMode, File};
+use super::next_hop::NextHops;
 use super::{
     Config, ConfigError, Inbound, ListenerTls, LocalDomain, Network, NextHop, Outbound, Partner,
     Treatment, clients,
@@ -37,14 +38,16 @@ pub(super) fn check(file: File, source: &Source<'_>) -> Result<Config, ConfigErr
         outbound: outbound.as_ref().map_or(&[], |(table, _)| &table.listen),
         inbound: inbound.as_ref().map_or(&[], |(table, _)| &table.listen),
     };
-    for (hop, span) in [
+    for (hops, span) in [
         outbound.as_ref().map(|(table, span)| (&table.next_hop, span)),
         inbound.as_ref().map(|(table, span)| (&table.next_hop, span)),
     ]
     .into_iter()
     .flatten()
     {
-        listeners.refuse_loop(hop, span.clone(), source)?;
+        for hop in hops {
+            listeners.refuse_loop(hop, span.clone(), source)?;
+        }
     }
     let (outbound, inbound) = (outbound.map(|(table, _)| table), inbound.map(|(table, _)| table));
     if let (Some(outbound), Some(inbound)) = (&outbound, &inbound)
@@ -200,12 +203,12 @@ fn leads_to(host: &str, port: u16, listener: SocketAddr) -> bool {
     }
 }
 
-/// The next hop with its paths resolved, and where it stands.
-fn next_hop(hop: Spanned<NextHop>, base: &Path) -> (NextHop, Range<usize>) {
-    let span = hop.span();
-    let mut hop = hop.into_inner();
-    hop.resolve(base);
-    (hop, span)
+/// The servers of a next hop with their paths resolved, and where they stand.
+fn next_hop(hops: Spanned<NextHops>, base: &Path) -> (Vec<NextHop>, Range<usize>) {
+    let span = hops.span();
+    let NextHops(mut hops) = hops.into_inner();
+    hops.iter_mut().for_each(|hop| hop.resolve(base));
+    (hops, span)
 }
 
 fn outbound(

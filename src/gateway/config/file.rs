@@ -1,7 +1,7 @@
 //! The file as it is written, before anything is checked across keys.
 
 use super::clients::{self, Ranges};
-use super::next_hop::NextHop;
+use super::next_hop::NextHops;
 use super::settings::{Limits, Log, Timeouts};
 use super::value::{FromText, Text};
 use super::{ClearMail, Recipients};
@@ -56,7 +56,7 @@ pub(super) struct Outbound {
     pub(super) xforward: Option<Ranges>,
     pub(super) xclient: Option<Ranges>,
     pub(super) domain: Option<Spanned<Text<Domain>>>,
-    pub(super) next_hop: Spanned<NextHop>,
+    pub(super) next_hop: Spanned<NextHops>,
     pub(super) tls: Option<ListenerTls>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Outbound {
 pub(super) struct Inbound {
     pub(super) listen: Spanned<Vec<Text<SocketAddr>>>,
     pub(super) protocol: Option<Text<Protocol>>,
-    pub(super) next_hop: Spanned<NextHop>,
+    pub(super) next_hop: Spanned<NextHops>,
     #[serde(default)]
     pub(super) recipients: Recipients,
     pub(super) xforward: Option<Ranges>,

@@ -18,7 +18,7 @@ mod value;
 pub use clients::{ClientCertificate, SecretField, SharedClients};
 pub use error::{ConfigError, ConfigWarning};
 pub use network::Network;
-pub use next_hop::NextHop;
+pub use next_hop::{NextHop, PasswordError};
 pub use settings::{Limits, Log, LogFormat, LogLevel, Timeouts};
 
 use crate::core::{Domain, KeyId};
@@ -88,8 +88,8 @@ pub struct Outbound {
     pub xclient: Vec<Network>,
     /// The local domain that signs null and foreign reverse-paths.
     pub domain: Domain,
-    /// Where carriers and clear mail go.
-    pub next_hop: NextHop,
+    /// Where carriers and clear mail go: servers of one protocol, the first that can be had; at least one.
+    pub next_hop: Vec<NextHop>,
     /// Certificate and key to offer STARTTLS with.
     pub tls: Option<ListenerTls>,
 }
@@ -101,8 +101,8 @@ pub struct Inbound {
     pub listen: Vec<SocketAddr>,
     /// What it speaks.
     pub protocol: Protocol,
-    /// Where unsealed and clear mail goes.
-    pub next_hop: NextHop,
+    /// Where unsealed and clear mail goes: servers of one protocol, the first that can be had; at least one.
+    pub next_hop: Vec<NextHop>,
     /// Which recipients an unsealed message is delivered to.
     pub recipients: Recipients,
     /// Peers that may tell where a message comes from, for the logs and the next hop.

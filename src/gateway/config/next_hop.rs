@@ -1,11 +1,13 @@
-//! Where the gateway passes messages on, with the TLS it demands there.
+//! Where the gateway passes messages on, with the TLS it demands and the password it has there.
 
 use super::error::with_hint;
 use super::value::{FromText, Text};
+use crate::smtp::client::{Credentials, CredentialsError};
 use crate::smtp::next_hop::NextHop as Address;
 use crate::smtp::tls::{ClientTls, Identity, Roots, TlsError, TlsLevel};
+use crate::store::secret_file::{self, SecretFileError};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -23,20 +25,62 @@ pub struct NextHop {
     pub name: Option<String>,
     /// Certificate chain (PEM) and key (PEM) that this gateway presents.
     pub client_certificate: Option<(PathBuf, PathBuf)>,
+    /// Whom the gateway authenticates as, and the file with the password.
+    pub login: Option<(String, PathBuf)>,
+}
+
+/// Why the password of a next hop cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PasswordError {
+    /// The file cannot be read, or others can read it.
+    #[error(transparent)]
+    File(#[from] SecretFileError),
+    /// It holds no password.
+    #[error("{}: {source}", .path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with user name or password.
+        source: CredentialsError,
+    },
+}
+
+impl PasswordError {
+    /// What would help.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::File(error) => error.hint(),
+            Self::Unusable { .. } => Some("write the password on one line".to_owned()),
+        }
+    }
 }
 
 impl NextHop {
     /// Without a setting, a next hop on this very machine is spoken to without TLS, any other with
     /// TLS if it offers it.
     fn new(address: Address, tls: Option<TlsLevel>) -> Self {
-        let local = match address.host() {
-            None => true,
-            Some(host) => {
-                host == "localhost" || host.parse().is_ok_and(|a: IpAddr| a.is_loopback())
-            }
-        };
-        let tls = tls.unwrap_or(if local { TlsLevel::Off } else { TlsLevel::Opportunistic });
-        Self { address, tls, ca: None, name: None, client_certificate: None }
+        let tls =
+            tls.unwrap_or(if is_local(&address) { TlsLevel::Off } else { TlsLevel::Opportunistic });
+        Self { address, tls, ca: None, name: None, client_certificate: None, login: None }
+    }
+
+    /// Reads the password.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, is open to other users, or holds no password.
+    pub fn credentials(&self) -> Result<Option<Credentials>, PasswordError> {
+        let Some((user, path)) = &self.login else { return Ok(None) };
+        let mut password = secret_file::read(path)?;
+        // Editors end the line.
+        let line = password.trim_end_matches(['\r', '\n']).len();
+        password.truncate(line);
+        let credentials = Credentials::new(user.clone(), password)
+            .map_err(|source| PasswordError::Unusable { path: path.clone(), source })?;
+        // What stays on this machine needs no TLS; the configuration has said so.
+        let local = is_local(&self.address) && self.tls < TlsLevel::Required;
+        Ok(Some(if local { credentials.on_this_machine() } else { credentials }))
     }
 
     /// Reads the files and makes what the client needs.
@@ -62,7 +106,17 @@ impl NextHop {
             *certificate = base.join(&*certificate);
             *key = base.join(&*key);
         }
+        if let Some((_, file)) = &mut self.login {
+            *file = base.join(&*file);
+        }
     }
+}
+
+/// Whether a connection to it stays on this machine.
+fn is_local(address: &Address) -> bool {
+    address.host().is_none_or(|host| {
+        host == "localhost" || host.parse().is_ok_and(|a: IpAddr| a.is_loopback())
+    })
 }
 
 impl FromText for Address {
@@ -96,6 +150,8 @@ struct Table {
     name: Option<String>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
+    user: Option<String>,
+    password_file: Option<PathBuf>,
 }
 
 impl<'de> serde::Deserialize<'de> for NextHop {
@@ -110,7 +166,9 @@ impl<'de> Visitor<'de> for NextHopVisitor {
     type Value = NextHop;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the address of a next hop, or a table with `url` and TLS settings")
+        f.write_str(
+            "the address of a next hop, or a table with `url` and TLS settings, or a list of them",
+        )
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<NextHop, E> {
@@ -121,7 +179,8 @@ impl<'de> Visitor<'de> for NextHopVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<NextHop, A::Error> {
         let table: Table = serde::Deserialize::deserialize(MapAccessDeserializer::new(map))?;
-        let mut hop = NextHop::new(table.url.0, table.tls.map(|level| level.0));
+        let said = table.tls.map(|level| level.0);
+        let mut hop = NextHop::new(table.url.0, said);
         let certificate = table.certificate.is_some() || table.key.is_some();
         if hop.tls == TlsLevel::Off && (table.ca.is_some() || table.name.is_some() || certificate) {
             return Err(A::Error::custom(with_hint(
@@ -154,6 +213,91 @@ impl<'de> Visitor<'de> for NextHopVisitor {
                 )));
             }
         };
+        hop.login = match (table.user, table.password_file) {
+            (Some(user), Some(file)) => Some((user, file)),
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(A::Error::custom(with_hint(
+                    "missing key `password_file` beside `user`",
+                    "name a file of mode 0600 that holds the password",
+                )));
+            }
+            (None, Some(_)) => {
+                return Err(A::Error::custom(with_hint(
+                    "missing key `user` beside `password_file`",
+                    "name the user too",
+                )));
+            }
+        };
+        if hop.login.is_some() && hop.tls < TlsLevel::Required {
+            // RFC 4954 section 4: PLAIN and LOGIN show the password to whoever listens.
+            if !is_local(&hop.address) {
+                return Err(A::Error::custom(with_hint(
+                    "`user` without TLS would show the password to anybody on the way",
+                    "set tls = \"verified\", or at least \"required\"",
+                )));
+            }
+            if said.is_none() {
+                return Err(A::Error::custom(with_hint(
+                    "`user` and no `tls`: is the password to be sent in clear on this machine?",
+                    "set tls = \"off\" if so, else \"verified\" or \"required\"",
+                )));
+            }
+        }
         Ok(hop)
+    }
+}
+
+/// The servers of a next hop in the order in which they are tried: a list, or the only one.
+pub(super) struct NextHops(pub(super) Vec<NextHop>);
+
+impl<'de> serde::Deserialize<'de> for NextHops {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NextHopsVisitor)
+    }
+}
+
+struct NextHopsVisitor;
+
+impl<'de> Visitor<'de> for NextHopsVisitor {
+    type Value = NextHops;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        NextHopVisitor.expecting(f)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<NextHops, E> {
+        NextHopVisitor.visit_str(text).map(|only| NextHops(vec![only]))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<NextHops, A::Error> {
+        NextHopVisitor.visit_map(map).map(|only| NextHops(vec![only]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<NextHops, A::Error> {
+        let mut hops: Vec<NextHop> = Vec::new();
+        while let Some(hop) = list.next_element::<NextHop>()? {
+            if hops.iter().any(|other| other.address == hop.address) {
+                let what = format!("next hop {} stands twice", hop.address);
+                return Err(A::Error::custom(with_hint(what, "keep it once")));
+            }
+            if let Some(first) = hops.first()
+                && first.address.protocol() != hop.address.protocol()
+            {
+                let what = format!(
+                    "next hops {} and {} speak different protocols",
+                    first.address, hop.address
+                );
+                // What the client before us is told depends on it.
+                let hint = "list SMTP servers only, or LMTP servers only";
+                return Err(A::Error::custom(with_hint(what, hint)));
+            }
+            hops.push(hop);
+        }
+        if hops.is_empty() {
+            let hint = "name at least one server";
+            return Err(A::Error::custom(with_hint("`next_hop` is empty", hint)));
+        }
+        Ok(NextHops(hops))
     }
 }

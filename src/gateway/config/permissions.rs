@@ -50,8 +50,9 @@ impl Config {
     }
 }
 
-fn secrets_of<'a>(hop: &'a NextHop, paths: &mut Vec<&'a Path>) {
-    if let Some((_, key)) = &hop.client_certificate {
-        paths.push(key);
+fn secrets_of<'a>(hops: &'a [NextHop], paths: &mut Vec<&'a Path>) {
+    for hop in hops {
+        paths.extend(hop.client_certificate.iter().map(|(_, key)| key.as_path()));
+        paths.extend(hop.login.iter().map(|(_, password)| password.as_path()));
     }
 }

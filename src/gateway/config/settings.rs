@@ -92,9 +92,12 @@ pub struct Timeouts {
     /// Next hop: its greeting. RFC 5321 has 5 minutes, but our own client waits meanwhile. Default 60s.
     #[serde(deserialize_with = "duration")]
     pub greeting: Duration,
-    /// Next hop: the reply to EHLO. Default 60s.
+    /// Next hop: the replies to EHLO, XCLIENT and XFORWARD. Default 60s.
     #[serde(deserialize_with = "duration")]
     pub hello: Duration,
+    /// Next hop: each reply of AUTH. Default 60s.
+    #[serde(deserialize_with = "duration")]
+    pub auth: Duration,
     /// Next hop: the reply to MAIL. Default 5m.
     #[serde(deserialize_with = "duration")]
     pub mail: Duration,
@@ -130,6 +133,7 @@ impl Default for Timeouts {
             connect: seconds(30),
             greeting: seconds(60),
             hello: seconds(60),
+            auth: seconds(60),
             mail: seconds(300),
             rcpt: seconds(300),
             data_start: seconds(120),
@@ -162,6 +166,7 @@ impl Timeouts {
             greeting: self.greeting,
             hello: self.hello,
             tls: self.handshake,
+            auth: self.auth,
             mail: self.mail,
             rcpt: self.rcpt,
             data: self.data_start,

@@ -13,7 +13,7 @@ fn paths_are_relative_to_the_file() {
     let config = parse(EXAMPLE).unwrap();
     assert_eq!(config.state, Path::new("/etc/mta-seal/state"));
     assert_eq!(config.domains[0].keys, Path::new("/etc/mta-seal/keys/company1.example"));
-    let hop = config.inbound.unwrap().next_hop;
+    let hop = config.inbound.unwrap().next_hop.remove(0);
     assert_eq!(hop.address.to_string(), "lmtp+unix:///run/dovecot/lmtp");
 }
 
@@ -51,7 +51,7 @@ fn partners_inherit_the_defaults() {
     assert_eq!((partner.policy, partner.minimum_level), (Rule::Require, Level::FirstUse));
     let other = config.treatment(&Domain::parse("c.example").unwrap());
     assert_eq!((other.policy, other.minimum_level), (Rule::Require, Level::Dnssec));
-    let hop = config.inbound.unwrap().next_hop;
+    let hop = config.inbound.unwrap().next_hop.remove(0);
     assert_eq!(hop.address.to_string(), "lmtp://[::1]:24");
     assert_eq!(hop.tls, crate::smtp::tls::TlsLevel::Off);
 }

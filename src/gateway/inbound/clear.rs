@@ -138,9 +138,8 @@ impl Inbound {
         let waiting = open(answers);
         if waiting.len() < answers.len() && !waiting.is_empty() {
             let again = waiting.iter().map(|&n| transaction.recipients[n].clone()).collect();
-            let (path, parameters) = downstream.sender().clone();
-            let replies =
-                downstream.become_one(path, parameters, again).await.map_err(Stop::Pass)?;
+            let mail = downstream.mail().clone();
+            let replies = downstream.become_one(mail, again).await.map_err(Stop::Pass)?;
             for (n, reply) in waiting.into_iter().zip(replies) {
                 if !reply.is_positive() {
                     answers[n] = Some(Answered::Reply(reply));

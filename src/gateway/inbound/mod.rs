@@ -15,7 +15,7 @@ use super::Shared;
 use super::access::Access;
 use super::booking::Booked;
 use super::failure::Failure;
-use super::hop::{Downstream, Hop};
+use super::hop::{Downstream, Hop, Mail};
 use super::message::refuse_all;
 use super::queue_id::QueueId;
 use super::session::{Answer, Direction, Recipient, Sender};
@@ -164,8 +164,12 @@ impl Inbound {
                 // The size of a carrier is not that of the message inside.
                 let parameters =
                     MailParameters { size: None, ..transaction.sender.parameters.clone() };
-                let path = transaction.sender.path.clone();
-                let begun = Downstream::begin(&self.hop, path, parameters).await?;
+                let mail = Mail {
+                    path: transaction.sender.path.clone(),
+                    parameters,
+                    origin: transaction.sender.origin(self.protocol),
+                };
+                let begun = Downstream::begin(&self.hop, mail).await?;
                 transaction.downstream.insert(begun)
             }
         };

@@ -8,7 +8,7 @@ use super::verification::{Genuine, broken};
 use super::{Inbound, Stop, Transaction};
 use crate::core::Verified;
 use crate::gateway::failure::Failure;
-use crate::gateway::hop::Downstream;
+use crate::gateway::hop::{Downstream, Mail};
 use crate::gateway::session::{Answer, Recipient, Sender};
 use crate::gateway::settlement::settle;
 use crate::gateway::smtp_envelope::mailbox_text;
@@ -183,7 +183,8 @@ impl Inbound {
             genuine;
         let mut open: Vec<usize> = (0..slots.len()).filter(|&n| slots[n].reply.is_none()).collect();
         let recipients = open.iter().map(|&n| slots[n].recipient.clone()).collect();
-        let replies = match downstream.become_one(path, parameters, recipients).await {
+        let mail = Mail { path, parameters, origin: downstream.mail().origin.clone() };
+        let replies = match downstream.become_one(mail, recipients).await {
             Ok(replies) => replies,
             Err(reply) => {
                 open.iter().for_each(|&n| slots[n].reply = Some(reply.clone()));

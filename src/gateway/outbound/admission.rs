@@ -2,16 +2,16 @@
 
 use tracing::{info, warn};
 
-use super::destination::{Course, Destination};
+use super::destination::{Course, Destination, Sealing, declared_size_fits};
 use super::{Outbound, Transaction};
-use crate::core::Domain;
+use crate::core::{DeliveryId, Domain};
 use crate::gateway::booking::{Answered, Entry};
 use crate::gateway::failure::Failure;
-use crate::gateway::hop::Downstream;
+use crate::gateway::hop::{Downstream, Mail};
 use crate::gateway::message::Start;
 use crate::gateway::session::{Recipient, Sender};
 use crate::policy::{Decision, DeferReason, Demand, RejectReason, Rule};
-use crate::smtp::Reply;
+use crate::smtp::{Protocol, Reply};
 
 impl Outbound {
     /// Answers RCPT: the next hop's reply, or why it was not asked.
@@ -29,17 +29,36 @@ impl Outbound {
                     return Err(Failure::TooManyDomains.reply());
                 }
                 let course = self.course(domain.as_ref(), Demand::Absent).await?;
-                let (path, parameters) = course.mail(&transaction.sender);
-                let downstream = Downstream::begin(&self.hop, path, parameters).await?;
+                let named = std::iter::once(&recipient);
+                let mail = course.mail(&transaction.sender, self.protocol, named);
+                let downstream = Downstream::begin(&self.hop, mail).await?;
                 transaction.destinations.push(Destination::new(domain, course, downstream));
                 transaction.destinations.len() - 1
             }
         };
         let destination = &mut transaction.destinations[at];
-        let outer = destination.course.rcpt(&recipient);
         let Some(downstream) = &mut destination.downstream else {
             return Err(Failure::NextHopLost.reply());
         };
+        let sealing = Sealing {
+            sender_domain: &transaction.origin,
+            foreign: transaction.foreign,
+            sealed_at: self.shared.clock.now(),
+            // Any is as long.
+            delivery_id: DeliveryId::from_bytes([0; 16]),
+            limit: downstream.capabilities().size_limit(),
+        };
+        let named: Vec<&Recipient> = destination.recipients.iter().chain([&recipient]).collect();
+        declared_size_fits(&destination.course, &transaction.sender, &named, &sealing)
+            .map_err(|failure| failure.reply())?;
+        let mail = destination.course.mail(&transaction.sender, self.protocol, named.into_iter());
+        if mail.parameters.smtputf8 && !downstream.mail().parameters.smtputf8 {
+            if !downstream.capabilities().smtputf8 {
+                return Err(Failure::NeedsSmtpUtf8.reply());
+            }
+            promote(downstream, mail).await?;
+        }
+        let outer = destination.course.rcpt(&recipient);
         let reply = downstream.recipient(outer).await;
         if reply.is_positive() {
             transaction.accepted.push((at, destination.recipients.len()));
@@ -125,25 +144,38 @@ impl Outbound {
                 Entry::begin(&self.shared, sender, domain, header, recipients).await?;
             destination.entry = Some(entry);
             destination.answers = settled;
-            reissue(sender, destination).await;
+            reissue(sender, self.protocol, destination).await;
         }
         Ok(())
     }
 }
 
+/// Begins the transaction anew for a recipient that takes other parameters of MAIL. The recipients that were accepted must be so
+/// again.
+async fn promote(downstream: &mut Downstream, mail: Mail) -> Result<(), Reply> {
+    let accepted = downstream.recipients().to_vec();
+    let replies = downstream.become_one(mail, accepted).await?;
+    if replies.iter().all(Reply::is_positive) {
+        Ok(())
+    } else {
+        downstream.close();
+        Err(Failure::NextHopLost.reply())
+    }
+}
+
 /// Makes the downstream transaction one for the recipients that are still open: what an earlier attempt has settled is not sent
 /// again.
-async fn reissue(sender: &Sender, destination: &mut Destination) {
+async fn reissue(sender: &Sender, protocol: Protocol, destination: &mut Destination) {
     let open = destination.open();
     if open.is_empty() {
         destination.release().await;
         return;
     }
     let Some(downstream) = &mut destination.downstream else { return };
-    let (path, parameters) = destination.course.mail(sender);
-    let recipients =
-        open.iter().map(|&at| destination.course.rcpt(&destination.recipients[at])).collect();
-    match downstream.become_one(path, parameters, recipients).await {
+    let named = || open.iter().map(|&at| &destination.recipients[at]);
+    let mail = destination.course.mail(sender, protocol, named());
+    let recipients = named().map(|recipient| destination.course.rcpt(recipient)).collect();
+    match downstream.become_one(mail, recipients).await {
         Err(reply) => destination.fail(&reply),
         Ok(replies) => {
             for (at, reply) in open.into_iter().zip(replies) {

@@ -5,19 +5,19 @@ use rand_core::CryptoRng;
 
 use super::super::booking::{Answered, Entry};
 use super::super::failure::Failure;
-use super::super::hop::Downstream;
+use super::super::hop::{Downstream, Mail};
 use super::super::session::{Recipient, Sender};
 use super::super::smtp_envelope::{forward_path_field, reverse_path_field};
-use crate::core::address::ReversePath;
 use crate::core::esmtp::{MailParameters, RcptParameters};
+use crate::core::prefix::MAX_PREFIX;
 use crate::core::{
     ContentType, DeliveryId, Domain, EnvelopeId, Extensions, KeyId, Prefix, SealTo, Sealer,
     SealingPublicKey, SigningKey, envelope_len,
 };
 use crate::mail::carrier::{CarrierWriter, Token, carrier_len};
 use crate::policy::Level;
-use crate::smtp::Reply;
 use crate::smtp::client;
+use crate::smtp::{Protocol, Reply};
 
 /// How a message travels to one recipient domain: whatever it looks like inside [R-car-08].
 #[derive(Debug, Clone)]
@@ -36,8 +36,13 @@ pub(super) enum Course {
 }
 
 impl Course {
-    /// The sender and parameters at the next hop [R-seal-04].
-    pub(super) fn mail(&self, sender: &Sender) -> (ReversePath, MailParameters) {
+    /// The sender and parameters at the next hop, for these recipients [R-seal-04].
+    pub(super) fn mail<'r>(
+        &self,
+        sender: &Sender,
+        protocol: Protocol,
+        mut recipients: impl Iterator<Item = &'r Recipient>,
+    ) -> Mail {
         let given = &sender.parameters;
         let parameters = match self {
             Self::Clear => given.clone(),
@@ -46,10 +51,12 @@ impl Course {
                 size: None,
                 body: None,
                 envid: None,
+                // What it says of the message is inside; outside, only addresses need it.
+                smtputf8: !sender.path.is_ascii() || recipients.any(|r| !r.path.is_ascii()),
                 ..given.clone()
             },
         };
-        (sender.path.clone(), parameters)
+        Mail { path: sender.path.clone(), parameters, origin: sender.origin(protocol) }
     }
 
     /// The recipient and parameters at the next hop [R-seal-04].
@@ -141,7 +148,6 @@ impl Destination {
 /// Who seals.
 pub(super) struct Sealing<'a> {
     pub(super) sender_domain: &'a Domain,
-    pub(super) signing: &'a SigningKey,
     pub(super) foreign: bool,
     pub(super) sealed_at: u64,
     pub(super) delivery_id: DeliveryId,
@@ -178,6 +184,21 @@ pub(super) struct SealedSize {
 }
 
 impl SealedSize {
+    fn new(
+        prefix: &Prefix,
+        recipient: &Domain,
+        key: &SealingPublicKey,
+        limit: Option<u64>,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            suite: key.suite(),
+            sender: prefix.sender_domain.clone(),
+            recipient: recipient.clone(),
+            prefix: prefix.encoded_len().map_err(|_| Failure::TooManyRecipients)?,
+            limit,
+        })
+    }
+
     /// Whether a message of so many octets is within the next hop's limit once sealed [R-seal-05].
     pub(super) fn fits(&self, message: u64) -> bool {
         self.limit.is_none_or(|limit| {
@@ -187,6 +208,56 @@ impl SealedSize {
     }
 }
 
+/// Whether the message, if it is as long as its sender declared, can be sent to these recipients within the next hop's limit
+/// once it is sealed [R-seal-05].
+pub(super) fn declared_size_fits(
+    course: &Course,
+    sender: &Sender,
+    recipients: &[&Recipient],
+    sealing: &Sealing<'_>,
+) -> Result<(), Failure> {
+    let (Course::Seal { domain, key, .. }, Some(declared), Some(_)) =
+        (course, sender.parameters.size, sealing.limit)
+    else {
+        return Ok(());
+    };
+    let mut size = SealedSize {
+        suite: key.suite(),
+        sender: sealing.sender_domain.clone(),
+        recipient: domain.clone(),
+        prefix: MAX_PREFIX,
+        limit: sealing.limit,
+    };
+    // The exact length is only worth its work near the limit.
+    if !size.fits(declared) {
+        size = SealedSize::new(&prefix(sender, recipients, sealing)?, domain, key, sealing.limit)?;
+    }
+    if size.fits(declared) { Ok(()) } else { Err(Failure::SealedTooLarge) }
+}
+
+/// What the envelope says about the message, less the id of the key that signs it.
+fn prefix(
+    sender: &Sender,
+    recipients: &[&Recipient],
+    sealing: &Sealing<'_>,
+) -> Result<Prefix, Failure> {
+    let unfit = |_| Failure::PathUnfit;
+    let forward_paths: Result<Vec<_>, _> =
+        recipients.iter().map(|recipient| forward_path_field(recipient)).collect();
+    Ok(Prefix {
+        content_type: ContentType::Mail,
+        sender_domain: sealing.sender_domain.clone(),
+        signing_key_id: KeyId::from_bytes([0; 32]),
+        sealed_at: sealing.sealed_at,
+        receipt_wanted: false,
+        foreign_reverse_path: sealing.foreign,
+        delivery_id: sealing.delivery_id,
+        reverse_path: reverse_path_field(&sender.path, &sender.parameters).map_err(unfit)?,
+        forward_paths: forward_paths.map_err(unfit)?,
+        extensions: Extensions::default(),
+    })
+}
+
 impl Stream {
     /// Begins a message; what is to be sent first is appended to `out`.
     pub(super) fn begin(
@@ -194,34 +265,15 @@ impl Stream {
         sender: &Sender,
         recipients: &[&Recipient],
         sealing: &Sealing<'_>,
+        signing: &SigningKey,
         rng: &mut impl CryptoRng,
         out: &mut Vec<u8>,
     ) -> Result<Self, Failure> {
         let Course::Seal { domain, key, .. } = course else {
             return Ok(Self::Clear(digest::Context::new(&digest::SHA256)));
         };
-        let unfit = |_| Failure::PathUnfit;
-        let forward_paths: Result<Vec<_>, _> =
-            recipients.iter().map(|recipient| forward_path_field(recipient)).collect();
-        let prefix = Prefix {
-            content_type: ContentType::Mail,
-            sender_domain: sealing.sender_domain.clone(),
-            signing_key_id: KeyId::from_bytes([0; 32]),
-            sealed_at: sealing.sealed_at,
-            receipt_wanted: false,
-            foreign_reverse_path: sealing.foreign,
-            delivery_id: sealing.delivery_id,
-            reverse_path: reverse_path_field(&sender.path, &sender.parameters).map_err(unfit)?,
-            forward_paths: forward_paths.map_err(unfit)?,
-            extensions: Extensions::default(),
-        };
-        let size = SealedSize {
-            suite: key.suite(),
-            sender: sealing.sender_domain.clone(),
-            recipient: domain.clone(),
-            prefix: prefix.encoded_len().map_err(|_| Failure::TooManyRecipients)?,
-            limit: sealing.limit,
-        };
+        let prefix = prefix(sender, recipients, sealing)?;
+        let size = SealedSize::new(&prefix, domain, key, sealing.limit)?;
         if !size.fits(sender.parameters.size.unwrap_or(0)) {
             return Err(Failure::SealedTooLarge);
         }
@@ -229,7 +281,7 @@ impl Stream {
         rng.fill_bytes(&mut token);
         let mut envelope = Vec::new();
         let to = SealTo { recipient_domain: domain, key };
-        let sealer = Sealer::new(to, prefix, sealing.signing, rng, &mut envelope)
+        let sealer = Sealer::new(to, prefix, signing, rng, &mut envelope)
             .map_err(|_| Failure::PolicyUnusable(domain.clone()))?;
         let mut carrier = CarrierWriter::new(
             sealing.sender_domain,

@@ -83,7 +83,6 @@ impl Outbound {
         };
         let sealing = Sealing {
             sender_domain: origin,
-            signing: &local.signing,
             foreign: *foreign,
             sealed_at: self.shared.clock.now(),
             delivery_id: entry.delivery_id(),
@@ -94,6 +93,7 @@ impl Outbound {
             sender,
             &recipients,
             &sealing,
+            &local.signing,
             &mut system_rng(),
             out,
         );

@@ -17,6 +17,10 @@ pub enum Step {
     Hello,
     /// STARTTLS and the handshake.
     StartTls,
+    /// AUTH.
+    Auth,
+    /// XCLIENT or XFORWARD.
+    Origin,
     /// MAIL.
     Mail,
     /// RCPT.
@@ -40,17 +44,6 @@ pub enum Missing {
     SmtpUtf8,
     /// 8BITMIME for BODY=8BITMIME: 5.6.3 (RFC 6152 section 3).
     EightBitMime,
-}
-
-impl Missing {
-    /// The reply for the client that asked for it [R-smtp-01].
-    #[must_use]
-    pub fn refusal(self) -> Reply {
-        match self {
-            Self::SmtpUtf8 => Reply::new(550, (5, 6, 7), "next hop does not support SMTPUTF8"),
-            Self::EightBitMime => Reply::new(550, (5, 6, 3), "next hop does not support 8BITMIME"),
-        }
-    }
 }
 
 /// Why there is no reply to pass on.
@@ -101,6 +94,15 @@ pub enum ClientError {
     /// The TLS handshake failed.
     #[error("TLS handshake failed: {0}")]
     Tls(#[source] io::Error),
+    /// The next hop does not take the user name and password, now or ever; the reply is its own.
+    #[error("authentication refused: {0}")]
+    Auth(Reply),
+    /// The next hop offers neither AUTH PLAIN nor AUTH LOGIN.
+    #[error("next hop offers neither AUTH PLAIN nor LOGIN (offered: `{offered}`)")]
+    NoMechanism {
+        /// The mechanisms that it does offer.
+        offered: String,
+    },
     /// The transaction needs what the next hop does not offer. The connection is still good.
     #[error("next hop does not offer {0:?}")]
     Missing(Missing),
@@ -110,30 +112,4 @@ pub enum ClientError {
     /// The caller called a method that the state of the connection does not allow.
     #[error("client method called out of order")]
     OutOfOrder,
-}
-
-impl ClientError {
-    /// The reply for the client whose message this was [R-smtp-01]. It names no detail of the next
-    /// hop but what the next hop itself replied to this message.
-    #[must_use]
-    pub fn refusal(&self) -> Reply {
-        match self {
-            // What a connection is refused says nothing about a message.
-            Self::Io { step: Step::Connect, .. }
-            | Self::Timeout(Step::Connect)
-            | Self::Refused { .. }
-            | Self::NoTls(_)
-            | Self::Tls(_) => Reply::new(451, (4, 4, 1), "next hop is unavailable"),
-            Self::EarlyReply(reply) if !reply.is_positive() => reply.clone().relayed(),
-            Self::Missing(missing) => missing.refusal(),
-            Self::Content(violation) => violation.refusal(),
-            Self::Io { .. }
-            | Self::Timeout(_)
-            | Self::Closed(_)
-            | Self::Garbage { .. }
-            | Self::Unsolicited(_)
-            | Self::EarlyReply(_)
-            | Self::OutOfOrder => Reply::new(451, (4, 4, 2), "connection to next hop lost"),
-        }
-    }
 }

@@ -2,21 +2,24 @@
 
 use std::time::Duration;
 
+use super::Credentials;
 use crate::smtp::next_hop::NextHop;
 use crate::smtp::tls::ClientTls;
 
 /// How long the client waits for its next hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientTimeouts {
-    /// For the TCP or unix connection; default 30 s.
+    /// For the look-up of the host and the TCP or unix connection, all addresses together; default 30 s.
     pub connect: Duration,
     /// For the 220 greeting; default 60 s (RFC 5321 section 4.5.3.2.1 has 300: an in-line proxy's
     /// own client waits meanwhile).
     pub greeting: Duration,
-    /// For the reply to EHLO, HELO or LHLO; default 60 s.
+    /// For the reply to EHLO, HELO, LHLO, XCLIENT or XFORWARD; default 60 s.
     pub hello: Duration,
     /// For the reply to STARTTLS and for the handshake, each; default 60 s.
     pub tls: Duration,
+    /// For each reply of AUTH; default 60 s.
+    pub auth: Duration,
     /// For the reply to MAIL; default 300 s.
     pub mail: Duration,
     /// For the reply to RCPT; default 300 s.
@@ -41,6 +44,7 @@ impl Default for ClientTimeouts {
             greeting: seconds(60),
             hello: seconds(60),
             tls: seconds(60),
+            auth: seconds(60),
             mail: seconds(300),
             rcpt: seconds(300),
             data: seconds(120),
@@ -61,17 +65,20 @@ pub struct ClientOptions {
     pub hello_name: String,
     /// TLS; ignored for unix sockets.
     pub tls: ClientTls,
+    /// Whom to authenticate as.
+    pub credentials: Option<Credentials>,
     /// Timeouts.
     pub timeouts: ClientTimeouts,
 }
 
 impl ClientOptions {
-    /// A next hop without TLS, with default timeouts.
+    /// A next hop without TLS and authentication, with default timeouts.
     pub fn new(next_hop: NextHop, hello_name: impl Into<String>) -> Self {
         Self {
             next_hop,
             hello_name: hello_name.into(),
             tls: ClientTls::off(),
+            credentials: None,
             timeouts: ClientTimeouts::default(),
         }
     }

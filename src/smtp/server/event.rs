@@ -7,7 +7,6 @@ use super::ServerConnection;
 use super::{Credentials, HelloKind};
 use crate::core::address::{ForwardPath, ReversePath};
 use crate::core::esmtp::{MailParameters, RcptParameters};
-use crate::smtp::Reply;
 use crate::smtp::data::Violation;
 
 /// What the gateway has to act on.
@@ -66,22 +65,10 @@ pub enum DataChunk {
 pub enum DataEnd {
     /// Complete.
     Clean,
-    /// Refuse with [`DataEnd::refusal`]; the message must not be delivered.
+    /// Forbidden octets: the message must not be delivered.
     Violation(Violation),
     /// More octets than the limit given to [`ServerConnection::accept_data`].
     TooLarge,
-}
-
-impl DataEnd {
-    /// The reply for a message that must not be delivered [R-smtp-01].
-    #[must_use]
-    pub fn refusal(self) -> Option<Reply> {
-        match self {
-            Self::Clean => None,
-            Self::Violation(violation) => Some(violation.refusal()),
-            Self::TooLarge => Some(Reply::new(552, (5, 3, 4), "message too large")),
-        }
-    }
 }
 
 /// Why a connection is over. The peer has been told, where that makes sense.

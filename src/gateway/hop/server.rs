@@ -1,0 +1,224 @@
+//! One server of a next hop: its connections, kept for reuse, and what it can do.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing::debug;
+
+use super::Mail;
+use super::rest::Rest;
+use crate::smtp::client::{Client, ClientError, ClientOptions, Step};
+use crate::smtp::next_hop::NextHop;
+use crate::smtp::origin::Origin;
+use crate::smtp::{Capabilities, Reply};
+
+/// How long an idle connection is kept; below the idle timeouts of common MTAs (Postfix and Dovecot: 5 min and more).
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Most idle connections that are kept.
+const MAX_IDLE: usize = 16;
+
+/// How long a connection is used, so that a server that was taken out of service, or has a new address, is left.
+const MAX_AGE: Duration = Duration::from_secs(300);
+
+/// Most transactions of one connection: what MTAs grant one client without a word (Exim's `smtp_accept_max_per_connection`
+/// is 1,000).
+const MAX_TRANSACTIONS: u32 = 100;
+
+/// How long capabilities are believed without asking again.
+const CAPABILITIES: Duration = Duration::from_secs(60);
+
+/// An MTA, host and port.
+pub(super) struct Server {
+    options: ClientOptions,
+    idle: Mutex<Vec<Connection>>,
+    capabilities: Mutex<Option<(Capabilities, Instant)>>,
+    /// When it last answered what it can do, or did not; held by whoever asks.
+    asked: tokio::sync::Mutex<Option<Instant>>,
+    rest: Mutex<Rest>,
+}
+
+/// A connection to a server.
+pub(super) struct Connection {
+    pub(super) client: Client,
+    /// Whom XCLIENT named: the connection is for no other client.
+    told: Option<Origin>,
+    opened: Instant,
+    /// When it was last given back.
+    idle_since: Instant,
+    transactions: u32,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Server {
+    pub(super) fn new(options: ClientOptions) -> Self {
+        Self {
+            options,
+            idle: Mutex::default(),
+            capabilities: Mutex::default(),
+            asked: tokio::sync::Mutex::default(),
+            rest: Mutex::default(),
+        }
+    }
+
+    /// Where it is, for logs.
+    pub(super) fn next_hop(&self) -> &NextHop {
+        &self.options.next_hop
+    }
+
+    /// What it could do when it was last seen.
+    pub(super) fn known(&self) -> Option<Capabilities> {
+        lock(&self.capabilities).as_ref().map(|(capabilities, _)| capabilities.clone())
+    }
+
+    fn is_known_freshly(&self) -> bool {
+        lock(&self.capabilities).as_ref().is_some_and(|(_, seen)| seen.elapsed() < CAPABILITIES)
+    }
+
+    /// Whether it is to be asked what it can do: now and then, but not while it rests, unless it `must` be.
+    pub(super) fn is_due(&self, must: bool) -> bool {
+        !self.is_known_freshly() && (must || !lock(&self.rest).holds(Instant::now()))
+    }
+
+    /// Whether others are to be tried before it, as it failed lately.
+    pub(super) fn is_resting(&self) -> bool {
+        lock(&self.rest).holds_unless_probing(Instant::now())
+    }
+
+    /// Asks what it can do; those who ask at the same time wait for one answer.
+    pub(super) async fn ask(&self) {
+        let now = Instant::now();
+        let mut asked = self.asked.lock().await;
+        if self.is_known_freshly() || asked.is_some_and(|asked| asked >= now) {
+            return;
+        }
+        match self.connect().await {
+            Ok(connection) => self.give_back(connection),
+            Err(error) => {
+                debug!(next_hop = %self.options.next_hop, %error, "next hop not reachable for EHLO");
+            }
+        }
+        *asked = Some(Instant::now());
+    }
+
+    async fn connect(&self) -> Result<Connection, ClientError> {
+        let client = Client::connect(&self.options).await;
+        let now = Instant::now();
+        match client {
+            Ok(client) => {
+                lock(&self.rest).over();
+                *lock(&self.capabilities) = Some((client.capabilities().clone(), now));
+                Ok(Connection { client, told: None, opened: now, idle_since: now, transactions: 0 })
+            }
+            Err(error) => {
+                lock(&self.rest).failed(now);
+                Err(error)
+            }
+        }
+    }
+
+    /// An idle connection for the client `session`.
+    fn take_idle(&self, session: Option<&Origin>) -> Option<Connection> {
+        let mut idle = lock(&self.idle);
+        idle.retain(|connection| connection.idle_since.elapsed() < IDLE);
+        // What XCLIENT said stays in force, so nobody else's message may follow.
+        let fits = |connection: &Connection| {
+            connection.told.is_none() || connection.told.as_ref() == session
+        };
+        let at = idle.iter().rposition(fits)?;
+        Some(idle.swap_remove(at))
+    }
+
+    /// Keeps a connection between two transactions.
+    pub(super) fn give_back(&self, mut connection: Connection) {
+        if !connection.client.is_open() {
+            return;
+        }
+        let worn =
+            connection.transactions >= MAX_TRANSACTIONS || connection.opened.elapsed() >= MAX_AGE;
+        connection.idle_since = Instant::now();
+        {
+            let mut idle = lock(&self.idle);
+            if !worn && idle.len() < MAX_IDLE {
+                idle.push(connection);
+                return;
+            }
+        }
+        tokio::spawn(connection.client.quit());
+    }
+
+    /// Opens a transaction. A kept connection that turns out to be dead, or answers 421, is replaced once, silently.
+    pub(super) async fn mail(&self, mail: &Mail) -> Result<(Connection, Reply), ClientError> {
+        let session = self.session(&mail.origin);
+        if let Some(mut connection) = self.take_idle(session.as_ref()) {
+            match self.begin(&mut connection, mail).await {
+                Ok(reply) => return Ok((connection, reply)),
+                Err(error @ ClientError::Missing(_)) => {
+                    self.give_back(connection);
+                    return Err(error);
+                }
+                Err(_) => {}
+            }
+        }
+        self.mail_anew(mail).await
+    }
+
+    /// Opens a transaction on a new connection.
+    pub(super) async fn mail_anew(&self, mail: &Mail) -> Result<(Connection, Reply), ClientError> {
+        let mut connection = self.connect().await?;
+        match self.begin(&mut connection, mail).await {
+            Ok(reply) => Ok((connection, reply)),
+            Err(error @ ClientError::Missing(_)) => {
+                self.give_back(connection);
+                Err(error)
+            }
+            Err(error) => {
+                lock(&self.rest).failed(Instant::now());
+                Err(error)
+            }
+        }
+    }
+
+    /// Sends MAIL, and before it whom the message is from.
+    pub(super) async fn begin(
+        &self,
+        connection: &mut Connection,
+        mail: &Mail,
+    ) -> Result<Reply, ClientError> {
+        let client = &mut connection.client;
+        if connection.told.is_none()
+            && !client.capabilities().xclient.is_empty()
+            && let Some(session) = self.session(&mail.origin)
+        {
+            client.xclient(&session, &self.options.hello_name).await?;
+            connection.told = Some(session);
+        }
+        if let Some(refusal) = client.xforward(&mail.origin).await? {
+            debug!(next_hop = %self.options.next_hop, reply = %refusal, "XFORWARD refused");
+        }
+        let reply = client.mail(&mail.path, &mail.parameters).await?;
+        connection.transactions += 1;
+        about_the_message(reply)
+    }
+
+    /// The part of an origin that XCLIENT tells, if it is told at all: not for messages of our own, and not to a server that
+    /// wants a password, which lets in us and nobody else.
+    fn session(&self, origin: &Origin) -> Option<Origin> {
+        let told = origin.address.is_some() && self.options.credentials.is_none();
+        told.then(|| Origin { ident: None, source: None, ..origin.clone() })
+    }
+}
+
+/// Makes errors of replies that are about us and not about the message.
+pub(super) fn about_the_message(reply: Reply) -> Result<Reply, ClientError> {
+    match reply.code() {
+        // RFC 5321 section 3.8: it closes the connection.
+        421 => Err(ClientError::Refused { step: Step::Mail, reply }),
+        // RFC 3207 section 4, RFC 4954 section 6: it wants TLS, or another password, from us.
+        530 | 534 | 535 | 538 => Err(ClientError::Auth(reply)),
+        _ => Ok(reply),
+    }
+}
