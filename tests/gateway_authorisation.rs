@@ -51,7 +51,9 @@ impl House {
         for org in [&company1, &company2, &company3] {
             org.publish(&dns);
         }
-        let (relay, mta) = (Sink::smtp().await, Sink::smtp().await);
+        let attributes = "XFORWARD NAME ADDR PROTO HELO IDENT SOURCE";
+        let relay = SinkOptions::new(Smtp).with(attributes).start().await;
+        let mta = Sink::smtp().await;
         let here = files.path().display().to_string();
         let mut spec = Spec::new(&company1)
             .outbound(Smtp, &relay.url)
@@ -314,7 +316,7 @@ async fn xclient_speaks_for_another_client() {
 }
 
 #[tokio::test]
-async fn xforward_gives_no_rights() {
+async fn xforward_is_passed_on_and_gives_no_rights() {
     let house = House::new(&format!("{ELSEWHERE}xforward = [\"127.0.0.1\"]\n"), HEADER).await;
     let mut client = house.client().await;
     let offered = client.hello(Smtp).await.text;
@@ -322,6 +324,21 @@ async fn xforward_gives_no_rights() {
     assert_eq!(client.command("XFORWARD ADDR=10.1.2.3 IDENT=4ABC").await.code, 250);
     let sent = client.transact(Smtp, "<alice@company1.example>", &[BOB], &message("")).await;
     sent.expect("550 5.7.1");
+    assert_eq!(
+        client.command("XFORWARD ADDR=10.1.2.3 IDENT=5ABC HELO=mua.example").await.code,
+        250
+    );
+    let proven = message(&format!("X-Company-Seal: {SECRET}\r\n"));
+    client.transact(Smtp, "<alice@company1.example>", &[PLAIN], &proven).await.expect("250");
+    let told = house.relay.commands("XFORWARD").pop().unwrap();
+    assert!(
+        told.contains(" ADDR=10.1.2.3 ") && told.contains(" HELO=mua.example IDENT=5ABC"),
+        "{told}"
+    );
+    // The trace field tells of the connection.
+    assert!(
+        text(&house.relay.only().data).starts_with("Received: from client.example ([127.0.0.1])")
+    );
     // On the other listener nobody is trusted.
     let mut client = Client::greeted(house.gw.inbound(), Smtp).await;
     assert!(client.command("XFORWARD ADDR=10.1.2.3").await.is("550 5.7.0"));

@@ -183,7 +183,7 @@ async fn sequence_and_syntax_are_answered_by_the_session() {
         (b"FOO\r\n", "500 5.5.2"),
         (b"XCLIENT ADDR=192.0.2.1\r\n", "503 5.5.1"),
         (b"BDAT 1 LAST\r\n", "502 5.5.1"),
-        (b"AUTH PLAIN\r\n", "502 5.5.1"),
+        (b"AUTH PLAIN\r\n", "503 5.5.1"),
         (b"STARTTLS\r\n", "502 5.5.1"),
         (b"VRFY a\r\n", "252 2.5.0"),
         (b"EXPN a\r\n", "502 5.5.1"),
