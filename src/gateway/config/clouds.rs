@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(cloud("40.94.0.0"), None);
         assert_eq!(cloud("52.100.0.0/16"), Some("Microsoft 365"));
         assert_eq!(cloud("52.0.0.0/8"), Some("Microsoft 365"));
-        assert_eq!(cloud("2607:f8b0:4864:20::/56"), Some("Google Workspace"));
+        assert_eq!(cloud("2607:f8b0:4864::/56"), Some("Google Workspace"));
         assert_eq!(cloud("::/0"), Some("Microsoft 365"));
         assert_eq!(cloud("192.0.2.1"), None);
         assert_eq!(cloud("10.0.0.0/8"), None);
