@@ -54,25 +54,122 @@ fn missing_configuration_is_explained() {
     ");
 }
 
-#[test]
-fn shared_ranges_are_warned_of() {
+/// A directory with a configuration, whose text is changed by `change`.
+fn configured(change: impl Fn(String) -> String) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let at = |name: &str| dir.path().join(name);
     mta_seal()
-        .args(["init", "--domain", "company1.example", "--dir"])
-        .arg(at("gw"))
+        .current_dir(dir.path())
+        .args(["init", "--domain", "company1.example", "--dir", "gw"])
         .assert()
         .success();
-    let config = at("gw").join("mta-seal.toml");
-    let text = fs::read_to_string(&config).unwrap();
-    mta_seal().args(["config", "check", "--config"]).arg(&config).assert().success().stderr("");
-    fs::write(&config, text.replace("\"127.0.0.0/8\"", "\"203.0.113.0/24\"")).unwrap();
-    let output = mta_seal()
-        .current_dir(at("gw"))
-        .args(["config", "check"])
-        .assert()
-        .success()
-        .get_output()
-        .clone();
-    insta::assert_snapshot!(String::from_utf8(output.stderr).unwrap());
+    let config = dir.path().join("gw/mta-seal.toml");
+    fs::write(&config, change(fs::read_to_string(&config).unwrap())).unwrap();
+    dir
+}
+
+/// Exit code and standard error of `config check`.
+fn check(dir: &tempfile::TempDir) -> (Option<i32>, String) {
+    let gw = dir.path().join("gw");
+    let output = mta_seal().current_dir(gw).args(["config", "check"]).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn public_hosts_are_warned_of() {
+    assert_eq!(check(&configured(|text| text)), (Some(0), String::new()));
+    let dir = configured(|text| text.replace("\"127.0.0.0/8\"", "\"203.0.113.7\""));
+    let (code, said) = check(&dir);
+    assert_eq!(code, Some(0));
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn a_range_that_is_shared_and_trusted_is_warned_of() {
+    let dir = configured(|text| {
+        text + "\n[[outbound.shared]]\nclients = [\"127.1.0.0/16\"]\n\
+                header = { name = \"X-Seal\", secret_file = \"secret\" }\n"
+    });
+    write_secret(&dir, "secret", "0123456789abcdef", 0o600);
+    let (code, said) = check(&dir);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("127.1.0.0/16 is shared, but 127.0.0.0/8 in `clients`"), "{said}");
+}
+
+fn write_secret(dir: &tempfile::TempDir, name: &str, text: &str, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = dir.path().join("gw").join(name);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_secret_field_needs_a_secret() {
+    let dir = configured(|text| {
+        text + "\n[[outbound.shared]]\nclients = [\"40.92.0.0/15\"]\n\
+                header = { name = \"X-Seal\", secret_file = \"secret\" }\n"
+    });
+    let refused = |dir, why: &str| {
+        let (code, said) = check(dir);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(why), "{said}");
+        assert!(!said.contains("0123456789"), "{said}");
+    };
+    refused(&dir, "No such file");
+    write_secret(&dir, "secret", "0123456789abcdef\n", 0o640);
+    refused(
+        &dir,
+        "secret is open to other users (mode 0640): the secret in it counts as known to them\nhint: chmod 600 ",
+    );
+    write_secret(&dir, "secret", "0123456789abcde\n", 0o600);
+    refused(&dir, "has fewer than 16 characters\nhint: ");
+    write_secret(&dir, "secret", "0123456789abcdef\nX-Other: x\n", 0o600);
+    refused(&dir, "not one line of printable ASCII");
+    write_secret(&dir, "secret", "0123456789abcdef\n", 0o600);
+    assert_eq!(check(&dir), (Some(0), String::new()));
+}
+
+#[test]
+fn password_prints_a_line_that_counts() {
+    let made = rcgen::generate_simple_self_signed(["gw.company1.example".to_owned()]).unwrap();
+    let dir = configured(|text| {
+        // The last key of the table [outbound].
+        let hop = text.find("next_hop").unwrap();
+        let (before, after) = text.split_at(hop);
+        format!(
+            "{before}tls = {{ certificate = \"cert.pem\", key = \"key.pem\" }}\n{after}\n\
+             [[outbound.shared]]\nclients = [\"192.0.2.0/24\"]\npasswords = \"senders\"\n"
+        )
+    });
+    write_secret(&dir, "cert.pem", &made.cert.pem(), 0o600);
+    write_secret(&dir, "key.pem", &made.signing_key.serialize_pem(), 0o600);
+    let line = |name: &str, password: &str| {
+        let output =
+            mta_seal().args(["password", name]).write_stdin(password.to_owned()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, first) = line("mx", "correct horse\n");
+    assert_eq!(code, Some(0));
+    assert!(first.starts_with("mx:$argon2id$v=19$m=") && !first.contains("horse"), "{first}");
+    // The salt is another one each time.
+    assert_ne!(line("mx", "correct horse").1, first);
+    assert_eq!(line("m:x", "correct horse\n"), (Some(2), String::new()));
+    assert_eq!(line("mx", "\n"), (Some(1), String::new()));
+    assert_eq!(line("mx", &"x".repeat(256)), (Some(1), String::new()));
+    for (text, mode, why) in [
+        (first.as_str(), 0o604, "senders is open to other users"),
+        ("", 0o600, "names nobody"),
+        ("mx\n", 0o600, "senders:1: not `name:hash`"),
+        ("#\nmx:correct horse\n", 0o600, "senders:2: the hash is no usable argon2id"),
+        (&first.replace("argon2id", "argon2i"), 0o600, "the hash is no usable argon2id"),
+        (&first.replace("m=19456", "m=4194304"), 0o600, "the hash is no usable argon2id"),
+        (&format!("{first}{first}"), 0o600, "senders:2: the name stands twice"),
+    ] {
+        write_secret(&dir, "senders", text, mode);
+        let (code, said) = check(&dir);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(why) && said.contains("\nhint: "), "{said}");
+        assert!(!said.contains("argon2id$") && !said.contains("horse"), "{said}");
+    }
+    write_secret(&dir, "senders", &format!("# those who may send\n\n{first}"), 0o600);
+    assert_eq!(check(&dir), (Some(0), String::new()));
 }

@@ -63,7 +63,7 @@ async fn accept_all(mut server: ServerConnection, seen: &mut Seen) -> Result<(),
                 }
             }
             Command::Rset => seen.commands.push("rset".into()),
-            Command::StartTls => return Err(SessionError::OutOfOrder),
+            Command::StartTls | Command::Auth(_) => return Err(SessionError::OutOfOrder),
             Command::Quit => return Ok(()),
         }
     }
@@ -181,9 +181,9 @@ async fn sequence_and_syntax_are_answered_by_the_session() {
         (b"RCPT TO:<a@example.com>\r\n", "503 5.5.1"),
         (b"DATA\r\n", "503 5.5.1"),
         (b"FOO\r\n", "500 5.5.2"),
-        (b"XCLIENT ADDR=192.0.2.1\r\n", "500 5.5.2"),
+        (b"XCLIENT ADDR=192.0.2.1\r\n", "503 5.5.1"),
         (b"BDAT 1 LAST\r\n", "502 5.5.1"),
-        (b"AUTH PLAIN\r\n", "502 5.5.1"),
+        (b"AUTH PLAIN\r\n", "503 5.5.1"),
         (b"STARTTLS\r\n", "502 5.5.1"),
         (b"VRFY a\r\n", "252 2.5.0"),
         (b"EXPN a\r\n", "502 5.5.1"),
@@ -540,6 +540,9 @@ mod hostile {
         b"RSET\r\n",
         b"NOOP\r\n",
         b"STARTTLS\r\n",
+        b"AUTH PLAIN\r\n",
+        b"XCLIENT NAME=x\r\n",
+        b"XFORWARD ADDR=192.0.2.1\r\n",
         b"QUIT\r\n",
         b".\r\n",
         b"\r\n",

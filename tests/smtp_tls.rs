@@ -89,6 +89,7 @@ async fn accept_all(mut server: ServerConnection, seen: &mut Seen) -> Result<(),
             }
             Command::Rset => {}
             Command::Quit => return Ok(()),
+            Command::Auth(_) => server.accept_auth().await?,
             Command::Mail { .. } | Command::Rcpt { .. } => server.reply(&ok).await?,
         }
     }

@@ -3,6 +3,7 @@
 use super::context::{self, Own};
 use super::failure::Failure;
 use super::terminal;
+use crate::gateway::Authorisation;
 use crate::gateway::config::{Config, NextHop};
 use crate::gateway::dkim;
 use crate::store::keyring::Find;
@@ -41,6 +42,15 @@ pub(super) fn run(given: Option<&Path>) -> Result<(), Failure> {
             .as_ref()
             .map_or(Ok(()), |tls| tls.server_config().map(drop))
             .map_err(failed)?;
+    }
+    if let Some(outbound) = &config.outbound {
+        Authorisation::load(outbound).map_err(|error| {
+            let failure = Failure::refused(format!("{file}: [[outbound.shared]]: {error}"));
+            match error.hint() {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        })?;
     }
     if let Some(inbound) = &config.inbound {
         let failed = |error| Failure::refused(format!("{file}: [inbound]: {error}"));

@@ -14,6 +14,7 @@ mod init;
 mod inspect;
 mod log;
 mod manager;
+mod password;
 mod policy;
 mod record_files;
 mod seal;
@@ -61,6 +62,8 @@ enum Command {
     Unseal(unseal::Args),
     /// Say what a carrier or an envelope shows without any key
     Inspect(inspect::Args),
+    /// Print the line of a password file, for clients that log in to the inside listener
+    Password(password::Args),
     /// Work with the policy of a domain
     Policy {
         #[command(subcommand)]
@@ -120,6 +123,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Seal(args) => seal::run(args, config),
         Command::Unseal(args) => unseal::run(args, config),
         Command::Inspect(args) => inspect::run(args),
+        Command::Password(args) => password::run(args),
         Command::Policy { command: PolicyCommand::Sign(args) } => policy::sign(args, config),
         Command::Config { command: ConfigCommand::Check } => check::run(config),
         Command::Demo { message } => demo::run(message.clone()),

@@ -185,7 +185,14 @@ impl From<StartError> for Failure {
                     None => failure,
                 }
             }
-            StartError::Password { error: password, .. } => {
+            StartError::Authorisation(ref proofs) => {
+                let failure = Self::refused(&error);
+                match proofs.hint() {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            }
+            StartError::Password { error: ref password, .. } => {
                 let failure = Self::refused(&error);
                 match password.hint() {
                     Some(hint) => failure.hint(hint),

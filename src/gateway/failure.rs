@@ -25,6 +25,16 @@ pub enum Failure {
     NotLocal,
     /// The client is not allowed to use the sealing listener.
     SenderNotAllowed,
+    /// The client's range is shared with strangers, and it has given no proof of where it belongs.
+    NotAuthenticated,
+    /// The client may not send for the domain of the reverse-path.
+    SenderDomain,
+    /// The message bears no proof that it comes from one of those who may send it.
+    NotProven,
+    /// The name or the password of a login is wrong.
+    LoginWrong,
+    /// Logins cannot be checked now.
+    LoginBusy,
     /// The transaction has more recipient domains than the limit.
     TooManyDomains,
     /// The transaction has more recipients than the limit.
@@ -110,6 +120,11 @@ impl Failure {
             Self::NoDomain,
             Self::NotLocal,
             Self::SenderNotAllowed,
+            Self::NotAuthenticated,
+            Self::SenderDomain,
+            Self::NotProven,
+            Self::LoginWrong,
+            Self::LoginBusy,
             Self::TooManyDomains,
             Self::TooManyRecipients,
             Self::HeaderTooLarge,
@@ -187,6 +202,11 @@ impl Failure {
             Self::NoDomain => ("no-domain", 550, (5, 7, 10), "sealing is required and the recipient has no domain"),
             Self::NotLocal => ("not-local", 550, (5, 7, 1), "relaying denied"),
             Self::SenderNotAllowed => ("sender-not-allowed", 554, (5, 7, 1), "client may not use this service"),
+            Self::NotAuthenticated => ("not-authenticated", 530, (5, 7, 0), "authentication required"),
+            Self::SenderDomain => ("sender-domain", 550, (5, 7, 1), "client may not send for this reverse-path"),
+            Self::NotProven => ("not-proven", 550, (5, 7, 1), "message bears no proof of its origin"),
+            Self::LoginWrong => ("login-wrong", 535, (5, 7, 8), "name or password is wrong"),
+            Self::LoginBusy => ("login-busy", 454, (4, 7, 0), "login cannot be checked now"),
             Self::TooManyDomains => ("too-many-domains", 452, (4, 5, 3), "too many recipient domains"),
             Self::TooManyRecipients => ("too-many-recipients", 452, (4, 5, 3), "too many recipients"),
             Self::HeaderTooLarge => ("header-too-large", 552, (5, 3, 4), "message header too large"),

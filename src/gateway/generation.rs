@@ -11,6 +11,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
+use super::access::Access;
+use super::authorisation::Authorisation;
 use super::clock::Clock;
 use super::config::{self, Config, NextHop, Recipients};
 use super::discovery::Discovery;
@@ -68,15 +70,30 @@ impl Generation {
         let config = &shared.config;
         let mut outbound = None;
         if let Some(settings) = &config.outbound {
+            let authorisation = Authorisation::load(settings)?;
+            let place = "outbound.tls";
+            let mut asking = None;
+            if let Some(tls) = &settings.tls
+                && authorisation.all_certificates().next().is_some()
+            {
+                let tls = tls
+                    .asking_server_config(authorisation.all_certificates())
+                    .map_err(|error| StartError::Tls { place, error })?;
+                let options =
+                    server_options(config, settings.protocol, settings.tls.as_ref(), place)?;
+                asking = Some(Arc::new(ServerOptions { tls: Some(tls), ..(*options).clone() }));
+            }
+            let access = Access::new(Some(authorisation), &settings.xforward, &settings.xclient);
             let direction = Arc::new(Outbound {
                 shared: Arc::clone(&shared),
                 hop: next_hop(config, &settings.next_hop, "outbound.next_hop")?,
                 protocol: settings.protocol,
                 domain: settings.domain.clone(),
+                access,
             });
             let tls = settings.tls.as_ref();
-            let options = server_options(config, settings.protocol, tls, "outbound.tls")?;
-            outbound = Some(Arc::new(Service { direction, options }));
+            let options = server_options(config, settings.protocol, tls, place)?;
+            outbound = Some(Arc::new(Service { direction, options, asking, ours: false }));
         }
         let mut inbound = None;
         if let Some(settings) = &config.inbound {
@@ -86,10 +103,11 @@ impl Generation {
                 protocol: settings.protocol,
                 deliver_signed: settings.recipients == Recipients::Signed,
                 one_by_one: OneByOne::default(),
+                access: Access::new(None, &settings.xforward, &settings.xclient),
             });
             let tls = settings.tls.as_ref();
             let options = server_options(config, settings.protocol, tls, "inbound.tls")?;
-            inbound = Some(Arc::new(Service { direction, options }));
+            inbound = Some(Arc::new(Service { direction, options, asking: None, ours: false }));
         }
         Ok(Self { shared, resolver, outbound, inbound })
     }
@@ -156,8 +174,9 @@ fn server_options(
     options.limits = config.limits.server();
     options.timeouts = config.timeouts.server();
     if let Some(tls) = tls {
-        let tls = tls.server_config().map_err(|error| StartError::Tls { place, error })?;
-        options.tls = Some(tls);
+        let config = tls.server_config().map_err(|error| StartError::Tls { place, error })?;
+        options.tls = Some(config);
+        options.require_tls = tls.required;
     }
     Ok(Arc::new(options))
 }

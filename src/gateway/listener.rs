@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use super::config::Network;
 use super::parts::StartError;
 
 /// Time to write the refusal to a client beyond the limits.
@@ -21,12 +22,16 @@ const REFUSAL: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// How many connections a listener serves at once.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct ConnectionLimits {
     /// In all.
     pub(super) total: usize,
-    /// From one address.
-    pub(super) per_client: usize,
+    /// From addresses that are not our own.
+    pub(super) strangers: usize,
+    /// From one such address.
+    pub(super) per_stranger: usize,
+    /// Our own addresses.
+    pub(super) own: Vec<Network>,
 }
 
 /// The places that are taken, in all and by client address. They stay counted when the limits change.
@@ -37,6 +42,7 @@ pub(super) struct Places(Mutex<Taken>);
 struct Taken {
     limits: ConnectionLimits,
     total: usize,
+    strangers: usize,
     clients: HashMap<IpAddr, usize>,
 }
 
@@ -45,11 +51,17 @@ struct Taken {
 pub(super) struct Place {
     places: Arc<Places>,
     client: IpAddr,
+    stranger: bool,
 }
 
 impl Places {
     pub(super) fn new(limits: ConnectionLimits) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Taken { limits, total: 0, clients: HashMap::new() })))
+        Arc::new(Self(Mutex::new(Taken {
+            limits,
+            total: 0,
+            strangers: 0,
+            clients: HashMap::new(),
+        })))
     }
 
     /// Sets other limits; connections beyond them stay, and no more come.
@@ -63,15 +75,18 @@ impl Places {
 
     fn take(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
         let mut taken = self.lock();
-        let ConnectionLimits { total, per_client } = taken.limits;
+        let limits = &taken.limits;
+        let stranger = !limits.own.iter().any(|range| range.contains(client));
         let of_client = taken.clients.get(&client).copied().unwrap_or(0);
-        if taken.total >= total || of_client >= per_client {
+        let crowded = taken.strangers >= limits.strangers || of_client >= limits.per_stranger;
+        if taken.total >= limits.total || (stranger && crowded) {
             return None;
         }
         taken.total += 1;
+        taken.strangers += usize::from(stranger);
         taken.clients.insert(client, of_client + 1);
         drop(taken);
-        Some(Place { places: Arc::clone(self), client })
+        Some(Place { places: Arc::clone(self), client, stranger })
     }
 }
 
@@ -79,6 +94,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.lock();
         taken.total = taken.total.saturating_sub(1);
+        taken.strangers = taken.strangers.saturating_sub(usize::from(self.stranger));
         if let Some(of_client) = taken.clients.get_mut(&self.client) {
             *of_client = of_client.saturating_sub(1);
             if *of_client == 0 {

@@ -4,6 +4,8 @@
 //! passed on and answered by a direction. `outbound` seals, `inbound` unseals. Both pass
 //! messages on through a `hop`, decide with the help of `discovery`, and answer by the table of `failure`.
 
+mod access;
+mod authorisation;
 mod booking;
 mod clock;
 pub mod config;
@@ -35,6 +37,7 @@ use std::sync::Arc;
 use rand_core::UnwrapErr;
 use tokio::sync::Notify;
 
+pub use authorisation::{Authorisation, AuthorisationError};
 pub use clock::{Clock, SystemClock};
 pub use failure::Failure;
 pub use local::{LocalKeys, LocalKeysError};
@@ -72,7 +75,7 @@ impl Shared {
                 lmtp: protocol == Protocol::Lmtp,
                 extended: peer.extended,
                 tls: peer.tls,
-                auth: false,
+                auth: peer.login.is_some(),
                 utf8: sender.parameters.smtputf8,
             },
             id: &sender.trace.to_string(),

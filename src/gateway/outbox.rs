@@ -155,7 +155,8 @@ async fn to_outside(
     };
     let (direction, stop) = (Arc::clone(outbound), stop.clone());
     let server = tokio::spawn(async move {
-        let service = Arc::new(Service { direction, options: Arc::new(options) });
+        let service =
+            Arc::new(Service { direction, options: Arc::new(options), asking: None, ours: true });
         let connection = ServerConnection::new(far, Arc::clone(&service.options));
         let next = || Some(Arc::clone(&service));
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);

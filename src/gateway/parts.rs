@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::authorisation::AuthorisationError;
 use super::clock::{Clock, SystemClock};
 use super::config::{Config, PasswordError};
 use super::local::{LocalKeys, LocalKeysError};
@@ -56,6 +57,9 @@ pub enum StartError {
         /// Why.
         error: TlsError,
     },
+    /// The proofs of who may send cannot be checked.
+    #[error("[[outbound.shared]]: {0}")]
+    Authorisation(#[from] AuthorisationError),
     /// The password of a next hop cannot be used.
     #[error("{place}: {error}")]
     Password {

@@ -52,9 +52,9 @@ impl Gateway {
         let generation = Generation::new(&foundation, config, domains, resolver)?;
         let mut listeners = Listeners::default();
         let plan = listeners.plan(&wanted(generation.config())).await?;
-        let limits = &generation.config().limits;
-        let outbound_places = Places::new(outbound_limits(limits));
-        let inbound_places = Places::new(inbound_limits(limits));
+        let config = generation.config();
+        let outbound_places = Places::new(outbound_limits(config));
+        let inbound_places = Places::new(inbound_limits(config));
         let current = Arc::new(ArcSwap::from_pointee(generation));
         listeners.halt_moved(&plan).await;
         let mut gateway = Self {
@@ -95,9 +95,9 @@ impl Gateway {
         let plan = self.listeners.plan(&wanted(generation.config())).await?;
         // From here on nothing can fail.
         self.listeners.halt_moved(&plan).await;
-        let limits = &generation.config().limits;
-        self.outbound_places.limit(outbound_limits(limits));
-        self.inbound_places.limit(inbound_limits(limits));
+        let config = generation.config();
+        self.outbound_places.limit(outbound_limits(config));
+        self.inbound_places.limit(inbound_limits(config));
         self.current.store(Arc::new(generation));
         self.listen(plan);
         // What lies in the outbox may have a way now.
@@ -161,13 +161,21 @@ fn wanted(config: &Config) -> Vec<(Which, SocketAddr)> {
     outbound.chain(inbound.map(|address| (Which::Inbound, *address))).collect()
 }
 
-/// Our own few MTAs may use all there is.
-fn outbound_limits(limits: &super::config::Limits) -> ConnectionLimits {
-    ConnectionLimits { total: limits.connections, per_client: limits.connections }
+/// Our own few MTAs may use all there is; those in ranges that strangers share leave half of it to them.
+fn outbound_limits(config: &Config) -> ConnectionLimits {
+    let total = config.limits.connections;
+    ConnectionLimits {
+        total,
+        strangers: (total / 2).max(1),
+        per_stranger: config.limits.connections_per_client,
+        own: config.outbound.iter().flat_map(|table| &table.clients).copied().collect(),
+    }
 }
 
-fn inbound_limits(limits: &super::config::Limits) -> ConnectionLimits {
-    ConnectionLimits { total: limits.connections, per_client: limits.connections_per_client }
+fn inbound_limits(config: &Config) -> ConnectionLimits {
+    let total = config.limits.connections;
+    let per_stranger = config.limits.connections_per_client;
+    ConnectionLimits { total, strangers: total, per_stranger, own: Vec::new() }
 }
 
 /// What is done with each connection of a listener.
@@ -186,13 +194,13 @@ async fn connection<D: Direction>(
 ) {
     // Without a service the listener is about to close.
     let Some(service) = side.service() else { return };
-    let connection = ServerConnection::new(stream, Arc::clone(&service.options));
+    let connection = ServerConnection::new(stream, Arc::clone(service.options_for(peer.ip())));
     let (address, protocol) = (peer.ip(), service.options.protocol);
     let result = if service.direction.admits(address) {
         let next = || side.next(address, protocol);
         session::serve(service, next, connection, address, &stop).await
     } else {
-        warn!(client = %address, "client is not among outbound.clients");
+        warn!(client = %address, "client is neither in outbound.clients nor in a shared range");
         connection.close_with(&Failure::SenderNotAllowed.reply()).await
     };
     match result {

@@ -2,32 +2,105 @@
 //!
 //! What is done with a sender, a recipient and a message is the matter of a [`Direction`].
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use rustls_pki_types::CertificateDer;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, error_span, field};
+use tracing::{Instrument, Span, error_span, field, info};
 
+use super::access::Access;
+use super::authorisation::{Evidence, Login, LoginProof};
 use super::ids::TraceId;
 use super::queue_id::QueueId;
 use super::summary::Summary;
 use crate::core::address::{ForwardPath, ReversePath};
 use crate::core::esmtp::{MailParameters, RcptParameters};
-use crate::smtp::origin::Origin;
+use crate::smtp::origin::{ClientName, Origin};
 use crate::smtp::server::{Command, HelloKind, ServerConnection, ServerOptions, SessionError};
 use crate::smtp::{Capabilities, Protocol, Reply};
 
 /// Who is connected, for decisions, trace fields and logs.
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
-    /// Its address.
+    /// The gateway itself, with a notice of its own.
+    pub(super) ours: bool,
+    /// Its address, or that of the client it speaks for by XCLIENT; `0.0.0.0` if XCLIENT names none.
     pub(super) address: IpAddr,
+    /// Its name in the DNS, which XCLIENT alone says.
+    pub(super) name: ClientName,
     /// What it called itself in the greeting.
     pub(super) hello: String,
     /// Whether it greeted with EHLO or LHLO.
     pub(super) extended: bool,
     /// Whether the connection is under TLS.
     pub(super) tls: bool,
+    /// Whom it has logged in as.
+    pub(super) login: Option<Arc<Login>>,
+    /// The certificates that it has shown, its own first.
+    pub(super) certificate: Option<Arc<[CertificateDer<'static>]>>,
+    /// Where the message comes from, as XFORWARD says; for logs and the next hop.
+    pub(super) forwarded: Option<Origin>,
+}
+
+impl Peer {
+    /// What is known of the peer of a connection at MAIL.
+    fn of(
+        connection: &ServerConnection,
+        ours: bool,
+        address: IpAddr,
+        login: Option<&Arc<Login>>,
+    ) -> Self {
+        let greeting = connection.hello();
+        let replaced = connection.replaced();
+        let told =
+            |login: &String| Arc::new(Login { name: login.clone(), proof: LoginProof::Told });
+        let extended = greeting.is_some_and(|hello| hello.kind != HelloKind::Helo);
+        Self {
+            ours,
+            address: client_address(connection, address),
+            name: replaced.map(|origin| origin.name.clone()).unwrap_or_default(),
+            hello: replaced
+                .and_then(|origin| origin.hello.clone())
+                .or_else(|| greeting.map(|hello| hello.name.clone()))
+                .unwrap_or_default(),
+            extended: match replaced.and_then(|origin| origin.protocol.as_deref()) {
+                Some(protocol) => !protocol.eq_ignore_ascii_case("SMTP"),
+                None => extended,
+            },
+            tls: connection.tls().is_some(),
+            login: match login.filter(|_| connection.is_authenticated()) {
+                Some(login) => Some(Arc::clone(login)),
+                None => replaced.and_then(|origin| origin.login.as_ref()).map(told),
+            },
+            // It is that of the peer, not of the client that it speaks for.
+            certificate: match replaced {
+                Some(_) => None,
+                None => connection.client_certificate().map(Arc::from),
+            },
+            forwarded: connection.forwarded().cloned(),
+        }
+    }
+
+    /// What the authorisation is decided by.
+    pub(super) fn evidence(&self, now: u64) -> Evidence<'_> {
+        Evidence {
+            ours: self.ours,
+            address: self.address,
+            login: self.login.as_deref(),
+            certificate: self.certificate.as_deref(),
+            now,
+        }
+    }
+}
+
+/// The client's address for decisions, trace fields and logs.
+fn client_address(connection: &ServerConnection, peer: IpAddr) -> IpAddr {
+    match connection.replaced() {
+        // Somebody whose address is not known must not get the rights of the one who speaks for it.
+        Some(origin) => origin.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        None => peer,
+    }
 }
 
 /// What MAIL says, and what the message is called in the logs.
@@ -53,23 +126,53 @@ impl Sender {
             self.queue = Some(id);
         }
     }
-}
 
-impl Sender {
-    /// Whom the message is from, for a next hop that asks. `protocol` is what the listener speaks.
+    /// Where the message comes from, for the next hop: as XFORWARD says, else the peer itself. `protocol` is that of the
+    /// listener.
     pub(super) fn origin(&self, protocol: Protocol) -> Origin {
-        let spoken = match (protocol, self.peer.extended) {
+        let peer = &self.peer;
+        if let Some(origin) = &peer.forwarded {
+            return origin.clone();
+        }
+        let spoken = match (protocol, peer.extended) {
             (Protocol::Lmtp, _) => "LMTP",
             (Protocol::Smtp, true) => "ESMTP",
             (Protocol::Smtp, false) => "SMTP",
         };
         Origin {
-            address: Some(self.peer.address),
+            name: peer.name.clone(),
+            address: Some(peer.address).filter(|address| !address.is_unspecified()),
             protocol: Some(spoken.to_owned()),
-            hello: Some(self.peer.hello.clone()),
+            hello: Some(peer.hello.clone()),
             ident: Some(self.trace.to_string()),
+            login: peer.login.as_ref().map(|login| login.name.clone()),
             ..Origin::default()
         }
+    }
+
+    /// Logs where a message comes from that a trusted peer passes on, and notes its queue id there.
+    fn note_origin(&mut self, connection: &ServerConnection, protocol: Protocol) {
+        if connection.forwarded().is_none() && connection.replaced().is_none() {
+            return;
+        }
+        let origin = self.origin(protocol);
+        let ident = self.peer.forwarded.as_ref().and_then(|origin| origin.ident.as_ref());
+        if let Some(id) = ident.and_then(|id| QueueId::parse(id.as_bytes())) {
+            self.note_queue_id(id);
+        }
+        let name = match &origin.name {
+            ClientName::Known(name) => Some(name),
+            ClientName::Unavailable | ClientName::Temporary => None,
+        };
+        self.span.in_scope(|| {
+            info!(
+                name,
+                address = origin.address.map(field::display),
+                hello = origin.hello,
+                login = origin.login,
+                "message is passed on"
+            );
+        });
     }
 }
 
@@ -92,6 +195,20 @@ pub(super) struct Answer<B> {
 pub(super) struct Service<D> {
     pub(super) direction: Arc<D>,
     pub(super) options: Arc<ServerOptions>,
+    /// The same for those who are asked for a certificate.
+    pub(super) asking: Option<Arc<ServerOptions>>,
+    /// The gateway itself is the client.
+    pub(super) ours: bool,
+}
+
+impl<D: Direction> Service<D> {
+    /// How a connection from this address is spoken to.
+    pub(super) fn options_for(&self, address: IpAddr) -> &Arc<ServerOptions> {
+        match &self.asking {
+            Some(asking) if self.direction.access().asks_certificate(address) => asking,
+            _ => &self.options,
+        }
+    }
 }
 
 /// One direction of the gateway.
@@ -101,8 +218,13 @@ pub(super) trait Direction: Send + Sync + 'static {
     /// What was written to the ledger in the expectation that the peer learns the replies.
     type Booking: Send;
 
+    /// What peers may do beside sending.
+    fn access(&self) -> &Arc<Access>;
+
     /// Whether a client at this address may use the listener at all.
-    fn admits(&self, client: IpAddr) -> bool;
+    fn admits(&self, client: IpAddr) -> bool {
+        self.access().admits(client)
+    }
 
     /// The time, in seconds since 1970.
     fn now(&self) -> u64;
@@ -223,6 +345,7 @@ async fn dialogue<D: Direction>(
     stop: &CancellationToken,
     open: &mut Option<Open<D>>,
 ) -> Result<End, SessionError> {
+    let mut login: Option<Arc<Login>> = None;
     loop {
         let command = tokio::select! {
             biased;
@@ -261,7 +384,7 @@ async fn dialogue<D: Direction>(
             match next() {
                 None => return Ok(End::Outdated),
                 Some(newer) if !Arc::ptr_eq(&newer, &service) => {
-                    connection.set_options(Arc::clone(&newer.options));
+                    connection.set_options(Arc::clone(newer.options_for(address)));
                     service = newer;
                 }
                 Some(_) => {}
@@ -270,7 +393,9 @@ async fn dialogue<D: Direction>(
         let direction = &service.direction;
         match command {
             Command::Hello { .. } => {
+                let client = client_address(connection, address);
                 let offered = direction.capabilities().await;
+                let offered = direction.access().offer(offered, address, client);
                 connection.accept_hello(&offered).await?;
             }
             Command::StartTls => connection.start_tls().await?,
@@ -279,20 +404,16 @@ async fn dialogue<D: Direction>(
                 connection.reply(&Reply::new(530, (5, 7, 0), "STARTTLS first")).await?;
             }
             Command::Mail { path, parameters } => {
-                let greeting = connection.hello();
-                let peer = Peer {
-                    address,
-                    hello: greeting.map(|hello| hello.name.clone()).unwrap_or_default(),
-                    extended: greeting.is_some_and(|hello| hello.kind != HelloKind::Helo),
-                    tls: connection.tls().is_some(),
-                };
+                let peer = Peer::of(connection, service.ours, address, login.as_ref());
                 let trace = TraceId::random(&mut super::system_rng());
                 // Of the highest level, or the lines of a log that shows errors only would lack it.
                 let span = error_span!("transaction", %trace, queue = field::Empty);
-                let summary = Summary::new(address, &path);
+                let summary = Summary::new(peer.address, &path);
                 let (arrived, queue) = (direction.now(), None);
                 let own = span.clone();
-                let sender = Sender { path, parameters, peer, trace, arrived, queue, span: own };
+                let mut sender =
+                    Sender { path, parameters, peer, trace, arrived, queue, span: own };
+                sender.note_origin(connection, service.options.protocol);
                 let reply = match direction.begin(sender).instrument(span.clone()).await {
                     Ok(transaction) => {
                         let direction = Arc::clone(direction);
@@ -302,6 +423,17 @@ async fn dialogue<D: Direction>(
                     Err(reply) => reply,
                 };
                 connection.reply(&reply).await?;
+            }
+            Command::Auth(credentials) => {
+                let client = client_address(connection, address);
+                match direction.access().login(client, credentials).await {
+                    Ok(found) => {
+                        info!(%client, name = found.name, "logged in");
+                        login = Some(Arc::new(found));
+                        connection.accept_auth().await?;
+                    }
+                    Err(failure) => connection.reply(&failure.reply()).await?,
+                }
             }
             Command::Quit => return Ok(End::Quit),
             Command::Rset | Command::Rcpt { .. } | Command::Data => {}

@@ -285,6 +285,14 @@ impl Header {
         self.count("Received")
     }
 
+    /// The block without the fields that `remove` names; every other octet is unchanged.
+    #[must_use]
+    pub fn without(&self, remove: impl FnMut(&Field<'_>) -> bool) -> Self {
+        let mut kept = Vec::with_capacity(self.raw.len());
+        self.write_without(remove, &mut kept);
+        Self::split(&kept).0
+    }
+
     /// Appends the block to `out` without the fields that `remove` names; every other octet is
     /// unchanged. Returns how many fields were left out.
     pub fn write_without(

@@ -74,7 +74,7 @@ impl Capabilities {
         self.size.filter(|&limit| limit > 0)
     }
 
-    /// The lines after the greeting, in the reply to EHLO. AUTH is never advertised.
+    /// The lines after the greeting, in the reply to EHLO.
     pub(super) fn ehlo_lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if self.pipelining {
@@ -93,6 +93,9 @@ impl Capabilities {
             if offered {
                 lines.push(keyword.to_owned());
             }
+        }
+        if !self.auth.is_empty() {
+            lines.push(format!("AUTH {}", self.auth.join(" ")));
         }
         for (keyword, attributes) in [("XFORWARD", &self.xforward), ("XCLIENT", &self.xclient)] {
             if !attributes.is_empty() {
@@ -174,6 +177,7 @@ mod tests {
         let offered = Capabilities {
             size: Some(1000),
             starttls: true,
+            auth: vec!["PLAIN".into()],
             xforward: vec![Attribute::Addr, Attribute::Ident],
             xclient: vec![Attribute::Login],
             ..Capabilities::all()

@@ -7,6 +7,7 @@
 
 pub mod capabilities;
 pub mod client;
+pub mod client_certificate;
 mod command;
 pub mod data;
 pub mod line;

@@ -4,6 +4,7 @@
 //! errors, limits, NOOP, RSET, VRFY, EXPN, HELP and QUIT. Replies are gathered while the client
 //! has pipelined more commands, and sent when the session would wait (RFC 2920).
 
+mod auth;
 mod dispatch;
 mod event;
 mod options;
@@ -18,11 +19,13 @@ use tokio_rustls::TlsAcceptor;
 use super::command;
 use super::data::{DataDecoder, DataEvent};
 use super::line::{LineDecoder, LineError};
+use super::origin::Origin;
 use super::stream::Stream;
 use super::{Capabilities, Io, Protocol, Reply, Severity};
 
 pub use super::command::HelloKind;
 pub use super::stream::TlsInfo;
+pub use auth::{Credentials, MECHANISMS};
 pub use event::{Command, DataChunk, DataEnd, SessionError};
 pub use options::{ServerLimits, ServerOptions, ServerTimeouts};
 
@@ -39,6 +42,7 @@ enum Pending {
     Rcpt,
     Data,
     StartTls,
+    Auth,
     /// The data are being read.
     Reading,
     /// So many replies to the message are missing.
@@ -81,6 +85,14 @@ pub struct ServerConnection {
     hello: Option<Hello>,
     transaction: Option<Transaction>,
     data: Option<Incoming>,
+    /// The greeting's answer allowed AUTH, though perhaps only under TLS.
+    auth_offered: bool,
+    authenticated: bool,
+    auth_failures: usize,
+    /// An AUTH command that waits for more of the client.
+    exchange: Option<auth::Exchange>,
+    forwarded: Option<Origin>,
+    replaced: Option<Origin>,
     errors: usize,
     idle_commands: usize,
     deadline: Option<Instant>,
@@ -111,6 +123,12 @@ impl ServerConnection {
             hello: None,
             transaction: None,
             data: None,
+            auth_offered: false,
+            authenticated: false,
+            auth_failures: 0,
+            exchange: None,
+            forwarded: None,
+            replaced: None,
             errors: 0,
             idle_commands: 0,
             deadline: None,
@@ -119,13 +137,17 @@ impl ServerConnection {
 
     /// Sends the 220 greeting.
     pub async fn greet(&mut self) -> Result<(), SessionError> {
+        self.pending = Pending::Nothing;
+        self.put(&self.greeting());
+        self.flush().await
+    }
+
+    fn greeting(&self) -> Reply {
         let protocol = match self.options.protocol {
             Protocol::Smtp => "ESMTP",
             Protocol::Lmtp => "LMTP",
         };
-        self.pending = Pending::Nothing;
-        self.put(&Reply::plain(220, format!("{} {protocol}", self.options.hostname)));
-        self.flush().await
+        Reply::plain(220, format!("{} {protocol}", self.options.hostname))
     }
 
     /// Refuses the connection with a reply such as 421 or 554, and closes it. Also for shutting
@@ -152,12 +174,46 @@ impl ServerConnection {
         self.stream.tls()
     }
 
+    /// Whether the client has authenticated.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        self.authenticated
+    }
+
+    /// What XFORWARD has said about the transaction that is open, or comes next.
+    #[must_use]
+    pub fn forwarded(&self) -> Option<&Origin> {
+        self.forwarded.as_ref()
+    }
+
+    /// What XCLIENT has said of the client that the peer speaks for.
+    #[must_use]
+    pub fn replaced(&self) -> Option<&Origin> {
+        self.replaced.as_ref()
+    }
+
+    /// The certificate chain that the client has shown under TLS, its own first. That it holds the key is certain;
+    /// whether the chain is to be trusted is not.
+    #[must_use]
+    pub fn client_certificate(&self) -> Option<&[rustls_pki_types::CertificateDer<'static>]> {
+        self.stream.peer_certificates()
+    }
+
     /// The `with` keyword of a Received field (RFC 3848, RFC 6531 section 4.3).
     #[must_use]
     pub fn trace_protocol(&self) -> &'static str {
         let utf8 = self.transaction.as_ref().is_some_and(|t| t.smtputf8);
         let tls = matches!(self.stream, Stream::Tls(_));
         let extended = self.hello.as_ref().is_some_and(|h| h.kind != HelloKind::Helo);
+        if self.authenticated {
+            // Under TLS only.
+            return match (self.options.protocol, utf8) {
+                (Protocol::Smtp, false) => "ESMTPSA",
+                (Protocol::Smtp, true) => "UTF8SMTPSA",
+                (Protocol::Lmtp, false) => "LMTPSA",
+                (Protocol::Lmtp, true) => "UTF8LMTPSA",
+            };
+        }
         match (self.options.protocol, utf8, tls) {
             (Protocol::Smtp, false, false) if !extended => "SMTP",
             (Protocol::Smtp, false, false) => "ESMTP",
@@ -191,6 +247,12 @@ impl ServerConnection {
         }
         loop {
             let line = self.read_line().await?;
+            if let Some(exchange) = self.exchange.take() {
+                if let Some(command) = self.auth_response(exchange, line).await? {
+                    return Ok(command);
+                }
+                continue;
+            }
             match line {
                 Ok(line) => match command::parse(&line, self.options.protocol) {
                     Ok(parsed) => {
@@ -219,7 +281,9 @@ impl ServerConnection {
     /// Accepts the greeting and advertises `offered`.
     ///
     /// PIPELINING, ENHANCEDSTATUSCODES and STARTTLS are the session's own: the first two are
-    /// always offered, the last one if it is configured and TLS is not up yet.
+    /// always offered, the last one if it is configured and TLS is not up yet. AUTH is advertised
+    /// under TLS only, and until the client has authenticated. XFORWARD and XCLIENT are accepted
+    /// if they are offered here.
     pub async fn accept_hello(&mut self, offered: &Capabilities) -> Result<(), SessionError> {
         let Some((kind, name)) = self.hello_asked.take() else {
             return Err(SessionError::OutOfOrder);
@@ -227,12 +291,15 @@ impl ServerConnection {
         self.pending = Pending::Nothing;
         let mut reply = Reply::plain(250, self.options.hostname.clone());
         let mut in_force = Capabilities::default();
+        self.auth_offered = kind != HelloKind::Helo && !offered.auth.is_empty();
         if kind != HelloKind::Helo {
+            let tls = matches!(self.stream, Stream::Tls(_));
+            let auth = if tls && !self.authenticated { offered.auth.clone() } else { Vec::new() };
             in_force = Capabilities {
                 pipelining: true,
                 enhanced_status_codes: true,
-                starttls: self.options.tls.is_some() && !matches!(self.stream, Stream::Tls(_)),
-                auth: Vec::new(),
+                starttls: self.options.tls.is_some() && !tls,
+                auth,
                 ..offered.clone()
             };
             reply = in_force.ehlo_lines().into_iter().fold(reply, Reply::with_line);
@@ -265,6 +332,12 @@ impl ServerConnection {
                 self.hello_asked = None;
                 self.pending = Pending::Nothing;
             }
+            Pending::Auth => {
+                if positive {
+                    return Err(SessionError::OutOfOrder);
+                }
+                return self.auth_failed(reply).await;
+            }
             Pending::Mail => {
                 if !positive {
                     self.transaction = None;
@@ -285,6 +358,7 @@ impl ServerConnection {
                 } else {
                     self.pending = Pending::Nothing;
                     self.transaction = None;
+                    self.forwarded = None;
                     self.errors = 0;
                     // The client must learn at once what became of its message, whatever it
                     // pipelined behind it, or it will send the message again.
@@ -389,6 +463,8 @@ impl ServerConnection {
         self.pending = Pending::Nothing;
         self.hello = None;
         self.transaction = None;
+        self.forwarded = None;
+        self.auth_offered = false;
         self.put(&Reply::new(220, (2, 0, 0), "ready for TLS"));
         self.flush().await?;
         let Some(io) = self.stream.take_plain() else {

@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
 
@@ -34,6 +35,12 @@ impl Stream {
                 None
             }
         }
+    }
+
+    /// The certificates that the peer has shown, its own first.
+    pub(super) fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        let Self::Tls(stream) = self else { return None };
+        stream.get_ref().1.peer_certificates()
     }
 
     /// The parameters of the TLS session.

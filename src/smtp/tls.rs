@@ -13,6 +13,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
 /// How much a next hop's TLS is asked for; later levels are stricter.
@@ -110,6 +111,21 @@ impl Identity {
             .map_err(|source| TlsError::File { path: key.to_owned(), source })?;
         Ok(Self { chain: load_certificates(chain)?, key: loaded })
     }
+
+    /// TLS 1.2 and 1.3 with this identity; clients are asked for certificates if there is a `verifier`.
+    pub(super) fn server_config(
+        self,
+        provider: Arc<CryptoProvider>,
+        verifier: Option<Arc<dyn ClientCertVerifier>>,
+    ) -> Result<Arc<ServerConfig>, TlsError> {
+        let builder =
+            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let builder = match verifier {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        Ok(Arc::new(builder.with_single_cert(self.chain, self.key)?))
+    }
 }
 
 /// Whom a client trusts at [`TlsLevel::Verified`].
@@ -139,11 +155,7 @@ fn load_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErr
 
 /// The configuration of a listener: TLS 1.2 and 1.3, no client certificates.
 pub fn server_config(identity: Identity) -> Result<Arc<ServerConfig>, TlsError> {
-    let config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(identity.chain, identity.key)?;
-    Ok(Arc::new(config))
+    identity.server_config(provider(), None)
 }
 
 /// How a client uses TLS towards one next hop.
@@ -213,7 +225,7 @@ impl ClientTls {
     }
 }
 
-fn root_store(roots: &Roots) -> Result<RootCertStore, TlsError> {
+pub(super) fn root_store(roots: &Roots) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     match roots {
         Roots::System => {

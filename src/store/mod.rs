@@ -1,6 +1,7 @@
-//! What survives a restart: the ledger and the keyring.
+//! What survives a restart: the ledger and the keyring; and the secrets that the operator keeps.
 
 pub mod keyring;
 pub mod ledger;
+pub mod passwords;
 pub mod permissions;
 pub mod secret_file;

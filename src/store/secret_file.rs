@@ -2,35 +2,21 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::permissions::{self, PermissionError};
+
 /// Most octets of such a file: a guard against reading something else.
-pub const MAX_FILE: u64 = 65_536;
+pub const MAX_FILE: u64 = 1 << 20;
 
 /// Why a file with a secret cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFileError {
-    /// Others than the owner have access.
-    #[error("{} is open to other users (mode {mode:04o})", .path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// The owner is neither root nor the user this process runs as.
-    #[error("{} belongs to user {owner}, not to user {own}, who is reading it", .path.display())]
-    Owner {
-        /// The file.
-        path: PathBuf,
-        /// Numeric user id of the owner.
-        owner: u32,
-        /// Numeric user id of this process.
-        own: u32,
-    },
+    /// Others have access.
+    #[error(transparent)]
+    Permission(#[from] PermissionError),
     /// It has more than [`MAX_FILE`] octets, or is no text.
     #[error("{}: {what}", .path.display())]
     Malformed {
@@ -54,34 +40,23 @@ impl SecretFileError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Open { path, .. } => Some(format!(
-                "the secret counts as known to them: change it, and chmod 600 {}",
-                path.display()
-            )),
-            Self::Owner { path, own, .. } => Some(format!("chown {own} {}", path.display())),
+            Self::Permission(error) => error.hint(),
             Self::Malformed { .. } | Self::Io { .. } => None,
         }
     }
 }
 
-/// Reads a file of mode 0600 or less. The check is of the very file that is read.
+/// Reads a file that others cannot read.
 ///
 /// # Errors
 ///
-/// It cannot be read, others have access, it belongs to another user than root and this one, or it is no text.
+/// It cannot be read, others have access as [`permissions::secret`] has it, or it is no text.
 pub fn read(path: &Path) -> Result<Zeroizing<String>, SecretFileError> {
+    permissions::secret(path)?;
     let io = |source| SecretFileError::Io { path: path.to_owned(), source };
     let malformed = |what| SecretFileError::Malformed { path: path.to_owned(), what };
     let mut file = File::open(path).map_err(io)?;
     let metadata = file.metadata().map_err(io)?;
-    let (owner, own) = (metadata.uid(), rustix::process::geteuid().as_raw());
-    if owner != own && owner != 0 {
-        return Err(SecretFileError::Owner { path: path.to_owned(), owner, own });
-    }
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(SecretFileError::Open { path: path.to_owned(), mode });
-    }
     if metadata.len() > MAX_FILE {
         return Err(malformed("too large for a secret"));
     }

@@ -105,6 +105,9 @@ async fn serve(
                 }
                 connection.reply(&reply).await?;
             }
+            Command::Auth(_) => {
+                connection.reply(&Reply::new(535, (5, 7, 8), "no logins here")).await?;
+            }
             Command::Rset => {}
             Command::Quit => return Ok(()),
         }

@@ -6,7 +6,7 @@ use super::file::{self, DnsMode, File};
 use super::next_hop::NextHops;
 use super::{
     Config, ConfigError, DkimEntry, Inbound, ListenerTls, LocalDomain, Network, NextHop, Outbound,
-    Partner, Treatment,
+    Partner, Treatment, clients,
 };
 use crate::core::Domain;
 use crate::dns::{AnchorSource, DnsConfig, Mode, Servers};
@@ -33,7 +33,7 @@ pub(super) fn check(file: File, source: &Source<'_>) -> Result<Config, ConfigErr
         None => None,
     };
     let inbound = match file.inbound {
-        Some(table) => Some(inbound(table, base, source)?),
+        Some(table) => Some(inbound(table, base, source, &mut warnings)?),
         None => None,
     };
     let listeners = Listeners {
@@ -182,8 +182,21 @@ fn listen(
 }
 
 fn tls(table: Option<file::ListenerTls>, base: &Path) -> Option<ListenerTls> {
-    table
-        .map(|tls| ListenerTls { certificate: base.join(tls.certificate), key: base.join(tls.key) })
+    table.map(|tls| ListenerTls {
+        certificate: base.join(tls.certificate),
+        key: base.join(tls.key),
+        required: tls.required,
+    })
+}
+
+/// The ranges of `xforward` or `xclient`; none by default.
+fn trusted(
+    key: &str,
+    ranges: Option<clients::Ranges>,
+    source: &Source<'_>,
+    warnings: &mut Vec<ConfigError>,
+) -> Result<Vec<Network>, ConfigError> {
+    ranges.map_or(Ok(Vec::new()), |ranges| clients::trusted(key, ranges, source, warnings))
 }
 
 /// The addresses that a next hop must not lead back to.
@@ -249,7 +262,13 @@ fn outbound(
     let table_span = table.span();
     let table = table.into_inner();
     let listen = listen(table.listen, source)?;
-    let clients = clients(table.clients, source, warnings)?;
+    let clients = clients::own(table.clients, source, warnings)?;
+    let around = clients::Surroundings { domains, own: &clients, tls: table.tls.is_some(), base };
+    let shared = table
+        .shared
+        .into_iter()
+        .map(|table| clients::shared(table, &around, source, warnings))
+        .collect::<Result<_, _>>()?;
     let domain = match (table.domain, domains) {
         (Some(domain), _) => {
             let span = domain.span();
@@ -279,6 +298,9 @@ fn outbound(
     let outbound = Outbound {
         protocol: table.protocol.map_or(Protocol::Smtp, |text| text.0),
         clients,
+        shared,
+        xforward: trusted("xforward", table.xforward, source, warnings)?,
+        xclient: trusted("xclient", table.xclient, source, warnings)?,
         domain,
         next_hop,
         listen,
@@ -287,45 +309,11 @@ fn outbound(
     Ok((outbound, next_hop_span))
 }
 
-fn clients(
-    ranges: Option<Spanned<Vec<Spanned<super::value::Text<Network>>>>>,
-    source: &Source<'_>,
-    warnings: &mut Vec<ConfigError>,
-) -> Result<Vec<Network>, ConfigError> {
-    use super::value::FromText;
-    let Some(ranges) = ranges else {
-        return Ok(["127.0.0.0/8", "::1/128"]
-            .iter()
-            .filter_map(|text| Network::from_text(text).ok())
-            .collect());
-    };
-    let span = ranges.span();
-    let mut clients = Vec::new();
-    for range in ranges.into_inner() {
-        let span = range.span();
-        let range = range.into_inner().0;
-        if !range.is_private() {
-            let what = format!(
-                "`clients` admits {range}, which is not private: whoever sends from there is signed as us"
-            );
-            warnings.push(source.error(span, what, "list only hosts of this organisation"));
-        }
-        clients.push(range);
-    }
-    if clients.is_empty() {
-        return Err(source.error(
-            span,
-            "`clients` is empty: nobody could send",
-            "name the ranges of your own MTAs",
-        ));
-    }
-    Ok(clients)
-}
-
 fn inbound(
     table: Spanned<file::Inbound>,
     base: &Path,
     source: &Source<'_>,
+    warnings: &mut Vec<ConfigError>,
 ) -> Result<(Inbound, Range<usize>), ConfigError> {
     let table = table.into_inner();
     let listen = listen(table.listen, source)?;
@@ -335,6 +323,8 @@ fn inbound(
         next_hop,
         listen,
         recipients: table.recipients,
+        xforward: trusted("xforward", table.xforward, source, warnings)?,
+        xclient: trusted("xclient", table.xclient, source, warnings)?,
         tls: tls(table.tls, base),
     };
     Ok((inbound, next_hop_span))

@@ -1,10 +1,11 @@
 //! The file as it is written, before anything is checked across keys.
 
+use super::clients::{self, Ranges};
 use super::dkim;
 use super::next_hop::NextHops;
 use super::settings::{Limits, Log, Timeouts};
 use super::value::{FromText, Text};
-use super::{ClearMail, Network, Recipients};
+use super::{ClearMail, Recipients};
 use crate::core::{Domain, KeyId};
 use crate::policy::{Level, Rule};
 use crate::smtp::Protocol;
@@ -51,7 +52,11 @@ pub(super) struct LocalDomain {
 pub(super) struct Outbound {
     pub(super) listen: Spanned<Vec<Text<SocketAddr>>>,
     pub(super) protocol: Option<Text<Protocol>>,
-    pub(super) clients: Option<Spanned<Vec<Spanned<Text<Network>>>>>,
+    pub(super) clients: Option<Ranges>,
+    #[serde(default)]
+    pub(super) shared: Vec<Spanned<clients::Table>>,
+    pub(super) xforward: Option<Ranges>,
+    pub(super) xclient: Option<Ranges>,
     pub(super) domain: Option<Spanned<Text<Domain>>>,
     pub(super) next_hop: Spanned<NextHops>,
     pub(super) tls: Option<ListenerTls>,
@@ -65,6 +70,8 @@ pub(super) struct Inbound {
     pub(super) next_hop: Spanned<NextHops>,
     #[serde(default)]
     pub(super) recipients: Recipients,
+    pub(super) xforward: Option<Ranges>,
+    pub(super) xclient: Option<Ranges>,
     pub(super) tls: Option<ListenerTls>,
 }
 
@@ -73,6 +80,8 @@ pub(super) struct Inbound {
 pub(super) struct ListenerTls {
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
+    #[serde(default)]
+    pub(super) required: bool,
 }
 
 #[derive(Deserialize, Default)]

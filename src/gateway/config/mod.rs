@@ -5,6 +5,8 @@
 //! default.
 
 mod check;
+mod clients;
+mod clouds;
 mod dkim;
 mod error;
 mod file;
@@ -14,6 +16,7 @@ mod permissions;
 mod settings;
 mod value;
 
+pub use clients::{ClientCertificate, SecretField, SharedClients};
 pub use dkim::DkimEntry;
 pub use error::{ConfigError, ConfigWarning};
 pub use network::Network;
@@ -24,6 +27,7 @@ use crate::core::{Domain, KeyId};
 use crate::dns::DnsConfig;
 use crate::policy::{Level, LocalPolicy, Rule, SenderPolicy};
 use crate::smtp::Protocol;
+use crate::smtp::client_certificate::{TrustedClients, asking_server_config};
 use crate::smtp::tls::{Identity, TlsError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -78,8 +82,14 @@ pub struct Outbound {
     pub listen: Vec<SocketAddr>,
     /// What it speaks.
     pub protocol: Protocol,
-    /// Who may use it; at least one range.
+    /// Who may use it on account of the address alone; at least one range.
     pub clients: Vec<Network>,
+    /// Who may use it with a proof. An address that is in [`Outbound::clients`] too needs none.
+    pub shared: Vec<SharedClients>,
+    /// Peers that may tell where a message comes from, for the logs and the next hop.
+    pub xforward: Vec<Network>,
+    /// Peers that may speak for another client, with all its rights: they can be anybody.
+    pub xclient: Vec<Network>,
     /// The local domain that signs null and foreign reverse-paths.
     pub domain: Domain,
     /// Where carriers and clear mail go: servers of one protocol, the first that can be had; at least one.
@@ -99,6 +109,10 @@ pub struct Inbound {
     pub next_hop: Vec<NextHop>,
     /// Which recipients an unsealed message is delivered to.
     pub recipients: Recipients,
+    /// Peers that may tell where a message comes from, for the logs and the next hop.
+    pub xforward: Vec<Network>,
+    /// Peers that may speak for another client: they can be anybody.
+    pub xclient: Vec<Network>,
     /// Certificate and key to offer STARTTLS with.
     pub tls: Option<ListenerTls>,
 }
@@ -110,6 +124,8 @@ pub struct ListenerTls {
     pub certificate: PathBuf,
     /// Private key (PEM).
     pub key: PathBuf,
+    /// Whether mail is taken under TLS only.
+    pub required: bool,
 }
 
 impl ListenerTls {
@@ -119,7 +135,23 @@ impl ListenerTls {
     ///
     /// The certificate or key cannot be read or used.
     pub fn server_config(&self) -> Result<Arc<rustls::ServerConfig>, TlsError> {
-        crate::smtp::tls::server_config(Identity::load(&self.certificate, &self.key)?)
+        crate::smtp::tls::server_config(self.identity()?)
+    }
+
+    /// The same for a listener that asks for certificates of these clients.
+    ///
+    /// # Errors
+    ///
+    /// The certificate or key cannot be read or used.
+    pub fn asking_server_config<'a>(
+        &self,
+        clients: impl IntoIterator<Item = &'a TrustedClients>,
+    ) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+        asking_server_config(self.identity()?, clients)
+    }
+
+    fn identity(&self) -> Result<Identity, TlsError> {
+        Identity::load(&self.certificate, &self.key)
     }
 }
 

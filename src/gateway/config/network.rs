@@ -18,6 +18,19 @@ impl Network {
         masked(address.to_canonical(), self.prefix) == Some(self.address)
     }
 
+    /// Whether the two have an address in common.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let prefix = self.prefix.min(other.prefix);
+        self.address.is_ipv4() == other.address.is_ipv4()
+            && masked(self.address, prefix) == masked(other.address, prefix)
+    }
+
+    /// Whether the range is at most as wide as these prefix lengths, for IPv4 and for IPv6.
+    pub(super) fn is_within(&self, (v4, v6): (u8, u8)) -> bool {
+        self.prefix >= if self.address.is_ipv4() { v4 } else { v6 }
+    }
+
     /// Whether the range lies within loopback, private or link-local space (RFC 1918, RFC 4193,
     /// RFC 3927, RFC 4291), so that only one's own hosts can be in it.
     #[must_use]
@@ -121,6 +134,21 @@ mod tests {
         assert!(range("::/0").contains("2001:db8::1".parse().unwrap()));
         assert!(range("192.0.2.7").contains("192.0.2.7".parse().unwrap()));
         assert!(!range("192.0.2.7").contains("192.0.2.6".parse().unwrap()));
+    }
+
+    #[test]
+    fn overlap() {
+        for (a, b, meets) in [
+            ("10.0.0.0/8", "10.1.2.3", true),
+            ("10.0.0.0/8", "11.0.0.0/8", false),
+            ("10.0.0.0/9", "10.128.0.0/9", false),
+            ("0.0.0.0/0", "203.0.113.0/24", true),
+            ("0.0.0.0/0", "::/0", false),
+            ("2001:db8::/32", "2001:db8:1::/48", true),
+        ] {
+            assert_eq!(range(a).overlaps(&range(b)), meets, "{a} {b}");
+            assert_eq!(range(b).overlaps(&range(a)), meets, "{b} {a}");
+        }
     }
 
     #[test]

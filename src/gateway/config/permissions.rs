@@ -38,6 +38,10 @@ impl Config {
         }
         if let Some(table) = &self.outbound {
             secrets_of(&table.next_hop, &mut paths);
+            for shared in &table.shared {
+                paths.extend(shared.passwords.as_deref());
+                paths.extend(shared.header.as_ref().map(|field| field.secret.as_path()));
+            }
         }
         if let Some(table) = &self.inbound {
             secrets_of(&table.next_hop, &mut paths);
@@ -46,8 +50,9 @@ impl Config {
     }
 }
 
-fn secrets_of<'a>(hop: &'a NextHop, paths: &mut Vec<&'a Path>) {
-    if let Some((_, key)) = &hop.client_certificate {
-        paths.push(key);
+fn secrets_of<'a>(hops: &'a [NextHop], paths: &mut Vec<&'a Path>) {
+    for hop in hops {
+        paths.extend(hop.client_certificate.iter().map(|(_, key)| key.as_path()));
+        paths.extend(hop.login.iter().map(|(_, password)| password.as_path()));
     }
 }

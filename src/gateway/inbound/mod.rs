@@ -9,12 +9,12 @@ mod sealed;
 mod submission;
 mod verification;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use tracing::info;
 
 use super::Shared;
+use super::access::Access;
 use super::booking::Booked;
 use super::failure::Failure;
 use super::hop::{Downstream, Hop, Mail};
@@ -42,6 +42,7 @@ pub(super) struct Inbound {
     pub(super) deliver_signed: bool,
     /// Senders with one recipient at a time.
     pub(super) one_by_one: OneByOne,
+    pub(super) access: Arc<Access>,
 }
 
 /// An open transaction of the outside listener.
@@ -79,8 +80,8 @@ impl Direction for Inbound {
     type Transaction = Transaction;
     type Booking = Option<Booked>;
 
-    fn admits(&self, _client: IpAddr) -> bool {
-        true
+    fn access(&self) -> &Arc<Access> {
+        &self.access
     }
 
     fn now(&self) -> u64 {

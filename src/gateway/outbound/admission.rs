@@ -8,6 +8,7 @@ use crate::core::{DeliveryId, Domain};
 use crate::gateway::booking::{Answered, Entry};
 use crate::gateway::failure::Failure;
 use crate::gateway::hop::{Downstream, Mail};
+use crate::gateway::local::LocalKeys;
 use crate::gateway::message::Start;
 use crate::gateway::session::{Recipient, Sender};
 use crate::policy::{Decision, DeferReason, Demand, RejectReason, Rule};

@@ -1,20 +1,22 @@
 //! From our MTA to the world: each message is sealed, or goes clear, or is not sent.
 //!
-//! [`admission`] answers RCPT and settles what depends on the header block, [`relay`] passes the message on,
+//! [`signer`] says who may send and as whom, [`admission`] answers RCPT and settles what depends on the header block, [`relay`] passes the message on,
 //! [`conclusion`] sends the final dots and says what the client is told. A [`destination`] is one recipient domain.
 
 mod admission;
 mod conclusion;
 mod destination;
 mod relay;
+mod signer;
 mod spool;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use tracing::info;
 
 use super::Shared;
+use super::access::Access;
+use super::authorisation::Grant;
 use super::booking::Booked;
 use super::failure::Failure;
 use super::hop::Hop;
@@ -34,12 +36,15 @@ pub(super) struct Outbound {
     pub(super) protocol: Protocol,
     /// Signs null and foreign reverse-paths.
     pub(super) domain: Domain,
+    pub(super) access: Arc<Access>,
 }
 
 /// An open transaction of the inside listener.
 pub(super) struct Transaction {
     sender: Sender,
-    /// The local domain that signs [R-seal-02].
+    /// What the client may send.
+    grant: Grant,
+    /// The local domain that signs [R-seal-02]; certain when the header block is known.
     origin: Domain,
     foreign: bool,
     destinations: Vec<Destination>,
@@ -51,9 +56,8 @@ impl Direction for Outbound {
     type Transaction = Transaction;
     type Booking = Vec<Booked>;
 
-    fn admits(&self, client: IpAddr) -> bool {
-        let settings = self.shared.config.outbound.as_ref();
-        settings.is_some_and(|table| table.clients.iter().any(|range| range.contains(client)))
+    fn access(&self) -> &Arc<Access> {
+        &self.access
     }
 
     fn now(&self) -> u64 {
@@ -73,10 +77,12 @@ impl Direction for Outbound {
     }
 
     async fn begin(&self, sender: Sender) -> Result<Transaction, Reply> {
+        let grant = self.authorise(&sender).map_err(|failure| failure.reply())?;
         let local = sender.path.domain().filter(|d| self.shared.domains.contains_key(*d)).cloned();
         let foreign = local.is_none() && !sender.path.is_null();
         let origin = local.unwrap_or_else(|| self.domain.clone());
-        Ok(Transaction { sender, origin, foreign, destinations: Vec::new(), accepted: Vec::new() })
+        let (destinations, accepted) = (Vec::new(), Vec::new());
+        Ok(Transaction { sender, grant, origin, foreign, destinations, accepted })
     }
 
     async fn recipient(&self, transaction: &mut Transaction, recipient: Recipient) -> Reply {
@@ -92,7 +98,7 @@ impl Direction for Outbound {
     ) -> Result<Answer<Vec<Booked>>, SessionError> {
         let limits = &self.shared.config.limits;
         connection.accept_data(Some(limits.message_size)).await?;
-        let start = match message::start(connection, limits).await? {
+        let mut start = match message::start(connection, limits).await? {
             Ok(start) => start,
             Err(refusal) => {
                 self.abandon(transaction).await;
@@ -102,7 +108,11 @@ impl Direction for Outbound {
         if let Some(id) = QueueId::of(&start.header) {
             transaction.sender.note_queue_id(id);
         }
-        if let Err(failure) = self.prepare(&mut transaction, &start).await {
+        let prepared = match self.claim(&mut transaction, &mut start) {
+            Ok(()) => self.prepare(&mut transaction, &start).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = prepared {
             let sender = &transaction.sender;
             info!(from = %sender.path, reason = failure.name(), "message refused");
             self.abandon(transaction).await;

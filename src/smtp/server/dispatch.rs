@@ -5,6 +5,7 @@ use crate::core::address::{ForwardPath, ReversePath};
 use crate::core::esmtp::{MailParameters, RcptParameters};
 use crate::smtp::Reply;
 use crate::smtp::command::Parsed;
+use crate::smtp::origin::Extension;
 use crate::smtp::stream::Stream;
 
 impl ServerConnection {
@@ -26,6 +27,7 @@ impl ServerConnection {
             Parsed::Hello { kind, name } => {
                 // RFC 5321 section 4.1.4: a greeting resets like RSET.
                 self.transaction = None;
+                self.forwarded = None;
                 self.hello = None;
                 self.hello_asked = Some((kind, name.clone()));
                 self.pending = Pending::Hello;
@@ -44,6 +46,13 @@ impl ServerConnection {
                     Ok(Some(Command::StartTls))
                 };
             }
+            Parsed::Auth { mechanism, initial } => {
+                let initial = initial.as_ref().map(|response| response.as_bytes());
+                return self.auth(&mechanism, initial).await;
+            }
+            Parsed::Origin { extension, arguments } => {
+                return self.origin(extension, &arguments).await;
+            }
             Parsed::Quit => {
                 // Clients may leave without waiting for the reply.
                 let _ = self.close(&Reply::new(221, (2, 0, 0), "goodbye")).await;
@@ -51,6 +60,7 @@ impl ServerConnection {
             }
             Parsed::Rset => {
                 self.transaction = None;
+                self.forwarded = None;
                 self.put(&Reply::new(250, (2, 0, 0), "reset"));
                 return Ok(Some(Command::Rset));
             }
@@ -100,6 +110,47 @@ impl ServerConnection {
             Some(Transaction { smtputf8: parameters.smtputf8, attempts: 0, accepted: 0 });
         self.pending = Pending::Mail;
         Ok(Some(Command::Mail { path, parameters }))
+    }
+
+    /// XFORWARD and XCLIENT, for those to whom the greeting's answer offered them.
+    async fn origin(
+        &mut self,
+        extension: Extension,
+        arguments: &str,
+    ) -> Result<Option<Command>, SessionError> {
+        let Some(hello) = &self.hello else {
+            return self.refused(&Reply::new(503, (5, 5, 1), "greet first")).await;
+        };
+        let offered = match extension {
+            Extension::XForward => &hello.offered.xforward,
+            Extension::XClient => &hello.offered.xclient,
+        };
+        if offered.is_empty() {
+            return self.refused(&Reply::new(550, (5, 7, 0), "not allowed from here")).await;
+        }
+        if self.transaction.is_some() {
+            return self.refused(&Reply::new(503, (5, 5, 1), "not during a transaction")).await;
+        }
+        let place = match extension {
+            Extension::XForward => &mut self.forwarded,
+            Extension::XClient => &mut self.replaced,
+        };
+        let mut told = place.clone().unwrap_or_default();
+        if let Err(error) = told.apply(extension, arguments) {
+            return self.refused(&Reply::new(501, (5, 5, 4), error.to_string())).await;
+        }
+        *place = Some(told);
+        match extension {
+            Extension::XForward => self.put(&Reply::new(250, (2, 0, 0), "ok")),
+            Extension::XClient => {
+                self.hello = None;
+                self.forwarded = None;
+                self.auth_offered = false;
+                self.authenticated = false;
+                self.put(&self.greeting());
+            }
+        }
+        Ok(None)
     }
 
     async fn rcpt(

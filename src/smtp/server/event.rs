@@ -2,9 +2,9 @@
 
 use std::io;
 
-use super::HelloKind;
 #[cfg(doc)]
 use super::ServerConnection;
+use super::{Credentials, HelloKind};
 use crate::core::address::{ForwardPath, ReversePath};
 use crate::core::esmtp::{MailParameters, RcptParameters};
 use crate::smtp::data::Violation;
@@ -43,6 +43,9 @@ pub enum Command {
     Rset,
     /// STARTTLS, answered by [`ServerConnection::start_tls`].
     StartTls,
+    /// AUTH under TLS, with name and password. Answer by [`ServerConnection::accept_auth`] or a negative
+    /// [`ServerConnection::reply`].
+    Auth(Credentials),
     /// QUIT; 221 has been answered and the connection closed.
     Quit,
 }

@@ -52,6 +52,8 @@ pub struct ServerLimits {
     /// Commands without a transaction, and refused addresses, since the last MAIL before 421
     /// 4.7.0; default 100.
     pub idle_commands: usize,
+    /// Failed logins before 421 4.7.0; default 3.
+    pub auth_failures: usize,
     /// Octets that are read and dropped of a message that is refused already, before the
     /// connection is closed; default 256 MiB.
     pub swallow: u64,
@@ -64,6 +66,7 @@ impl Default for ServerLimits {
             recipients: 1000,
             errors: 20,
             idle_commands: 100,
+            auth_failures: 3,
             swallow: 256 * 1024 * 1024,
         }
     }
