@@ -100,7 +100,7 @@ class Moved:
     def __call__(self, text):
         for old, new in self.table.items():
             pattern = rf"(?<![\w.]){old}(?![\w.])" if old.isdigit() else re.escape(old)
-            text, count = re.subn(pattern, lambda _: new, text)
+            text, count = re.subn(pattern, lambda _, new=new: new, text)
             if count:
                 self.met.add(old)
         return text

@@ -29,12 +29,16 @@ _HEAD = """$TTL 60
 
 
 class Dns:
-    """`zones`: domain -> master-file lines. With `signed`, root and zones are signed: `anchor`."""
+    """`zones`: domain -> master-file lines. With `signed`, root and zones are signed: `anchor`.
 
-    def __init__(self, rig, name, zones, signed=False):
+    Queries for `failing` ones are answered with SERVFAIL until `set`.
+    """
+
+    def __init__(self, rig, name, zones, signed=False, failing=()):
         self.rig, self.name, self.signed, self.serial = rig, name, signed, 1
         self.directory = rig.make_directory(name)
         self.port = free_port()
+        self.failing = {domain.rstrip(".") + "." for domain in failing}
         self.zones = {domain.rstrip(".") + ".": list(lines) for domain, lines in zones.items()}
         self.anchor = self.directory / "anchor" if signed else None
         config = _CONFIG.format(dir=self.directory, port=self.port)
@@ -58,6 +62,7 @@ class Dns:
     def set(self, domain, lines):
         """Puts other lines into a zone and has BIND load them; returns when it answers with them."""
         self.zones[domain.rstrip(".") + "."] = list(lines)
+        self.failing.discard(domain.rstrip(".") + ".")
         self.serial += 1
         self._write()
         seen = self.process.output.stat().st_size
@@ -89,6 +94,9 @@ class Dns:
                 key.read_text().splitlines()[-1] for key in (self.directory / "keys").glob("K.+*.key")
             ]
             self.anchor.write_text("\n".join(keys) + "\n")
+
+        for zone in self.failing:
+            self._file(zone).write_text("no zone\n")
 
     def _zone(self, zone, glue, lines):
         name = "" if zone == "." else zone

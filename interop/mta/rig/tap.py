@@ -18,6 +18,7 @@ class Tap:
         self.lock = threading.Lock()
         self.wires = []  # one bytearray of client octets a connection
         self.finished = []  # transactions whose final dot was answered
+        self.refused = []  # (path, reply) of every recipient refused
         self.listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
         rig.closers.append(self.close)
         threading.Thread(target=self._accept, daemon=True).start()
@@ -170,6 +171,8 @@ class _Connection:
                 t.rcpt_params[path] = params
             else:
                 t.refused.append((path, line))
+                with self.tap.lock:
+                    self.tap.refused.append((path, line))
         elif verb == "RSET":
             self.transaction = Transaction()
         elif verb == "DATA":

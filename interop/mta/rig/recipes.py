@@ -1,0 +1,274 @@
+"""The group `recipes`: every recipe of `docs/recipes` on the real MTA, by its very lines.
+
+Outgoing: client -> MTA of the recipe -> [handed] -> gateway 1 -> [relayed] -> gateway 2 -> sink `inside`.
+Incoming: client -> gateway 2 -> [arriving] -> MTAs and gateway 1 as the recipe places them.
+
+Gateway 1 runs with the recipe's `[outbound]` and `[inbound]`. All outgoing recipes run side by side, for a
+partner whose DNS fails must come back only once for all: gateways remember a failure for half a minute.
+"""
+
+import time
+from pathlib import Path
+
+from . import cases, checks, smtp
+from .blocks import Moved, Recipes
+from .chain import ONE, TWO, passed
+from .dns import Dns
+from .exim import DebianExim
+from .gateway import Gateway, Keys
+from .opensmtpd import OpenSmtpd
+from .postfix import Lines, Postfix
+from .process import RigError, free_port, wait_for
+from .sink import Profile, Sink
+from .tap import Tap
+
+DOCUMENTS = Path(__file__).resolve().parents[3] / "docs/recipes"
+THREE, OTHER = "company3.example", "other.example"  # THREE: its DNS fails first; OTHER: no partner
+BROKEN = f"broken@{ONE}"  # accepted by the front MTA, refused behind it
+ALICE = cases.ALICE
+
+
+class Shared:
+    """What all recipes have on the other side: DNS, gateway 2 for two companies, what stands behind it."""
+
+    def __init__(self, setting):
+        self.rig, self.keys = setting.rig, setting.keys[0]
+        self.sealed, self.maker, self.recipes = True, setting.maker(), Recipes(DOCUMENTS)
+        three = Keys(setting.rig, self.keys.binary, THREE)
+        lines = {keys.domain: keys.zone for keys in [*setting.keys, three]}
+        self.three = lines[THREE]
+        self.dns = Dns(self.rig, "recipes/dns", {**lines, OTHER: []}, setting.dns.signed, failing=[THREE])
+        self.inside = Sink(self.rig, "inside")
+        self.other = Sink(self.rig, "other")  # next hop for clear mail, and the exit of clear mail
+        self.gateway = Gateway(self.rig, "recipes/gateway2", setting.keys[1], three)
+        self.arriving = Tap(self.rig, "arriving", self.other.port)
+        self.gateway.start(
+            f"smtp://127.0.0.1:{self.inside.port}", f"smtp://127.0.0.1:{self.arriving.port}", self.dns
+        )
+
+
+class Outgoing:
+    """One way out of company 1; has what `cases.check_message` needs of a chain."""
+
+    def __init__(self, shared, name, document, gateway_block, lmtp=False, relay=None):
+        self.shared, self.rig, self.name = shared, shared.rig, f"recipes/{name}"
+        self.document, self.sealed, self.inside = document, True, shared.inside
+        self.home = Sink(self.rig, f"{name}/home", Profile(rcpt={BROKEN: "550 5.1.1 no such user"}))
+        self.gateway = Gateway(self.rig, f"{self.name}/gateway1", shared.keys)
+        self.handed = Tap(self.rig, f"{name}/handed", self.gateway.inside_port, lmtp)
+        self.relayed = Tap(self.rig, f"{name}/relayed", shared.gateway.outside_port)
+        move = Moved(relay or {"relay.company1.example:25": f"127.0.0.1:{self.relayed.port}"})
+        section = Moved({**move.table, "10025": self.gateway.inside_port})(document.block(gateway_block).text)
+        self.gateway.start(
+            f"smtp://127.0.0.1:{self.home.port}", None, shared.dns, {"outbound": section}
+        )
+        self.ports = {"10025": self.handed.port}
+
+    def arrival(self, address, seconds=30.0):
+        """As `Chain.arrival`."""
+        found = wait_for(f"mail to {address}", lambda: self.inside.messages(address), seconds)
+        if len(found) != 1:
+            raise RigError(f"{len(found)} messages for {address}")
+        return found[0].data
+
+    def handed_over(self, address, seconds=30.0):
+        """As `Chain.handed_over`."""
+        return passed(self.handed, address, seconds)
+
+    def logs(self, lines=15):
+        """As `Chain.logs`."""
+        text = []
+        for server in (self.mta, self.gateway, self.shared.gateway):
+            text += [f"--- {server.name}", *server.log_text().splitlines()[-lines:]]
+        return "\n".join(text)
+
+    @property
+    def port(self):
+        return self.mta.port
+
+    def command(self, block):
+        """Runs a command of the recipe on this MTA."""
+        return self.mta.run(self.move(self.document.block(block).text))
+
+    def retry(self):
+        self.command("flush")
+
+    def queue(self):
+        return self.command("queue")
+
+
+class PostfixOut(Outgoing):
+    """A Postfix with the blocks named; `ways`: main.cf, master.cf, transport and hosts blocks."""
+
+    def __init__(self, shared, name, blocks, gateway_block, lmtp=False, moved=None):
+        document = shared.recipes["postfix-outbound"]
+        exit_port = free_port()
+        super().__init__(
+            shared, name, document, gateway_block, lmtp,
+            {"10026": exit_port} if "exit-master" in blocks else None,
+        )
+        move = Moved({**self.ports, "4h": "1s", **(moved or {})})
+        if "exit-master" in blocks:
+            move.table |= {"10026": str(exit_port), "content_filter=exit:": f"content_filter=exit:[127.0.0.1]:{self.relayed.port}"}
+
+        def lines(conf):
+            move.table["/etc/postfix"] = str(conf)
+            made = Lines()
+            for block in map(document.block, ("delay", *blocks)):
+                text = move(block.text)
+                if block.what == "/etc/postfix/main.cf":
+                    made.main += text
+                elif block.what == "/etc/postfix/master.cf":
+                    made.master += text
+                elif block.what == "/etc/hosts":
+                    made.hosts += text
+                else:
+                    made.files[Path(block.what).name] = text
+            return made
+
+        self.mta = Postfix(
+            self.rig, f"{self.name}/postfix", f"smtp:[127.0.0.1]:{shared.other.port}", lines=lines,
+            relay_domains=ONE, relay_transport=f"smtp:[127.0.0.1]:{self.home.port}",
+        )
+        self.move = move
+
+
+class EximOut(Outgoing):
+    """An Exim with the blocks named."""
+
+    def __init__(self, shared, name, blocks, gateway_block, lmtp=False):
+        super().__init__(shared, name, shared.recipes["exim"], gateway_block, lmtp)
+        self.move = Moved({**self.ports, "4h": "1s"})
+        files = {}
+        for block in map(self.document.block, ("delay", *blocks)):
+            files[block.what] = files.get(block.what, "") + self.move(block.text)
+        ahead = {ONE: self.home.port, OTHER: shared.other.port}
+        self.mta = DebianExim(self.rig, f"{self.name}/exim", f"mx.{ONE}", files, ahead)
+
+
+class OpenSmtpdOut(Outgoing):
+    """An OpenSMTPD with the blocks named."""
+
+    def __init__(self, shared, name, blocks):
+        super().__init__(shared, name, shared.recipes["opensmtpd"], "gateway", True)
+        self.move = Moved({**self.ports, "4h": "1s"})
+        lines = "".join(self.move(self.document.block(block).text) for block in blocks)
+        self.mta = OpenSmtpd(
+            self.rig, f"{self.name}/opensmtpd", f"mx.{ONE}", ONE, self.home.port, shared.other.port, lines
+        )
+
+
+def start(shared):
+    """Every way out, by name."""
+    return {
+        "postfix lmtp": lambda: PostfixOut(
+            shared, "postfix-lmtp", ("lmtp-main", "lmtp-master", "lmtp-transport", "lmtp-hosts"), "gateway-lmtp", True
+        ),
+        "postfix smtp": lambda: PostfixOut(shared, "postfix-smtp", ("smtp",), "gateway-smtp"),
+        "postfix relayhost": lambda: PostfixOut(
+            shared, "postfix-relayhost", ("relayhost",), "gateway-smtp"
+        ),
+        "postfix chosen": lambda: PostfixOut(
+            shared, "postfix-chosen", ("chosen-main", "chosen-transport"), "gateway-smtp"
+        ),
+        "postfix exit": lambda: PostfixOut(
+            shared, "postfix-exit", ("lmtp-main", "lmtp-master", "lmtp-transport", "lmtp-hosts", "exit-master"),
+            "gateway-exit", True,
+        ),
+        "exim smarthost": lambda: EximOut(shared, "exim-smarthost", ("smarthost",), "gateway-smarthost"),
+        "exim router": lambda: EximOut(shared, "exim-router", ("router", "transport"), "gateway-router", True),
+        "exim chosen": lambda: EximOut(shared, "exim-chosen", ("router-chosen", "transport"), "gateway-router", True),
+        "opensmtpd": lambda: OpenSmtpdOut(shared, "opensmtpd", ("smtpd",)),
+        "opensmtpd chosen": lambda: OpenSmtpdOut(shared, "opensmtpd-chosen", ("chosen",)),
+    }
+
+
+def waits(way, message):
+    """Handed to the MTA while the partner's DNS fails: it stays there, nothing of it goes out."""
+    cases.inject(way, message)
+    wait_for("a deferral", lambda: message.to in way.queue() and refused(way, message.to))
+    checks.require(not way.relayed.transactions(message.to), "it went out all the same")
+    seen = way.queue()
+    checks.require(message.to in seen, f"not in the queue: {seen}")
+
+
+def refused(way, address):
+    """Whether the gateway has answered 4xx for this recipient."""
+    return any(path == address and reply.startswith("4") for path, reply in way.handed.refused[:])
+
+
+def notice(way):
+    """The MTA has told the sender that the message waits."""
+    (told,) = wait_for("the delay notice", lambda: way.home.messages(ALICE))
+    checks.require(told.mail == "", f"notice from {told.mail}")
+    checks.require(THREE.encode() in told.data, "it does not name the recipient")
+
+
+def comes_back(way, message):
+    """The DNS answers again: the message leaves the queue, sealed, once."""
+
+    def arrived():
+        if not way.inside.messages(message.to):
+            way.retry()
+            time.sleep(1)
+        return way.inside.messages(message.to)
+
+    wait_for(f"mail to {message.to}", arrived, 60)
+    cases.check_message(way.shared, way, message, 5)
+
+
+def own_bounce(way, message, sender):
+    """The MTA accepts, fails and bounces: what it writes goes out sealed."""
+    smtp.send(way.port, sender, [BROKEN], message.data)
+    arrived = way.arrival(sender)
+    checks.require(message.canaries[0].encode() in arrived, "the bounce has not the message")
+    handed = way.handed_over(sender)
+    checks.require(handed.mail == "", f"bounce from {handed.mail}")
+    checks.require(checks.visible(message.canaries[0], handed.data), "nothing to be seen of it before the gateway")
+    trace = checks.same_but_trace(arrived, handed.data, 1)
+    checks.require(b"mta-seal=pass" in dict(trace)[b"authentication-results"], "not authenticated")
+    carrier = passed(way.relayed, sender)
+    checks.sealed_from(message.canaries, carrier.data, "the relay's copy of the bounce")
+
+
+def recipes(setting, report, name):
+    """All recipes; last, that no block was left out."""
+    if not setting.sealed:
+        return
+    made = []
+    if not report.case(f"{name}/start", lambda: made.append(Shared(setting))):
+        return
+    (shared,) = made
+    canaries = []
+
+    def message(title, domain=TWO):
+        made = shared.maker.make(title.replace(" ", "-"), shared.maker.text(20), domain=domain)
+        canaries.extend(made.canaries)
+        return made
+
+    ways, waiting = {}, {}
+    for title, maker in start(shared).items():
+        report.case(f"{name}/{title} starts", lambda: ways.__setitem__(title, maker()))
+    for title, way in ways.items():
+        waiting[title] = message(f"{title}-waits", THREE)
+        report.case(f"{name}/{title}: a partner's DNS fails", lambda: waits(way, waiting[title]), way)
+    for title, way in ways.items():
+        report.case(f"{name}/{title}: the sender is told", lambda: notice(way), way)
+    report.case(f"{name}/the DNS answers again", lambda: shared.dns.set(THREE, shared.three))
+    for title, way in ways.items():
+        one = message(f"{title}-sealed")
+        report.case(f"{name}/{title}: sealed", lambda: (cases.inject(way, one), cases.check_message(shared, way, one, 20))[2:], way)
+        bounced = message(f"{title}-bounced")
+        sender = f"{title.replace(' ', '-')}@{TWO}"
+        report.case(f"{name}/{title}: its own bounce is sealed", lambda: own_bounce(way, bounced, sender), way)
+    for title, way in ways.items():
+        report.case(f"{name}/{title}: what waited arrives", lambda: comes_back(way, waiting[title]), way)
+
+    def no_block_left():
+        left = shared.recipes.unused()
+        checks.require(not left, "blocks that no test runs: " + "; ".join(map(str, left)))
+
+    report.case(f"{name}/every block was run", no_block_left)
+
+
+cases.GROUPS["recipes"] = recipes
