@@ -1,7 +1,11 @@
 """Debian's OpenSMTPD in a root of its own."""
 
+import os
+
 from .process import Process, free_port, run
 from .root import Root
+
+QUEUE_GID = 64992  # opensmtpq in the root's own group file; written by `install`
 
 _BEFORE = """
 listen on 127.0.0.1 port {port}
@@ -26,6 +30,9 @@ class OpenSmtpd:
         for path in ("var/spool", "var/run"):
             (self.root / path).mkdir(parents=True, exist_ok=True)
         (self.root / "var/spool").chmod(0o711)  # smtpd insists
+        # As Debian's package does when it is configured.
+        os.chown(self.root / "usr/sbin/smtpctl", 0, QUEUE_GID)
+        (self.root / "usr/sbin/smtpctl").chmod(0o2755)
         (self.root / "etc/mailname").write_text(f"{hostname}\n")
         (self.root / "etc/smtpd.conf").write_text(
             _BEFORE.format(port=self.port, home=home, domain=domain) + lines + _AFTER.format(other=other)
