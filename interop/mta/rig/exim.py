@@ -154,6 +154,9 @@ class DebianExim(Exim):
     def __init__(self, rig, name, hostname, files, ahead):
         self._root(rig, name)
         base = {
+            "/etc/passwd": "uucp:x:10:10:uucp:/var/spool/uucp:/usr/sbin/nologin\n",  # Debian's configuration names it
+            "/etc/group": "uucp:x:10:\n",
+            "/etc/services": "smtp 25/tcp\nsubmissions 465/tcp\nsubmission 587/tcp\n",
             "/etc/mailname": f"{hostname}\n",
             "/etc/exim4/update-exim4.conf.conf": _DEBIAN.format(port=self.port).lstrip(),
             "/etc/exim4/conf.d/main/000_rig": f"MAIN_HARDCODE_PRIMARY_HOSTNAME = {hostname}\n",

@@ -12,14 +12,14 @@ from .smtp import Transaction, path_and_params, unstuff
 class Tap:
     """Listens on `port`, connects to `upstream` (port or socket path) and passes octets unchanged."""
 
-    def __init__(self, rig, name, upstream, lmtp=False):
+    def __init__(self, rig, name, upstream, lmtp=False, address="127.0.0.1"):
         self.name, self.upstream, self.lmtp = name, upstream, lmtp
         self.port = free_port()
         self.lock = threading.Lock()
         self.wires = []  # one bytearray of client octets a connection
         self.finished = []  # transactions whose final dot was answered
         self.refused = []  # (path, reply) of every recipient refused
-        self.listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self.listener = socket.create_server((address, self.port), backlog=128)
         rig.closers.append(self.close)
         threading.Thread(target=self._accept, daemon=True).start()
 
