@@ -113,7 +113,8 @@ class Exim:
         return [path.name for path in (self.spool / "input").rglob("*-H")]
 
     def log_text(self):
-        return "\n".join(path.read_text(errors="replace") for path in self.logs.glob("*log"))
+        lines = "\n".join(path.read_text(errors="replace") for path in self.logs.glob("*log")).splitlines()
+        return "\n".join(line for line in lines if "queue run" not in line and "retry time not reached" not in line)
 
 
 # As Debian's package writes it for an Internet site; what comes later in the file holds.

@@ -243,8 +243,11 @@ def through(way, message):
 def others(way, message):
     """Mail for a domain that is no partner: past the gateway if the recipe says so, else through it, in clear."""
     cases.inject(way, message)
-    tap = way.shared.other if way.chosen else way.handed
-    wait_for("the clear message", lambda: (tap.messages if way.chosen else tap.transactions)(message.to))
+    if way.chosen:
+        wait_for("the clear message", lambda: way.shared.other.messages(message.to), 15)
+        checks.require(message.to.encode() not in way.handed.wire(), "the gateway has seen it")
+    else:  # it passes the gateway and is refused behind it: gateway 2 does not take this domain
+        wait_for("the clear message", lambda: message.to in dict(way.handed.refused[:]), 15)
 
 
 def own_bounce(way, message, sender):
