@@ -22,10 +22,10 @@ class Message:
     # Without the seal, hops would change it (add missing fields, cut lines): no bare run.
     sealed_only: bool = False
     domain: str = "company2.example"
+    user: str = ""
 
-    @property
-    def user(self):
-        return "to-" + self.name
+    def __post_init__(self):
+        self.user = self.user or "to-" + self.name
 
     @property
     def to(self):

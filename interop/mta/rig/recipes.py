@@ -14,6 +14,7 @@ from . import cases, checks, smtp
 from .blocks import Moved, Recipes
 from .chain import ONE, TWO, passed
 from .dns import Dns
+from .dovecot import Dovecot
 from .exim import DebianExim
 from .gateway import Gateway, Keys
 from .opensmtpd import OpenSmtpd
@@ -32,14 +33,14 @@ class Shared:
     """What all recipes have on the other side: DNS, gateway 2 for two companies, what stands behind it."""
 
     def __init__(self, setting):
-        self.rig, self.keys = setting.rig, setting.keys[0]
+        self.rig, (self.keys, self.peer_keys) = setting.rig, setting.keys
         self.sealed, self.maker, self.recipes = True, setting.maker(), Recipes(DOCUMENTS)
         three = Keys(setting.rig, self.keys.binary, THREE)
         lines = {keys.domain: keys.zone for keys in [*setting.keys, three]}
         self.three = lines[THREE]
         self.dns = Dns(self.rig, "recipes/dns", {**lines, OTHER: []}, setting.dns.signed, failing=[THREE])
         self.inside = Sink(self.rig, "inside")
-        self.other = Sink(self.rig, "other")  # next hop for clear mail, and the exit of clear mail
+        self.other = Sink(self.rig, "other", Profile(rcpt={BROKEN: "550 5.1.1 no such user"}))  # next hop for clear mail, and the exit of clear mail
         self.gateway = Gateway(self.rig, "recipes/gateway2", setting.keys[1], three)
         self.arriving = Tap(self.rig, "arriving", self.other.port)
         self.gateway.start(
@@ -172,6 +173,158 @@ class OpenSmtpdOut(Outgoing):
         )
 
 
+class Incoming:
+    """One way into company 1: client -> peer gateway -> [arriving] -> gateway 1, the recipe's MTAs about it."""
+
+    def __init__(self, shared, name):
+        self.shared, self.rig, self.name = shared, shared.rig, f"recipes/{name}"
+        self.peer = Gateway(self.rig, f"{self.name}/peer", shared.peer_keys)
+        self.gateway = Gateway(self.rig, f"{self.name}/gateway1", shared.keys)
+        self.relayed = Tap(self.rig, f"{name}/relayed", self.peer.outside_port)
+        self.handed = Tap(self.rig, f"{name}/handed", self.gateway.inside_port)
+        self.servers = [self.peer, self.gateway]
+        self.ports = {"10025": self.handed.port, "10027": self.gateway.outside_port, "10028": free_port(), "10024": free_port()}
+        self.port, self.inside = self.peer.inside_port, shared.inside
+
+    def begin(self, document, blocks, entry, more=None):
+        """Starts both gateways: gateway 1 with the blocks named; `entry`: port where the world comes in."""
+        # Not from 127.0.0.1, which MTAs trust.
+        self.arriving = Tap(self.rig, f"{self.name}/arriving", entry, source="127.0.0.3")
+        move = Moved({
+            **self.ports, "10025": self.gateway.inside_port, "0.0.0.0:25": f"127.0.0.1:{self.gateway.outside_port}",
+            "relay.company1.example:25": f"127.0.0.1:{self.relayed.port}", **(more or {}),
+        })
+        sections = {}
+        for block in blocks:
+            text = move(document.block(block).text)
+            sections["inbound" if "[inbound]" in text else "outbound"] = text
+        self.gateway.start("smtp://127.0.0.1:1", f"smtp://127.0.0.1:{self.relayed.port}", self.shared.dns, sections)
+        self.peer.start(
+            f"smtp://127.0.0.1:{self.inside.port}", f"smtp://127.0.0.1:{self.arriving.port}", self.shared.dns
+        )
+
+    def lines(self, document, blocks):
+        """The `Lines` of a Postfix, from blocks of a recipe."""
+        move = Moved(self.ports)
+        found = [document.block(block) for block in blocks]
+        return lambda conf: Lines(
+            main="".join(move(b.text) for b in found if b.what == "/etc/postfix/main.cf"),
+            master="".join(move(b.text) for b in found if b.what == "/etc/postfix/master.cf"),
+        )
+
+    def edge_postfix(self, document):
+        """The recipe's edge; nobody is in its networks, recipients are verified without much delay."""
+        edge = Postfix(
+            self.rig, f"{self.name}/edge", lines=self.lines(document, ["edge-main"]),
+            mynetworks="192.0.2.0/24", address_verify_poll_delay="1s",
+        )
+        self.servers.append(edge)
+        return edge
+
+    def arrival(self, address, seconds=30.0):
+        """As `Chain.arrival`, at the peer's side: bounces go there."""
+        return Outgoing.arrival(self, address, seconds)
+
+    def handed_over(self, address, seconds=30.0):
+        """As `Chain.handed_over`, of what the inner MTA sends."""
+        return passed(self.handed, address, seconds)
+
+    def logs(self, lines=15):
+        """As `Chain.logs`."""
+        text = []
+        for server in self.servers:
+            text += [f"--- {server.name}", *server.log_text().splitlines()[-lines:]]
+        return "\n".join(text)
+
+
+def postfix_in(shared, name, edge):
+    """A Postfix that delivers, behind an edge Postfix or behind the gateway as MX."""
+    way, document = Incoming(shared, name), shared.recipes["postfix-inbound"]
+    dead_end = f"smtp:[127.0.0.1]:{shared.other.port}"
+    inner = Postfix(
+        way.rig, f"{way.name}/inner", mailbox_domain=ONE, users=["carol", "broken"], transports=[(BROKEN, dead_end)],
+        lines=way.lines(document, ["inner-master", "inner-main"]),
+    )
+    shown = inner.run(Moved(way.ports)(document.block("settings").text))
+    checks.require(shown.rstrip().endswith("mynetworks ="), f"settings: {shown}")
+    way.servers.append(inner)
+    way.mailbox, way.bounces = inner.mailbox, True
+    entry = way.edge_postfix(document).port if edge else way.gateway.outside_port
+    way.begin(document, ["gateway-edge" if edge else "gateway-mx", "gateway-out"], entry)
+    return way
+
+
+def dovecot_in(shared, name, unix):
+    """Dovecot behind an edge Postfix by its socket, or behind the gateway as MX by TCP."""
+    way, document = Incoming(shared, name), shared.recipes["postfix-to-dovecot"]
+    move = Moved({**way.ports, "user = mta-seal": "user = nobody", "group = mta-seal": "group = nogroup"})
+    lines = move(document.block("dovecot-unix" if unix else "dovecot-tcp").text)
+    dovecot = Dovecot(way.rig, f"{way.name}/dovecot", ONE, ["carol"], lines)
+    shown = dovecot.run(document.block("settings").text)
+    checks.require("mta-seal {" in shown, f"settings: {shown}")
+    way.servers.append(dovecot)
+    way.mailbox, way.bounces = dovecot.mailbox, False
+    entry = way.edge_postfix(document).port if unix else way.gateway.outside_port
+    way.begin(
+        document, ["gateway-unix" if unix else "gateway-tcp"], entry, {"/run/dovecot": f"{dovecot.directory}/run"}
+    )
+    return way
+
+
+def exim_in(shared, name):
+    """An Exim as the edge; the inner MTA is a sink that knows one recipient."""
+    way, document = Incoming(shared, name), shared.recipes["exim"]
+    inner = Sink(way.rig, f"{name}/inner", Profile(rcpt={f"nosuchuser@{ONE}": "550 5.1.1 no such user"}))
+    way.ports["10028"] = inner.port
+    move, files = Moved(way.ports), {}
+    for block in map(document.block, ("relay-domains", "router-in", "transport-in", "callout")):
+        files[block.what] = files.get(block.what, "") + move(block.text)
+    edge = DebianExim(way.rig, f"{way.name}/edge", f"mx.{ONE}", files, {})
+    way.servers.append(edge)
+    way.mailbox, way.bounces = lambda address: [t.data for t in inner.messages(address)], False
+    way.begin(document, ["gateway-in"], edge.port)
+    return way
+
+
+def start_incoming(shared):
+    """Every way in, by name."""
+    return {
+        "postfix behind an edge": lambda: postfix_in(shared, "in-edge", True),
+        "postfix behind the gateway": lambda: postfix_in(shared, "in-mx", False),
+        "dovecot behind an edge": lambda: dovecot_in(shared, "in-dovecot-unix", True),
+        "dovecot behind the gateway": lambda: dovecot_in(shared, "in-dovecot-tcp", False),
+        "exim as the edge": lambda: exim_in(shared, "in-exim"),
+    }
+
+
+def unsealed(way, message):
+    """Sealed when it arrives, in the mailbox octet for octet behind trace fields."""
+    smtp.send(way.port, message.mail, [message.to], message.data)
+    (arrived,) = wait_for("mail", lambda: way.mailbox(message.to), 15)
+    carrier = passed(way.arriving, message.to)
+    checks.sealed_from(message.canaries, carrier.data, "the copy that arrives")
+    trace = checks.same_but_trace(arrived, message.data, 1)
+    result = next(octets for name, octets in trace if name == b"authentication-results")
+    checks.require(b"mta-seal=pass" in result, f"result: {result!r}")
+
+
+def unknown(way, message):
+    """Refused while the peer is still there: this side has nothing to bounce."""
+    address = f"nosuchuser@{ONE}"
+    try:
+        smtp.send(way.port, message.mail, [address], message.data)
+    except smtp.ReplyError as error:
+        checks.require(error.reply.startswith("550"), f"answered {error.reply}")
+    else:
+        raise checks.Failed("accepted")
+
+
+def inner_bounce(way, message, sender):
+    """The inner MTA accepts, fails and bounces: what it writes goes out sealed."""
+    smtp.send(way.port, sender, [BROKEN], message.data)
+    bounced(way, message, sender)
+
+
 def start(shared):
     """Every way out, by name."""
     return {
@@ -253,6 +406,11 @@ def others(way, message):
 def own_bounce(way, message, sender):
     """The MTA accepts, fails and bounces: what it writes goes out sealed."""
     smtp.send(way.port, sender, [BROKEN], message.data)
+    bounced(way, message, sender)
+
+
+def bounced(way, message, sender):
+    """The DSN arrives at the other side, and was sealed on its way there."""
     arrived = way.arrival(sender)
     checks.require(message.canaries[0].encode() in arrived, "the bounce has not the message")
     handed = way.handed_over(sender)
@@ -274,8 +432,8 @@ def recipes(setting, report, name):
     (shared,) = made
     canaries = []
 
-    def message(title, domain=TWO):
-        made = shared.maker.make(title.replace(" ", "-"), shared.maker.text(20), domain=domain)
+    def message(title, domain=TWO, **more):
+        made = shared.maker.make(title.replace(" ", "-"), shared.maker.text(20), domain=domain, **more)
         canaries.extend(made.canaries)
         return made
 
@@ -301,6 +459,18 @@ def recipes(setting, report, name):
         case(title, "the way of others", lambda: others(way, message(f"{title}-other", OTHER)))
     for title, way in list(ways.items()):
         case(title, "what waited arrives", lambda: comes_back(way, waiting[title]))
+
+    for title, maker in start_incoming(shared).items():
+        report.case(f"{name}/{title} starts", lambda: ways.__setitem__(title, maker()))
+        if title not in ways:
+            continue
+        way = ways[title]
+        mail = f"{way.name.split('/')[-1]}@{TWO}"
+        case(title, "unsealed", lambda: unsealed(way, message(f"{title}-unsealed", ONE, mail=mail, user="carol")))
+        case(title, "an unknown recipient", lambda: unknown(way, message(f"{title}-unknown", ONE, mail=mail)))
+        if way.bounces:
+            one = message(f"{title}-bounced", ONE, mail=mail)
+            case(title, "its own bounce is sealed", lambda: inner_bounce(way, one, mail))
 
     def no_block_left():
         left = shared.recipes.unused()

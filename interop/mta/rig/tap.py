@@ -12,8 +12,9 @@ from .smtp import Transaction, path_and_params, unstuff
 class Tap:
     """Listens on `port`, connects to `upstream` (port or socket path) and passes octets unchanged."""
 
-    def __init__(self, rig, name, upstream, lmtp=False, address="127.0.0.1"):
+    def __init__(self, rig, name, upstream, lmtp=False, address="127.0.0.1", source=None):
         self.name, self.upstream, self.lmtp = name, upstream, lmtp
+        self.source = (source, 0) if source else None  # address it connects from
         self.port = free_port()
         self.lock = threading.Lock()
         self.wires = []  # one bytearray of client octets a connection
@@ -49,7 +50,7 @@ class Tap:
     def _serve(self, client):
         try:
             if isinstance(self.upstream, int):
-                server = socket.create_connection(("127.0.0.1", self.upstream))
+                server = socket.create_connection(("127.0.0.1", self.upstream), source_address=self.source)
             else:
                 server = socket.socket(socket.AF_UNIX)
                 server.connect(str(self.upstream))
