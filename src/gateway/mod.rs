@@ -9,6 +9,7 @@ mod clock;
 pub mod config;
 mod discovery;
 mod failure;
+mod generation;
 mod hop;
 mod ids;
 mod inbound;
@@ -18,6 +19,7 @@ pub mod lookup;
 mod message;
 mod outbound;
 mod outbox;
+mod parts;
 mod report;
 mod serve;
 mod session;
@@ -33,7 +35,8 @@ use tokio::sync::Notify;
 pub use clock::{Clock, SystemClock};
 pub use failure::Failure;
 pub use local::{LocalKeys, LocalKeysError};
-pub use serve::{Gateway, Parts, StartError};
+pub use parts::{Parts, Settings, StartError};
+pub use serve::Gateway;
 
 use crate::core::Domain;
 use crate::mail::trace::{Protocol as TraceProtocol, Received};
@@ -43,7 +46,7 @@ use config::Config;
 use discovery::Discovery;
 use session::Sender;
 
-/// What every connection of a gateway shares.
+/// What every connection of a generation shares. What outlives the generation stands behind an `Arc` of its own.
 pub(crate) struct Shared {
     config: Config,
     domains: HashMap<Domain, LocalKeys>,
@@ -51,7 +54,7 @@ pub(crate) struct Shared {
     discovery: Discovery,
     clock: Arc<dyn Clock>,
     /// Wakes the outbox when something was put into it.
-    outbox: Notify,
+    outbox: Arc<Notify>,
 }
 
 impl Shared {

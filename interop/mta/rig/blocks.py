@@ -91,22 +91,13 @@ class Moved:
     """The substitutions of a test: what the recipes say -> what stands there in the rig.
 
     A number is replaced as a whole word wherever it stands (ports), other texts wherever they occur.
-    Every substitution must be met at least once in the texts given to one `Moved`: `check`.
     """
 
     def __init__(self, table):
-        self.table, self.met = {str(old): str(new) for old, new in table.items()}, set()
+        self.table = {str(old): str(new) for old, new in table.items()}
 
     def __call__(self, text):
         for old, new in self.table.items():
             pattern = rf"(?<![\w.]){old}(?![\w.])" if old.isdigit() else re.escape(old)
-            text, count = re.subn(pattern, lambda _, new=new: new, text)
-            if count:
-                self.met.add(old)
+            text = re.sub(pattern, lambda _, new=new: new, text)
         return text
-
-    def check(self):
-        """RigError if a substitution met nothing: the recipe has changed, the test has not."""
-        missed = set(self.table) - self.met
-        if missed:
-            raise RigError(f"not in the recipe: {', '.join(sorted(missed))}")

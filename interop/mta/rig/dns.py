@@ -9,7 +9,7 @@ from .process import Process, RigError, free_port, wait_for
 _CONFIG = """
 options {{
   directory "{dir}";
-  listen-on port {port} {{ 127.0.0.1; }};
+  listen-on port {port} {{ {addresses} }};
   listen-on-v6 {{ none; }};
   pid-file none;
   session-keyfile none;
@@ -31,17 +31,20 @@ _HEAD = """$TTL 60
 class Dns:
     """`zones`: domain -> master-file lines. With `signed`, root and zones are signed: `anchor`.
 
-    Queries for `failing` ones are answered with SERVFAIL until `set`.
+    Listens on a free port of 127.0.0.1, unless told otherwise; `addresses` has 127.0.0.1 in it.
+    Queries for `failing` zones are answered with SERVFAIL until `set`.
     """
 
-    def __init__(self, rig, name, zones, signed=False, failing=()):
+    def __init__(self, rig, name, zones, signed=False, failing=(), addresses=("127.0.0.1",), port=None):
         self.rig, self.name, self.signed, self.serial = rig, name, signed, 1
         self.directory = rig.make_directory(name)
-        self.port = free_port()
+        self.port = port or free_port()
         self.failing = {domain.rstrip(".") + "." for domain in failing}
         self.zones = {domain.rstrip(".") + ".": list(lines) for domain, lines in zones.items()}
         self.anchor = self.directory / "anchor" if signed else None
-        config = _CONFIG.format(dir=self.directory, port=self.port)
+        config = _CONFIG.format(
+            dir=self.directory, port=self.port, addresses=" ".join(f"{a};" for a in addresses)
+        )
         for zone in [*self.zones, *(["."] if signed else [])]:
             config += f'zone "{zone}" {{ type primary; file "{self._file(zone)}"; }};\n'
         (self.directory / "named.conf").write_text(config)
