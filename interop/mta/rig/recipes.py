@@ -26,6 +26,7 @@ from .tap import Tap
 DOCUMENTS = Path(__file__).resolve().parents[3] / "docs/recipes"
 THREE, OTHER = "company3.example", "other.example"  # THREE: its DNS fails first; OTHER: no partner
 BROKEN = f"broken@{ONE}"  # accepted by the front MTA, refused behind it
+REFUSED = f"nosuchuser@{TWO}"
 ALICE = cases.ALICE
 
 
@@ -39,7 +40,7 @@ class Shared:
         lines = {keys.domain: keys.zone for keys in [*setting.keys, three]}
         self.three = lines[THREE]
         self.dns = Dns(self.rig, "recipes/dns", {**lines, OTHER: []}, setting.dns.signed, failing=[THREE])
-        self.inside = Sink(self.rig, "inside")
+        self.inside = Sink(self.rig, "inside", Profile(rcpt={REFUSED: "550 5.1.1 no such user"}))
         self.other = Sink(self.rig, "other", Profile(rcpt={BROKEN: "550 5.1.1 no such user"}))  # next hop for clear mail, and the exit of clear mail
         self.gateway = Gateway(self.rig, "recipes/gateway2", setting.keys[1], three)
         self.arriving = Tap(self.rig, "arriving", self.other.port)
@@ -390,6 +391,17 @@ def through(way, message):
         checks.require(way.where in shown, f"no {way.where} in: {shown}")
 
 
+def mixed(way, message):
+    """Two recipients of one message, one unknown at the other side: each gets its own answer."""
+    before = len(way.home.messages(ALICE))
+    smtp.send(way.port, ALICE, [message.to, REFUSED], message.data)
+    way.arrival(message.to)
+    bounce = wait_for("the bounce", lambda: way.home.messages(ALICE)[before:], 15)[0]
+    checks.require(REFUSED.encode() in bounce.data and b"550" in bounce.data, "the bounce does not tell why")
+    time.sleep(1)  # for a second copy, by a queue run of every second
+    way.arrival(message.to)
+
+
 def others(way, message):
     """Mail for a domain that is no partner: past the gateway if the recipe says so, else through it, in clear."""
     cases.inject(way, message)
@@ -453,6 +465,7 @@ def recipes(setting, report, name):
         case(title, "sealed", lambda: through(way, message(f"{title}-sealed")))
         sender = f"{title.replace(' ', '-')}@{TWO}"
         case(title, "its own bounce is sealed", lambda: own_bounce(way, message(f"{title}-bounced"), sender))
+        case(title, "one of two recipients is unknown", lambda: mixed(way, message(f"{title}-mixed")))
         case(title, "the way of others", lambda: others(way, message(f"{title}-other", OTHER)))
     for title, way in list(ways.items()):
         case(title, "what waited arrives", lambda: comes_back(way, waiting[title]))
