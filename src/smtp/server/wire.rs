@@ -92,7 +92,7 @@ impl ServerConnection {
             match poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(octets)) if octets > 0 => {}
-                Poll::Ready(_) => return true,
+                Poll::Ready(_) => return !self.ends_with_quit(),
             }
         }
         false
