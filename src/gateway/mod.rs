@@ -8,6 +8,7 @@ mod booking;
 mod clock;
 pub mod config;
 mod discovery;
+pub mod dkim;
 mod failure;
 mod generation;
 mod hop;

@@ -9,7 +9,7 @@ from .process import Process, RigError, free_port
 AUTHSERV = "gateway"  # host part of the gateways' names
 
 
-def config_text(all_keys, state, inside_port, outside_port, inside_hop, outside_hop, dns, sections):
+def config_text(all_keys, state, inside_port, outside_port, inside_hop, outside_hop, dns, sections, dkim=()):
     """The configuration of one gateway. The only place that knows its key names.
 
     `sections`: text of `[outbound]` or `[inbound]`, by that word, in place of the rig's own.
@@ -19,6 +19,7 @@ def config_text(all_keys, state, inside_port, outside_port, inside_hop, outside_
         with open(keys.directory / "mta-seal.toml", "rb") as made:
             (domain,) = tomllib.load(made)["domain"]
         lines += ["[[domain]]", f'name = "{keys.domain}"', f'keys = "{keys.directory / domain["keys"]}"']
+        lines += [f"dkim = [{', '.join(signer.table for signer in dkim)}]"] if dkim else []
     own = {
         "outbound": [
             "[outbound]",
@@ -52,13 +53,14 @@ class Keys:
         self.binary, self.domain = binary, domain
         self.directory = rig.directory / "keys" / domain
         self.directory.parent.mkdir(exist_ok=True)
-        self._run("init", "--domain", domain, "--dir", self.directory)
-        printed = self._run("zone", "--config", self.directory / "mta-seal.toml")
+        self.run("init", "--domain", domain, "--dir", self.directory)
+        printed = self.run("zone", "--config", self.directory / "mta-seal.toml")
         self.zone = printed.splitlines()
         if not any(re.search(r"\bTXT\b", line) for line in self.zone):
             raise RigError(f"`zone` printed no TXT line:\n{printed}")
 
-    def _run(self, *words):
+    def run(self, *words):
+        """What the program prints."""
         done = subprocess.run(
             [str(word) for word in (self.binary, *words)], capture_output=True, text=True
         )
@@ -76,15 +78,15 @@ class Gateway:
         self.directory = rig.make_directory(name)
         self.process = None
 
-    def start(self, inside_hop, outside_hop, dns, sections=None):
-        """Writes the configuration and serves; hops are URLs; `sections` as in `config_text`."""
+    def start(self, inside_hop, outside_hop, dns, dkim=(), sections=None):
+        """Writes the configuration and serves; hops are URLs, `dkim` signs carriers; `sections` as in `config_text`."""
         self.config = self.directory / "mta-seal.toml"
         state = self.directory / "state"  # each chain begins with an empty ledger
         state.mkdir(mode=0o700)
         self.config.write_text(
             config_text(
                 self.all_keys, state, self.inside_port, self.outside_port, inside_hop, outside_hop, dns,
-                sections or {},
+                sections or {}, dkim,
             )
         )
         self.restart()

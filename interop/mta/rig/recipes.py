@@ -63,7 +63,7 @@ class Outgoing:
         own = {"10025": self.gateway.inside_port, "192.0.2.25": "127.0.0.1", "192.0.2.10": "127.0.0.1"}
         section = Moved({**move.table, **own})(document.block(gateway_block).text)
         self.gateway.start(
-            f"smtp://127.0.0.1:{self.home.port}", None, shared.dns, {"outbound": section}
+            f"smtp://127.0.0.1:{self.home.port}", None, shared.dns, sections={"outbound": section}
         )
         self.ports = {"10025": self.handed.port}
 
@@ -196,7 +196,7 @@ class Incoming:
         for block in blocks:
             text = move(document.block(block).text)
             sections["inbound" if "[inbound]" in text else "outbound"] = text
-        self.gateway.start("smtp://127.0.0.1:1", f"smtp://127.0.0.1:{self.relayed.port}", self.shared.dns, sections)
+        self.gateway.start("smtp://127.0.0.1:1", f"smtp://127.0.0.1:{self.relayed.port}", self.shared.dns, sections=sections)
         self.peer.start(
             f"smtp://127.0.0.1:{self.inside.port}", f"smtp://127.0.0.1:{self.arriving.port}", self.shared.dns
         )
