@@ -469,6 +469,22 @@ async fn client_leaves_before_the_answer() {
     assert_eq!(world.mta2.messages().len(), 1);
 }
 
+/// Exim sends QUIT with the final dot and shuts down its sending side: it has not left, and is told the truth.
+#[tokio::test]
+async fn quit_with_the_final_dot() {
+    let world = world("").await;
+    world.relay.rule(Step::Dot, "", 1, Act::Hold);
+    let mut client = Client::greeted(world.gw1.outbound(), Smtp).await;
+    client.begin_data(ALICE, &[BOB]).await;
+    client.send(&[stuff(MESSAGE), b"quit\r\n".to_vec()].concat()).await;
+    client.half_close().await;
+    world.relay.wait_held(1).await;
+    world.relay.release();
+    assert_eq!(client.reply().await.code, 250);
+    assert_eq!(client.reply().await.code, 221);
+    assert_eq!(world.relay.messages().len(), 1);
+}
+
 /// An idle connection that the next hop has closed meanwhile is replaced silently.
 #[tokio::test]
 async fn stale_connections_are_replaced() {

@@ -31,12 +31,15 @@ _HEAD = """$TTL 60
 class Dns:
     """`zones`: domain -> master-file lines. With `signed`, root and zones are signed: `anchor`.
 
-    Listens on a free port of 127.0.0.1, unless told otherwise; `addresses` has 127.0.0.1 in it."""
+    Listens on a free port of 127.0.0.1, unless told otherwise; `addresses` has 127.0.0.1 in it.
+    Queries for `failing` zones are answered with SERVFAIL until `set`.
+    """
 
-    def __init__(self, rig, name, zones, signed=False, addresses=("127.0.0.1",), port=None):
+    def __init__(self, rig, name, zones, signed=False, failing=(), addresses=("127.0.0.1",), port=None):
         self.rig, self.name, self.signed, self.serial = rig, name, signed, 1
         self.directory = rig.make_directory(name)
         self.port = port or free_port()
+        self.failing = {domain.rstrip(".") + "." for domain in failing}
         self.zones = {domain.rstrip(".") + ".": list(lines) for domain, lines in zones.items()}
         self.anchor = self.directory / "anchor" if signed else None
         config = _CONFIG.format(
@@ -62,6 +65,7 @@ class Dns:
     def set(self, domain, lines):
         """Puts other lines into a zone and has BIND load them; returns when it answers with them."""
         self.zones[domain.rstrip(".") + "."] = list(lines)
+        self.failing.discard(domain.rstrip(".") + ".")
         self.serial += 1
         self._write()
         seen = self.process.output.stat().st_size
@@ -93,6 +97,9 @@ class Dns:
                 key.read_text().splitlines()[-1] for key in (self.directory / "keys").glob("K.+*.key")
             ]
             self.anchor.write_text("\n".join(keys) + "\n")
+
+        for zone in self.failing:
+            self._file(zone).write_text("no zone\n")
 
     def _zone(self, zone, glue, lines):
         name = "" if zone == "." else zone

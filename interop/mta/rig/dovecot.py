@@ -3,7 +3,7 @@
 import os
 import shutil
 
-from .process import Process, free_port, wait_for
+from .process import Process, free_port, run, wait_for
 
 NOBODY = 65534
 
@@ -46,7 +46,8 @@ protocol lmtp {{
 class Dovecot:
     """LMTP on `port` and on the unix socket `socket`; unknown users get 550 5.1.1."""
 
-    def __init__(self, rig, name, domain, users):
+    def __init__(self, rig, name, domain, users, lines=""):
+        """`lines`: more configuration, as an operator adds it."""
         self.rig, self.name, self.domain = rig, name, domain
         self.directory = rig.make_directory(name)
         self.port = free_port()
@@ -61,7 +62,7 @@ class Dovecot:
             )
         )
         (self.directory / "dovecot.conf").write_text(
-            _CONFIG.format(dir=self.directory, port=self.port, socket=self.socket, domain=domain)
+            _CONFIG.format(dir=self.directory, port=self.port, socket=self.socket, domain=domain) + lines
         )
         self.start()
 
@@ -79,6 +80,10 @@ class Dovecot:
         """The messages delivered to this address, as octets."""
         new = self.maildirs / address.partition("@")[0] / "new"
         return [path.read_bytes() for path in sorted(new.glob("*"))]
+
+    def run(self, text):
+        """Runs a line of shell in which `doveconf` reads this configuration; its output, or RigError."""
+        return run(text.replace("doveconf ", f"doveconf -c {self.directory}/dovecot.conf "), self.directory)
 
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -9,24 +9,34 @@ from .process import Process, RigError, free_port
 AUTHSERV = "gateway"  # host part of the gateways' names
 
 
-def config_text(keys, state, inside_port, outside_port, inside_hop, outside_hop, dns, dkim=()):
-    """The configuration of one gateway. The only place that knows its key names."""
-    with open(keys.directory / "mta-seal.toml", "rb") as made:
-        (domain,) = tomllib.load(made)["domain"]
-    lines = [
-        f'hostname = "{AUTHSERV}.{keys.domain}"',
-        f'state = "{state}"',
-        "[[domain]]",
-        f'name = "{keys.domain}"',
-        f'keys = "{keys.directory / domain["keys"]}"',
-        *([f"dkim = [{', '.join(signer.table for signer in dkim)}]"] if dkim else []),
-        "[outbound]",
-        f'listen = ["127.0.0.1:{inside_port}"]',
-        'clients = ["127.0.0.0/8"]',
-        f'next_hop = {{ url = "{outside_hop}", tls = "off" }}',
-        "[inbound]",
-        f'listen = ["127.0.0.1:{outside_port}"]',
-        f'next_hop = "{inside_hop}"',
+def config_text(all_keys, state, inside_port, outside_port, inside_hop, outside_hop, dns, sections, dkim=()):
+    """The configuration of one gateway. The only place that knows its key names.
+
+    `sections`: text of `[outbound]` or `[inbound]`, by that word, in place of the rig's own.
+    """
+    lines = [f'hostname = "{AUTHSERV}.{all_keys[0].domain}"', f'state = "{state}"']
+    for keys in all_keys:
+        with open(keys.directory / "mta-seal.toml", "rb") as made:
+            (domain,) = tomllib.load(made)["domain"]
+        lines += ["[[domain]]", f'name = "{keys.domain}"', f'keys = "{keys.directory / domain["keys"]}"']
+        lines += [f"dkim = [{', '.join(signer.table for signer in dkim)}]"] if dkim else []
+    own = {
+        "outbound": [
+            "[outbound]",
+            f'listen = ["127.0.0.1:{inside_port}"]',
+            'clients = ["127.0.0.0/8"]',
+            *([f'domain = "{all_keys[0].domain}"'] if len(all_keys) > 1 else []),
+            f'next_hop = {{ url = "{outside_hop}", tls = "off" }}',
+        ],
+        "inbound": [
+            "[inbound]",
+            f'listen = ["127.0.0.1:{outside_port}"]',
+            f'next_hop = "{inside_hop}"',
+        ],
+    }
+    for name, section in own.items():
+        lines += [sections[name]] if name in sections else section
+    lines += [
         "[dns]",
         f'mode = "{"validate" if dns.anchor else "plain"}"',
         f'servers = ["{dns.server}"]',
@@ -62,20 +72,21 @@ class Keys:
 class Gateway:
     """One running gateway; ports are known before it starts, so hops can point at each other."""
 
-    def __init__(self, rig, name, keys):
-        self.rig, self.name, self.keys = rig, name, keys
+    def __init__(self, rig, name, keys, *more):
+        self.rig, self.name, self.keys, self.all_keys = rig, name, keys, [keys, *more]
         self.inside_port, self.outside_port = free_port(), free_port()
         self.directory = rig.make_directory(name)
         self.process = None
 
-    def start(self, inside_hop, outside_hop, dns, dkim=()):
-        """Writes the configuration beside the keys and serves; hops are URLs, `dkim` signs carriers."""
+    def start(self, inside_hop, outside_hop, dns, dkim=(), sections=None):
+        """Writes the configuration and serves; hops are URLs, `dkim` signs carriers; `sections` as in `config_text`."""
         self.config = self.directory / "mta-seal.toml"
         state = self.directory / "state"  # each chain begins with an empty ledger
         state.mkdir(mode=0o700)
         self.config.write_text(
             config_text(
-                self.keys, state, self.inside_port, self.outside_port, inside_hop, outside_hop, dns, dkim
+                self.all_keys, state, self.inside_port, self.outside_port, inside_hop, outside_hop, dns,
+                sections or {}, dkim,
             )
         )
         self.restart()

@@ -11,7 +11,7 @@ DATE = "Mon, 03 Aug 2026 10:00:00 +0200"
 
 @dataclass
 class Message:
-    """`user`: the mailbox of company 2 it goes to, one for each message."""
+    """`user`: the mailbox of `domain` it goes to, one for each message."""
 
     name: str
     data: bytes
@@ -21,14 +21,15 @@ class Message:
     dkim: bool = False
     # Without the seal, hops would change it (add missing fields, cut lines): no bare run.
     sealed_only: bool = False
+    domain: str = "company2.example"
+    user: str = ""
 
-    @property
-    def user(self):
-        return "to-" + self.name
+    def __post_init__(self):
+        self.user = self.user or "to-" + self.name
 
     @property
     def to(self):
-        return self.user + "@company2.example"
+        return f"{self.user}@{self.domain}"
 
 
 class Maker:

@@ -1,9 +1,11 @@
 """Debian's Postfix as an instance of its own: its own configuration, queue and data directories."""
 
 import os
+import re
 import shutil
+from dataclasses import dataclass, field
 
-from .process import Process, RigError, free_port
+from .process import Process, RigError, free_port, run
 
 MASTER = "/usr/lib/postfix/sbin/master"
 NOBODY = 65534  # owns the mailboxes
@@ -35,10 +37,33 @@ postlog   unix-dgram n - n -   1  postlogd
 """
 
 
-class Postfix:
-    """Queues mail for `default_transport`; delivers `mailbox_domain` to Maildirs if one is given."""
+# Binds a file over /etc/hosts, seen by this process and its children only.
+_WITH_HOSTS = 'mount --bind "$0" /etc/hosts && exec "$@"'
 
-    def __init__(self, rig, name, default_transport, mailbox_domain=None, users=(), transports=()):
+
+@dataclass
+class Lines:
+    """What an operator adds: text of main.cf and master.cf, other files there by name, lines of /etc/hosts."""
+
+    main: str = ""
+    master: str = ""
+    files: dict = field(default_factory=dict)
+    hosts: str = ""
+
+    def names(self):
+        """The settings that `main` makes, which replace those of the rig."""
+        return set(re.findall(r"^(\w+)\s*=", self.main, re.M))
+
+
+class Postfix:
+    """Queues mail for `default_transport`; delivers `mailbox_domain` to Maildirs if one is given.
+
+    `lines`: function from the directory of main.cf to the `Lines` to be added.
+    """
+
+    def __init__(
+        self, rig, name, default_transport="smtp", mailbox_domain=None, users=(), transports=(), lines=None, **settings_
+    ):
         self.rig, self.name, self.mailbox_domain = rig, name, mailbox_domain
         self.directory = rig.make_directory(name)
         self.port = free_port()
@@ -58,9 +83,16 @@ class Postfix:
         (self.conf / "transports").write_text(
             "".join(f"{pattern} {transport}\n" for pattern, transport in transports)
         )
+        added = lines(self.conf) if lines else Lines()
         (self.conf / "master.cf").write_text(
-            f"127.0.0.1:{self.port} inet n - n - - smtpd\n" + _SERVICES.lstrip()
+            f"127.0.0.1:{self.port} inet n - n - - smtpd\n" + _SERVICES.lstrip() + added.master
         )
+        for file, text in added.files.items():
+            (self.conf / file).write_text(text)
+        self.hosts = None
+        if added.hosts:
+            self.hosts = self.directory / "hosts"
+            self.hosts.write_text("127.0.0.1 localhost\n" + added.hosts)
         settings = {
             "compatibility_level": "3.6",
             "queue_directory": self.queue,
@@ -103,9 +135,11 @@ class Postfix:
             "virtual_uid_maps": f"static:{NOBODY}",
             "virtual_gid_maps": f"static:{NOBODY}",
             "virtual_minimum_uid": "1",
+            **settings_,
         }
         (self.conf / "main.cf").write_text(
-            "".join(f"{key} = {value}\n" for key, value in settings.items())
+            "".join(f"{key} = {value}\n" for key, value in settings.items() if key not in added.names())
+            + added.main
         )
         self.start()
 
@@ -121,11 +155,24 @@ class Postfix:
         self.process = Process(
             self.rig,
             self.name,
-            [MASTER, "-c", self.conf, "-d"],
+            [*self._hosts_command(), MASTER, "-c", self.conf, "-d"],
             self.directory,
-            env={"PATH": os.environ["PATH"], "MAIL_CONFIG": str(self.conf)},
+            env=self.environment(),
         )
         self.process.wait_port(self.port)
+
+    def _hosts_command(self):
+        if not self.hosts:
+            return []
+        return ["unshare", "--mount", "--propagation", "private", "sh", "-c", _WITH_HOSTS, self.hosts]
+
+    def environment(self):
+        """What makes Postfix's commands act on this instance."""
+        return {"PATH": "/usr/sbin:" + os.environ["PATH"], "MAIL_CONFIG": str(self.conf)}
+
+    def run(self, text):
+        """Runs a line of shell as this instance's operator would; its output, or RigError."""
+        return run(text, self.directory, self.environment())
 
     def queued(self):
         """Ids of the messages still in the queue."""

@@ -67,6 +67,16 @@ def wait_for(what, check, seconds=30.0):
         time.sleep(0.02)
 
 
+def run(text, directory, env=None):
+    """Runs lines of shell and returns what they print; RigError unless they end well."""
+    done = subprocess.run(
+        ["/bin/sh", "-ec", text], capture_output=True, text=True, cwd=directory, env=env, timeout=60
+    )
+    if done.returncode:
+        raise RigError(f"`{text.strip()}` ended with {done.returncode}: {done.stderr}{done.stdout}")
+    return done.stdout
+
+
 class Process:
     """One server in the foreground; its output goes to `<directory>/output`."""
 

@@ -12,13 +12,15 @@ from .smtp import Transaction, path_and_params, unstuff
 class Tap:
     """Listens on `port`, connects to `upstream` (port or socket path) and passes octets unchanged."""
 
-    def __init__(self, rig, name, upstream, lmtp=False):
+    def __init__(self, rig, name, upstream, lmtp=False, address="127.0.0.1", source=None):
         self.name, self.upstream, self.lmtp = name, upstream, lmtp
+        self.source = (source, 0) if source else None  # address it connects from
         self.port = free_port()
         self.lock = threading.Lock()
         self.wires = []  # one bytearray of client octets a connection
         self.finished = []  # transactions whose final dot was answered
-        self.listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self.refused = []  # (path, reply) of every recipient refused
+        self.listener = socket.create_server((address, self.port), backlog=128)
         rig.closers.append(self.close)
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -48,7 +50,7 @@ class Tap:
     def _serve(self, client):
         try:
             if isinstance(self.upstream, int):
-                server = socket.create_connection(("127.0.0.1", self.upstream))
+                server = socket.create_connection(("127.0.0.1", self.upstream), source_address=self.source)
             else:
                 server = socket.socket(socket.AF_UNIX)
                 server.connect(str(self.upstream))
@@ -170,6 +172,8 @@ class _Connection:
                 t.rcpt_params[path] = params
             else:
                 t.refused.append((path, line))
+                with self.tap.lock:
+                    self.tap.refused.append((path, line))
         elif verb == "RSET":
             self.transaction = Transaction()
         elif verb == "DATA":

@@ -82,7 +82,8 @@ impl ServerConnection {
     }
 
     /// Whether the client has closed its side, as far as is known without waiting: then nobody reads a reply. What it
-    /// has sent meanwhile is kept.
+    /// has sent meanwhile is kept. After QUIT it has only said that nothing more will come, and reads on: Exim sends
+    /// QUIT with the final dot and shuts down its sending side.
     pub async fn has_left(&mut self) -> bool {
         while self.input.len() < DATA_READ_SIZE {
             self.input.reserve(COMMAND_READ_SIZE);
@@ -91,10 +92,17 @@ impl ServerConnection {
             match poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(octets)) if octets > 0 => {}
-                Poll::Ready(_) => return true,
+                Poll::Ready(_) => return !self.ends_with_quit(),
             }
         }
         false
+    }
+
+    /// Whether the last command that is at hand is QUIT, which ends a group of commands (RFC 2920 section 3.1).
+    fn ends_with_quit(&self) -> bool {
+        let Some(rest) = self.input.strip_suffix(b"\r\n") else { return false };
+        let line = rest.rsplit(|&octet| octet == b'\n').next().unwrap_or_default();
+        line.eq_ignore_ascii_case(b"QUIT")
     }
 
     /// Sends the replies unless more commands are at hand.
