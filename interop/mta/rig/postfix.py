@@ -36,9 +36,14 @@ postlog   unix-dgram n - n -   1  postlogd
 
 
 class Postfix:
-    """Queues mail for `default_transport`; delivers `mailbox_domain` to Maildirs if one is given."""
+    """Queues mail for `default_transport`; delivers `mailbox_domain` to Maildirs if one is given.
 
-    def __init__(self, rig, name, default_transport, mailbox_domain=None, users=(), transports=()):
+    `more` adds to main.cf, or replaces what stands there.
+    """
+
+    def __init__(
+        self, rig, name, default_transport, mailbox_domain=None, users=(), transports=(), more=None
+    ):
         self.rig, self.name, self.mailbox_domain = rig, name, mailbox_domain
         self.directory = rig.make_directory(name)
         self.port = free_port()
@@ -103,6 +108,7 @@ class Postfix:
             "virtual_uid_maps": f"static:{NOBODY}",
             "virtual_gid_maps": f"static:{NOBODY}",
             "virtual_minimum_uid": "1",
+            **(more or {}),
         }
         (self.conf / "main.cf").write_text(
             "".join(f"{key} = {value}\n" for key, value in settings.items())
