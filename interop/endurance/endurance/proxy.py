@@ -146,7 +146,7 @@ class _Connection:
             last = len(words) - 1
             self.say("".join(f"250{' ' if n == last else '-'}{w}\r\n" for n, w in enumerate(words)).encode())
         elif verb == b"MAIL":
-            self.mail, self.rcpt = line, []
+            self.mail, self.rcpt, self.current = line, [], None
             self.say(b"250 2.1.0 ok\r\n")
         elif verb == b"RCPT":
             reply = self.switch(line) or self.current.ask(line)
@@ -173,9 +173,9 @@ class _Connection:
             self.rcpt.append(path_and_params(line.decode().strip())[0])
 
     def switch(self, line):
-        """Opens the transaction where the first recipient belongs; its reply if it is refused."""
+        """Opens the transaction where the first recipient belongs; the reply if that fails."""
         if self.mail is None:
-            return None
+            return None if self.current else b"451 4.4.1 no connection\r\n"
         mail, self.mail = self.mail, None
         port = self.proxy.route(path_and_params(line.decode().strip())[0])
         for _ in range(2):
@@ -196,8 +196,10 @@ class _Connection:
                 self.backends.pop(port)
                 continue
             break
+        if not reply.startswith(b"2"):
+            return reply
         self.current = backend
-        return None if reply.startswith(b"2") else reply
+        return None
 
     def data(self, line):
         with self.proxy.lock:

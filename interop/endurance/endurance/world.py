@@ -28,10 +28,10 @@ ALICE = f"alice@{ONE}"
 
 
 class PlainGateway(Gateway):
-    """A gateway with the log of a real one, and further domains."""
+    """A gateway with the log of a real one, further domains, and further addresses inside."""
 
     others = ()
-    settings = ""
+    addresses = ("127.0.0.1",)
 
     def restart(self):
         """Serves with the configuration of this measurement."""
@@ -42,7 +42,9 @@ class PlainGateway(Gateway):
             )
             text = text.replace('level = "debug"', 'level = "info"')
             text = text.replace("[outbound]\n", f'{more}[outbound]\ndomain = "{self.keys.domain}"\n')
-            self.config.write_text(text + self.settings)
+            inside = ", ".join(f'"{address}:{self.inside_port}"' for address in self.addresses)
+            text = text.replace(f'listen = ["127.0.0.1:{self.inside_port}"]', f"listen = [{inside}]")
+            self.config.write_text(text)
         super().restart()
 
 
