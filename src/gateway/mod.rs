@@ -5,6 +5,7 @@
 //! messages on through a `hop`, decide with the help of `discovery`, and answer by the table of `failure`.
 
 mod booking;
+mod breaker;
 mod clock;
 pub mod config;
 mod discovery;
@@ -39,6 +40,8 @@ use crate::core::Domain;
 use crate::mail::trace::{Protocol as TraceProtocol, Received};
 use crate::smtp::Protocol;
 use crate::store::ledger::SharedLedger;
+use booking::Late;
+use breaker::Breaker;
 use config::Config;
 use discovery::Discovery;
 use session::Sender;
@@ -50,6 +53,9 @@ pub(crate) struct Shared {
     ledger: SharedLedger,
     discovery: Discovery,
     clock: Arc<dyn Clock>,
+    breaker: Breaker,
+    /// Transactions whose outcome is still waited for, though the client was told to try again.
+    late: Late,
     /// Wakes the outbox when something was put into it.
     outbox: Notify,
 }

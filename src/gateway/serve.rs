@@ -12,6 +12,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use super::Shared;
+use super::booking::Late;
+use super::breaker::Breaker;
 use super::clock::{Clock, SystemClock};
 use super::config::{self, Config, Network, NextHop, Recipients};
 use super::discovery::Discovery;
@@ -138,12 +140,15 @@ impl Gateway {
         let Parts { config, domains, ledger, resolver, clock } = parts;
         let discovery =
             Discovery::new(resolver, Arc::clone(&ledger), Arc::clone(&clock), config.dns.timeout);
+        let breaker = Breaker::new(config.limits.stalled, config.timeouts.stalled);
         let shared = Arc::new(Shared {
             config,
             domains,
             ledger,
             discovery,
             clock,
+            breaker,
+            late: Late::default(),
             outbox: tokio::sync::Notify::new(),
         });
         let config = &shared.config;

@@ -6,6 +6,7 @@ use super::destination::{Course, Destination};
 use super::{Outbound, Transaction};
 use crate::core::Domain;
 use crate::gateway::booking::{Answered, Entry};
+use crate::gateway::breaker::{Breaker, Step, is_answer};
 use crate::gateway::failure::Failure;
 use crate::gateway::hop::Downstream;
 use crate::gateway::message::Start;
@@ -21,6 +22,8 @@ impl Outbound {
         recipient: Recipient,
     ) -> Result<Reply, Reply> {
         let domain = recipient.path.domain().cloned();
+        let breaker = &self.shared.breaker;
+        breaker.admit(domain.as_ref()).map_err(|failure| failure.reply())?;
         let known = transaction.destinations.iter().position(|d| d.domain == domain);
         let at = match known {
             Some(at) => at,
@@ -40,7 +43,13 @@ impl Outbound {
         let Some(downstream) = &mut destination.downstream else {
             return Err(Failure::NextHopLost.reply());
         };
-        let reply = downstream.recipient(outer).await;
+        let asked = downstream.recipient(outer);
+        let asked = breaker.wait(destination.domain.as_ref(), Step::Rcpt, asked, is_answer).await;
+        let reply = asked.map_err(|failure| {
+            let reply = failure.reply();
+            destination.fail(&reply);
+            reply
+        })?;
         if reply.is_positive() {
             transaction.accepted.push((at, destination.recipients.len()));
             destination.recipients.push(recipient);
@@ -121,11 +130,18 @@ impl Outbound {
             let domain = destination.domain.as_ref();
             let header = start.header.raw();
             let recipients = &destination.recipients;
-            let (entry, settled) =
-                Entry::begin(&self.shared, sender, domain, header, recipients).await?;
+            let begun = Entry::begin(&self.shared, sender, domain, header, recipients).await;
+            let (entry, settled) = match begun {
+                Err(Failure::InProgress) => {
+                    destination.release().await;
+                    destination.fail(&Failure::InProgress.reply());
+                    continue;
+                }
+                begun => begun?,
+            };
             destination.entry = Some(entry);
             destination.answers = settled;
-            reissue(sender, destination).await;
+            reissue(sender, destination, &self.shared.breaker).await;
         }
         Ok(())
     }
@@ -133,7 +149,7 @@ impl Outbound {
 
 /// Makes the downstream transaction one for the recipients that are still open: what an earlier attempt has settled is not sent
 /// again.
-async fn reissue(sender: &Sender, destination: &mut Destination) {
+async fn reissue(sender: &Sender, destination: &mut Destination, breaker: &Breaker) {
     let open = destination.open();
     if open.is_empty() {
         destination.release().await;
@@ -143,7 +159,13 @@ async fn reissue(sender: &Sender, destination: &mut Destination) {
     let (path, parameters) = destination.course.mail(sender);
     let recipients =
         open.iter().map(|&at| destination.course.rcpt(&destination.recipients[at])).collect();
-    match downstream.become_one(path, parameters, recipients).await {
+    let asked = downstream.become_one(path, parameters, recipients);
+    let moves_on = |replies: &Result<Vec<Reply>, Reply>| match replies {
+        Ok(replies) => replies.iter().any(is_answer),
+        Err(reply) => is_answer(reply),
+    };
+    let asked = breaker.wait(destination.domain.as_ref(), Step::Rcpt, asked, moves_on).await;
+    match asked.unwrap_or_else(|failure| Err(failure.reply())) {
         Err(reply) => destination.fail(&reply),
         Ok(replies) => {
             for (at, reply) in open.into_iter().zip(replies) {

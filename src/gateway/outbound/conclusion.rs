@@ -1,16 +1,24 @@
 //! The end of a message: final dots, their outcomes, and what the client is told of them.
 
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
 use tracing::{Instrument, info, warn};
 
-use super::destination::Course;
+use super::destination::{Course, Destination, settle_open};
 use super::{Outbound, Transaction};
+use crate::core::Domain;
+use crate::gateway::Shared;
 use crate::gateway::booking::{Answered, Booked};
+use crate::gateway::breaker::Step;
 use crate::gateway::failure::Failure;
+use crate::gateway::hop::Downstream;
 use crate::gateway::report;
 use crate::gateway::session::Answer;
 use crate::gateway::settlement::settle;
 use crate::mail::header::Header;
 use crate::mail::notice::Action;
+use crate::smtp::client::Outcome;
 use crate::smtp::server::ServerConnection;
 use crate::smtp::{Protocol, Reply};
 use crate::store::ledger::{Side, Upstream};
@@ -27,15 +35,23 @@ impl Outbound {
         // Each dot waits on its own, also if this task is ended.
         let mut waits = Vec::new();
         for (at, destination) in transaction.destinations.iter_mut().enumerate() {
-            if let Some(downstream) = destination.downstream.take() {
-                waits.push((at, tokio::spawn(downstream.finish().in_current_span())));
+            let Some(downstream) = destination.downstream.take() else { continue };
+            if let Err(failure) = self.shared.breaker.admit(destination.domain.as_ref()) {
+                destination.fail(&failure.reply());
+                continue;
             }
+            let wait = finish(Arc::clone(&self.shared), destination.domain.clone(), downstream);
+            waits.push((at, tokio::spawn(wait.in_current_span())));
         }
         for (at, wait) in waits {
             let destination = &mut transaction.destinations[at];
             match wait.await {
-                Ok(Ok(outcomes)) => destination.settle(outcomes),
-                Ok(Err(reply)) => destination.fail(&reply),
+                Ok(Finish::Ended(Ok(outcomes))) => destination.settle(outcomes),
+                Ok(Finish::Ended(Err(reply))) => destination.fail(&reply),
+                Ok(Finish::Late(failure, wait)) => {
+                    self.settle_later(destination, wait);
+                    destination.fail(&failure.reply());
+                }
                 Err(_) => destination.settle(Vec::new()),
             }
         }
@@ -78,6 +94,25 @@ impl Outbound {
         }
         log(&transaction, &replies);
         Answer { replies: answer, booking }
+    }
+
+    /// Lets the final dot of a stalled domain be answered in the background: the retry finds the outcome in the ledger.
+    fn settle_later(&self, destination: &mut Destination, wait: DotWait) {
+        let Some(entry) = destination.entry.take() else { return };
+        let mut answers = destination.answers.clone();
+        let later = async move {
+            match wait.await {
+                Ok(Ok(outcomes)) => settle_open(&mut answers, outcomes),
+                Ok(Err(reply)) => {
+                    for answer in &mut answers {
+                        answer.get_or_insert_with(|| Answered::Reply(reply.clone()));
+                    }
+                }
+                Err(_) => settle_open(&mut answers, Vec::new()),
+            }
+            answers
+        };
+        entry.finish_later(&self.shared, later, destination.message_hash);
     }
 
     /// Puts a notice about recipients that failed for good, or were relayed, into the outbox; `false` if it has no room.
@@ -126,6 +161,31 @@ impl Outbound {
             }
         }
         (bookings, all)
+    }
+}
+
+/// The answer to a final dot that is waited for.
+type DotWait = JoinHandle<Result<Vec<Outcome>, Reply>>;
+
+/// How waiting for it ended.
+enum Finish {
+    Ended(Result<Vec<Outcome>, Reply>),
+    /// The domain is stalled, and the answer still to come.
+    Late(Failure, DotWait),
+}
+
+/// Sends the final dot, and waits as long as the domain is not stalled.
+async fn finish(shared: Arc<Shared>, domain: Option<Domain>, downstream: Downstream) -> Finish {
+    let mut dot = tokio::spawn(downstream.finish().in_current_span());
+    let moves_on = |ended: &Result<Result<Vec<Outcome>, Reply>, _>| match ended {
+        Ok(Ok(outcomes)) => outcomes.iter().any(|outcome| matches!(outcome, Outcome::Reply(_))),
+        _ => false,
+    };
+    match shared.breaker.wait(domain.as_ref(), Step::Dot, &mut dot, moves_on).await {
+        Ok(Ok(ended)) => Finish::Ended(ended),
+        // It did not end as it should; what became of the message is not known.
+        Ok(Err(_)) => Finish::Ended(Ok(Vec::new())),
+        Err(failure) => Finish::Late(failure, dot),
     }
 }
 

@@ -4,10 +4,12 @@ use tracing::info;
 
 use super::destination::{Destination, Sealing, Stream};
 use super::{Outbound, Transaction};
+use crate::gateway::breaker::{Step, is_answer};
 use crate::gateway::failure::Failure;
 use crate::gateway::message::Start;
 use crate::gateway::session::Recipient;
 use crate::gateway::system_rng;
+use crate::smtp::Reply;
 use crate::smtp::server::{DataChunk, DataEnd, ServerConnection, SessionError};
 
 impl Outbound {
@@ -99,7 +101,14 @@ impl Outbound {
         );
         let result = match begun {
             Ok(stream) => match &mut destination.downstream {
-                Some(downstream) => downstream.data().await.map(|()| stream),
+                Some(downstream) => {
+                    let moves_on =
+                        |begun: &Result<(), Reply>| begun.as_ref().err().is_none_or(is_answer);
+                    let domain = destination.domain.as_ref();
+                    let breaker = &self.shared.breaker;
+                    let begun = breaker.wait(domain, Step::Data, downstream.data(), moves_on).await;
+                    begun.unwrap_or_else(|failure| Err(failure.reply())).map(|()| stream)
+                }
                 None => Ok(stream),
             },
             Err(failure) => Err(failure.reply()),

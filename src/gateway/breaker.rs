@@ -1,0 +1,323 @@
+//! Keeps a recipient domain whose mail does not move on from holding up that of others.
+//!
+//! The MTA before us has so many deliveries under way at once, and while the next hop does not answer for one domain, that
+//! domain's mail would come to hold them all. So when several transactions wait for the same step of one domain, and
+//! none has had an answer for a while, the domain is *stalled* at that step: the one that has waited longest goes on
+//! waiting, the others are answered 451, and further recipients are answered 451 at RCPT until an answer comes. A domain that is
+//! slow and moves is not stalled, however slow.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+use tracing::{info, warn};
+
+use super::failure::Failure;
+use crate::core::Domain;
+use crate::smtp::Reply;
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Step {
+    /// The reply to RCPT.
+    Rcpt,
+    /// The reply to DATA.
+    Data,
+    /// The reply to the final dot.
+    Dot,
+}
+
+/// Who waits for which domain. Holds nothing of a domain that nobody waits for.
+#[derive(Debug)]
+pub(super) struct Breaker {
+    /// So many must wait for a domain to be stalled.
+    several: usize,
+    /// So long must there have been no answer.
+    patience: Duration,
+    waits: Mutex<Waits>,
+}
+
+#[derive(Debug, Default)]
+struct Waits {
+    queues: HashMap<Domain, HashMap<Step, Queue>>,
+    next: u64,
+}
+
+/// Those who wait for one step of one domain.
+#[derive(Debug)]
+struct Queue {
+    /// Longest first.
+    tickets: BTreeSet<u64>,
+    /// The last answer, or when the first began to wait.
+    quiet_since: Instant,
+    stalled: bool,
+}
+
+impl Breaker {
+    pub(super) fn new(several: usize, patience: Duration) -> Self {
+        Self { several, patience, waits: Mutex::default() }
+    }
+
+    /// Refuses a domain that is stalled at any step.
+    pub(super) fn admit(&self, domain: Option<&Domain>) -> Result<(), Failure> {
+        let Some(domain) = domain else { return Ok(()) };
+        let waits = self.lock();
+        let stalled = waits.queues.get(domain).is_some_and(|q| q.values().any(|q| q.stalled));
+        if stalled { Err(Failure::Stalled(domain.clone())) } else { Ok(()) }
+    }
+
+    /// Waits for an answer about `domain`. The error is that others wait as well, and the domain is stalled; `answer` has then
+    /// been left where it was.
+    pub(super) async fn wait<T>(
+        &self,
+        domain: Option<&Domain>,
+        step: Step,
+        answer: impl Future<Output = T>,
+        is_answer: impl FnOnce(&T) -> bool,
+    ) -> Result<T, Failure> {
+        let Some(domain) = domain else { return Ok(answer.await) };
+        let place = self.enter(domain, step);
+        tokio::pin!(answer);
+        loop {
+            let result = match place.look_again() {
+                None => (&mut answer).await,
+                Some(at) => match timeout_at(at, &mut answer).await {
+                    Ok(result) => result,
+                    Err(_) if place.is_let_go() => return Err(Failure::Stalled(domain.clone())),
+                    Err(_) => continue,
+                },
+            };
+            if is_answer(&result) {
+                place.answered();
+            }
+            return Ok(result);
+        }
+    }
+
+    fn enter<'a>(&'a self, domain: &'a Domain, step: Step) -> Place<'a> {
+        let mut waits = self.lock();
+        let ticket = waits.next;
+        waits.next += 1;
+        let queues = waits.queues.entry(domain.clone()).or_default();
+        let queue = queues.entry(step).or_insert_with(|| Queue {
+            tickets: BTreeSet::new(),
+            quiet_since: Instant::now(),
+            stalled: false,
+        });
+        queue.tickets.insert(ticket);
+        Place { breaker: self, domain, step, ticket }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waits> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a reply is the next hop's own, and not ours about a connection that broke: a domain does not move on by failing.
+pub(super) fn is_answer(reply: &Reply) -> bool {
+    *reply != Failure::NextHopLost.reply() && *reply != Failure::NextHop.reply()
+}
+
+/// A place among those who wait; dropping it gives it up.
+struct Place<'a> {
+    breaker: &'a Breaker,
+    domain: &'a Domain,
+    step: Step,
+    ticket: u64,
+}
+
+impl Place<'_> {
+    fn with<T>(&self, act: impl FnOnce(&mut Queue) -> T) -> Option<T> {
+        let mut waits = self.breaker.lock();
+        waits.queues.get_mut(self.domain)?.get_mut(&self.step).map(act)
+    }
+
+    fn is_first(&self, queue: &Queue) -> bool {
+        queue.tickets.first() == Some(&self.ticket)
+    }
+
+    /// When to see whether the domain has stalled; `None`: there is nothing more to see.
+    fn look_again(&self) -> Option<Instant> {
+        self.with(|queue| {
+            if queue.stalled && self.is_first(queue) {
+                return None;
+            }
+            let due = queue.quiet_since + self.breaker.patience;
+            let now = Instant::now();
+            let pointless = due <= now && queue.tickets.len() < self.breaker.several;
+            Some(if pointless && !queue.stalled { now + self.breaker.patience } else { due })
+        })
+        .flatten()
+    }
+
+    fn is_let_go(&self) -> bool {
+        self.with(|queue| {
+            let quiet = queue.quiet_since.elapsed() >= self.breaker.patience;
+            if quiet && queue.tickets.len() >= self.breaker.several && !queue.stalled {
+                let (domain, waiting) = (self.domain, queue.tickets.len());
+                warn!(%domain, step = ?self.step, waiting, "next hop does not answer for this domain: its mail is put off");
+                queue.stalled = true;
+            }
+            queue.stalled && !self.is_first(queue)
+        })
+        .unwrap_or(false)
+    }
+
+    fn answered(&self) {
+        self.with(|queue| {
+            if queue.stalled {
+                info!(domain = %self.domain, "next hop answers again for this domain");
+            }
+            queue.stalled = false;
+            queue.quiet_since = Instant::now();
+        });
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut waits = self.breaker.lock();
+        let Some(queues) = waits.queues.get_mut(self.domain) else { return };
+        if let Some(queue) = queues.get_mut(&self.step) {
+            queue.tickets.remove(&self.ticket);
+            if queue.tickets.is_empty() {
+                queues.remove(&self.step);
+            }
+        }
+        if queues.is_empty() {
+            waits.queues.remove(self.domain);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use std::future::pending;
+    use std::sync::Arc;
+
+    use tokio::task::JoinHandle;
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    fn domain(name: &str) -> Domain {
+        Domain::parse(name).unwrap()
+    }
+
+    fn breaker() -> Arc<Breaker> {
+        Arc::new(Breaker::new(3, PATIENCE))
+    }
+
+    /// Waits for an answer that comes after so many seconds, or never.
+    fn waiting(
+        breaker: &Arc<Breaker>,
+        name: &str,
+        step: Step,
+        seconds: Option<u64>,
+        answer: bool,
+    ) -> JoinHandle<Result<(), Failure>> {
+        let (breaker, domain) = (Arc::clone(breaker), domain(name));
+        tokio::spawn(async move {
+            let answer_comes = async {
+                match seconds {
+                    Some(seconds) => sleep(Duration::from_secs(seconds)).await,
+                    None => pending().await,
+                }
+            };
+            breaker.wait(Some(&domain), step, answer_comes, |()| answer).await
+        })
+    }
+
+    async fn seconds(seconds: u64) {
+        for _ in 0..seconds * 10 {
+            advance(Duration::from_millis(100)).await;
+            for _ in 0..5 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_several_that_wait_in_vain_the_first_goes_on_waiting() {
+        let breaker = breaker();
+        let stalled = Err(Failure::Stalled(domain("a.example")));
+        let first = waiting(&breaker, "a.example", Step::Dot, Some(100), true);
+        seconds(1).await;
+        let second = waiting(&breaker, "a.example", Step::Dot, None, true);
+        let third = waiting(&breaker, "a.example", Step::Dot, None, true);
+        seconds(3).await;
+        assert!(!second.is_finished() && breaker.admit(Some(&domain("a.example"))).is_ok());
+        seconds(2).await;
+        assert_eq!((second.await.unwrap(), third.await.unwrap()), (stalled.clone(), stalled.clone()));
+        assert!(!first.is_finished());
+        assert_eq!(breaker.admit(Some(&domain("a.example"))), stalled);
+        // Others do not notice.
+        assert!(breaker.admit(Some(&domain("b.example"))).is_ok());
+        assert!(breaker.admit(None).is_ok());
+        // Whoever was let in before is let go at once.
+        let late = waiting(&breaker, "a.example", Step::Dot, None, true);
+        seconds(1).await;
+        assert_eq!(late.await.unwrap(), stalled);
+        seconds(95).await;
+        assert_eq!(first.await.unwrap(), Ok(()));
+        assert!(breaker.admit(Some(&domain("a.example"))).is_ok());
+        assert!(breaker.lock().queues.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_few_may_wait_as_long_as_it_takes() {
+        let breaker = breaker();
+        let all = [100, 200].map(|s| waiting(&breaker, "a.example", Step::Rcpt, Some(s), true));
+        // At other steps, and for other domains, others wait.
+        let more = [
+            waiting(&breaker, "a.example", Step::Dot, Some(300), true),
+            waiting(&breaker, "b.example", Step::Rcpt, Some(300), true),
+        ];
+        seconds(99).await;
+        assert!(breaker.admit(Some(&domain("a.example"))).is_ok());
+        seconds(202).await;
+        for wait in all.into_iter().chain(more) {
+            assert_eq!(wait.await.unwrap(), Ok(()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_is_not_stalled_while_answers_come() {
+        let breaker = breaker();
+        let all: Vec<_> =
+            (1..10).map(|n| waiting(&breaker, "a.example", Step::Dot, Some(4 * n), true)).collect();
+        seconds(40).await;
+        for wait in all {
+            assert_eq!(wait.await.unwrap(), Ok(()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_are_no_answers() {
+        let breaker = breaker();
+        let all: Vec<_> =
+            (1..10).map(|n| waiting(&breaker, "a.example", Step::Dot, Some(2 * n), false)).collect();
+        seconds(6).await;
+        assert!(breaker.admit(Some(&domain("a.example"))).is_err());
+        drop(all);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_brings_the_domain_back() {
+        let breaker = breaker();
+        let _held = [Some(8), None].map(|s| waiting(&breaker, "a.example", Step::Rcpt, s, true));
+        let _late = waiting(&breaker, "a.example", Step::Rcpt, None, true);
+        seconds(6).await;
+        assert!(breaker.admit(Some(&domain("a.example"))).is_err());
+        let at_another_step = waiting(&breaker, "a.example", Step::Dot, Some(60), true);
+        seconds(3).await;
+        assert!(breaker.admit(Some(&domain("a.example"))).is_ok());
+        seconds(60).await;
+        assert_eq!(at_another_step.await.unwrap(), Ok(()));
+        assert!(breaker.lock().queues.is_empty());
+    }
+}
