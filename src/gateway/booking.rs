@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tracing::{Instrument, warn};
+use tracing::{Instrument, debug, warn};
 
 use super::Shared;
 use super::failure::Failure;
@@ -92,6 +92,8 @@ pub(super) struct Booked {
     outgoing: Outgoing,
     outcomes: Vec<(String, Outcome)>,
     message_hash: Option<[u8; 32]>,
+    /// Whether the client is told, and that is recorded once it is known to have read it.
+    telling: bool,
 }
 
 impl Entry {
@@ -151,7 +153,8 @@ impl Entry {
                 outcomes.push((name, outcome));
             }
         }
-        let booked = Booked { outgoing: self.outgoing, outcomes, message_hash };
+        let outgoing = self.outgoing;
+        let booked = Booked { outgoing, outcomes, message_hash, telling: false };
         match booked.record(shared, upstream).await {
             Ok(()) => Some(booked),
             Err(error) => {
@@ -192,9 +195,28 @@ impl Booked {
         shared: &Shared,
         upstream: Upstream,
     ) -> Result<(), crate::store::ledger::LedgerError> {
-        let Self { outgoing, outcomes, message_hash } = self;
+        let Self { outgoing, outcomes, message_hash, .. } = self;
         let now = shared.clock.now();
         shared.ledger.finish_outgoing(outgoing, outcomes, *message_hash, upstream, now).await
+    }
+
+    /// The client is being told: [`Booked::confirm`] is for this.
+    pub(super) fn telling(mut self) -> Self {
+        self.telling = true;
+        self
+    }
+
+    /// The client has read the answer. Recorded in the background: should it be lost, the entry is kept until it expires.
+    pub(super) fn confirm(self, shared: &Arc<Shared>) {
+        if !self.telling {
+            return;
+        }
+        let shared = Arc::clone(shared);
+        tokio::spawn(async move {
+            if let Err(error) = self.record(&shared, Upstream::Told).await {
+                debug!(%error, "an answer that was read could not be recorded");
+            }
+        });
     }
 
     /// The client did not learn the answer after all.

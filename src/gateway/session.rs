@@ -85,6 +85,9 @@ pub(super) trait Direction: Send + Sync + 'static {
     /// The peer will not send this message, or not in this transaction.
     fn abandon(&self, transaction: Self::Transaction) -> impl Future<Output = ()> + Send;
 
+    /// The peer has gone on to its next command, so it has read the replies. Does not wait.
+    fn confirm(&self, booking: Self::Booking);
+
     /// The replies did not reach the peer.
     fn take_back(&self, booking: Self::Booking) -> impl Future<Output = ()> + Send;
 }
@@ -129,12 +132,16 @@ async fn dialogue<D: Direction>(
     stop: &CancellationToken,
     open: &mut Option<Open<D::Transaction>>,
 ) -> Result<End, SessionError> {
+    let mut unconfirmed: Option<D::Booking> = None;
     loop {
         let command = tokio::select! {
             biased;
             () = stop.cancelled(), if open.is_none() => return Ok(End::Stopped),
             command = connection.next_command() => command?,
         };
+        if let Some(booking) = unconfirmed.take() {
+            direction.confirm(booking);
+        }
         // Every command but RCPT and DATA ends a transaction that is open, or is refused by the session itself.
         let transaction = open.take();
         match command {
@@ -165,6 +172,7 @@ async fn dialogue<D: Direction>(
                         return Err(error);
                     }
                 }
+                unconfirmed = Some(answer.booking);
                 continue;
             }
             _ => {}

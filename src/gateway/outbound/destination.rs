@@ -131,15 +131,10 @@ impl Destination {
 
     /// Takes the next hop's outcomes for the recipients that are open, in their order.
     pub(super) fn settle(&mut self, outcomes: Vec<client::Outcome>) {
-        settle_open(&mut self.answers, outcomes);
-    }
-}
-
-/// Fills the answers that are open with the next hop's outcomes, in their order.
-pub(super) fn settle_open(answers: &mut [Option<Answered>], outcomes: Vec<client::Outcome>) {
-    let mut outcomes = outcomes.into_iter();
-    for answer in answers {
-        answer.get_or_insert_with(|| outcomes.next().map_or(Answered::Unknown, Answered::from));
+        let mut outcomes = outcomes.into_iter();
+        for answer in &mut self.answers {
+            answer.get_or_insert_with(|| outcomes.next().map_or(Answered::Unknown, Answered::from));
+        }
     }
 }
 
