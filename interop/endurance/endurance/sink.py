@@ -23,7 +23,7 @@ class Trouble:
 
 
 class Sink:
-    """`taken`: recipient -> when each copy was taken, before the sender was told."""
+    """`taken`: recipient -> for each copy when its connection was opened, and when it was taken, before the sender was told."""
 
     def __init__(self, rig, name, delay=None):
         self.name, self.delay = name, delay or (lambda: 0)
@@ -76,19 +76,19 @@ class Sink:
                 return False
         return True
 
-    def take(self, rcpt):
+    def take(self, opened, rcpt):
         """Notes a message for these recipients."""
         now = time.monotonic()
         with self.lock:
             for path in rcpt:
-                self.taken.setdefault(path, []).append(now)
+                self.taken.setdefault(path, []).append((opened, now))
                 domain = path.partition("@")[2]
                 self.count[domain] = self.count.get(domain, 0) + 1
 
 
 def _dialogue(sink, client):
     client.sendall(b"220 sink.example ESMTP\r\n")
-    rcpt, pending = [], b""
+    opened, rcpt, pending = time.monotonic(), [], b""
     while True:
         while b"\n" not in pending:
             if not (octets := client.recv(1 << 16)):
@@ -117,7 +117,7 @@ def _dialogue(sink, client):
             pending = content[end + len(END) :]
             if not sink.befall(client, rcpt, "dot"):
                 return
-            sink.take(rcpt)
+            sink.take(opened, rcpt)
             time.sleep(sink.delay())
             rcpt, reply = [], "250 2.0.0 kept"
         elif verb == "QUIT":

@@ -74,7 +74,7 @@ class World:
         self.postfix = Postfix(rig, f"{name}/postfix", f"smtp:[127.0.0.1]:{self.handed.port}", more=more)
 
     def copies(self, rcpt):
-        """When each copy for this recipient was taken."""
+        """For each copy for this recipient, when its connection was opened and when it was taken."""
         return self.sink(rcpt).taken.get(rcpt, [])
 
     def sink(self, rcpt):
