@@ -1,10 +1,10 @@
 //! Keeps a recipient domain whose mail does not move on from holding up that of others.
 //!
-//! The MTA before us has so many deliveries under way at once, and while the next hop does not answer for one domain, that
+//! The MTA before us has so many deliveries under way at once, and while DNS or the next hop does not answer for one domain, that
 //! domain's mail would come to hold them all. So when several transactions wait for the same step of one domain, and
 //! none has had an answer for a while, the domain is *stalled* at that step: the one that has waited longest goes on
 //! waiting, the others are answered 451, and further recipients are answered 451 at RCPT until an answer comes. A domain that is
-//! slow and moves is not stalled, however slow.
+//! slow and moves is not stalled, however slow. How long a while is depends on how long answers to that step take as a rule.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,6 +20,8 @@ use crate::smtp::Reply;
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Step {
+    /// The policy of the domain in DNS.
+    LookUp,
     /// The reply to RCPT.
     Rcpt,
     /// The reply to DATA.
@@ -33,14 +35,22 @@ pub(super) enum Step {
 pub(super) struct Breaker {
     /// So many must wait for a domain to be stalled.
     several: usize,
-    /// So long must there have been no answer.
+    /// So long at most must there have been no answer.
     patience: Duration,
     waits: Mutex<Waits>,
 }
 
+/// Where answers are quick, this long.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// So many times what is usual is long.
+const LONG: u32 = 3;
+
 #[derive(Debug, Default)]
 struct Waits {
     queues: HashMap<Domain, HashMap<Step, Queue>>,
+    /// How long answers take, of all domains: the longest of late.
+    usual: HashMap<Step, Duration>,
     next: u64,
 }
 
@@ -106,7 +116,7 @@ impl Breaker {
             stalled: false,
         });
         queue.tickets.insert(ticket);
-        Place { breaker: self, domain, step, ticket }
+        Place { breaker: self, domain, step, ticket, since: Instant::now() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waits> {
@@ -125,12 +135,18 @@ struct Place<'a> {
     domain: &'a Domain,
     step: Step,
     ticket: u64,
+    since: Instant,
 }
 
 impl Place<'_> {
-    fn with<T>(&self, act: impl FnOnce(&mut Queue) -> T) -> Option<T> {
+    /// Acts on the queue, and the patience that there is with it.
+    fn with<T>(&self, act: impl FnOnce(&mut Queue, Duration) -> T) -> Option<T> {
         let mut waits = self.breaker.lock();
-        waits.queues.get_mut(self.domain)?.get_mut(&self.step).map(act)
+        let most = self.breaker.patience;
+        let usual = waits.usual.get(&self.step);
+        let patience = usual.map_or(most, |usual| (*usual * LONG).max(LEAST_PATIENCE).min(most));
+        let queue = waits.queues.get_mut(self.domain)?.get_mut(&self.step)?;
+        Some(act(queue, patience))
     }
 
     fn is_first(&self, queue: &Queue) -> bool {
@@ -139,24 +155,24 @@ impl Place<'_> {
 
     /// When to see whether the domain has stalled; `None`: there is nothing more to see.
     fn look_again(&self) -> Option<Instant> {
-        self.with(|queue| {
+        self.with(|queue, patience| {
             if queue.stalled && self.is_first(queue) {
                 return None;
             }
-            let due = queue.quiet_since + self.breaker.patience;
+            let due = queue.quiet_since + patience;
             let now = Instant::now();
             let pointless = due <= now && queue.tickets.len() < self.breaker.several;
-            Some(if pointless && !queue.stalled { now + self.breaker.patience } else { due })
+            Some(if pointless && !queue.stalled { now + patience } else { due })
         })
         .flatten()
     }
 
     fn is_let_go(&self) -> bool {
-        self.with(|queue| {
-            let quiet = queue.quiet_since.elapsed() >= self.breaker.patience;
+        self.with(|queue, patience| {
+            let quiet = queue.quiet_since.elapsed() >= patience;
             if quiet && queue.tickets.len() >= self.breaker.several && !queue.stalled {
                 let (domain, waiting) = (self.domain, queue.tickets.len());
-                warn!(%domain, step = ?self.step, waiting, "next hop does not answer for this domain: its mail is put off");
+                warn!(%domain, step = ?self.step, waiting, "no answer for this domain: its mail is put off");
                 queue.stalled = true;
             }
             queue.stalled && !self.is_first(queue)
@@ -165,9 +181,16 @@ impl Place<'_> {
     }
 
     fn answered(&self) {
-        self.with(|queue| {
+        let took = self.since.elapsed();
+        {
+            let mut waits = self.breaker.lock();
+            // One that was long is forgotten after some that were not.
+            let usual = waits.usual.entry(self.step).or_insert(self.breaker.patience);
+            *usual = took.min(self.breaker.patience).max(*usual * 9 / 10);
+        }
+        self.with(|queue, _| {
             if queue.stalled {
-                info!(domain = %self.domain, "next hop answers again for this domain");
+                info!(domain = %self.domain, "answers come again for this domain");
             }
             queue.stalled = false;
             queue.quiet_since = Instant::now();
@@ -252,7 +275,10 @@ mod tests {
         seconds(3).await;
         assert!(!second.is_finished() && breaker.admit(Some(&domain("a.example"))).is_ok());
         seconds(2).await;
-        assert_eq!((second.await.unwrap(), third.await.unwrap()), (stalled.clone(), stalled.clone()));
+        assert_eq!(
+            (second.await.unwrap(), third.await.unwrap()),
+            (stalled.clone(), stalled.clone())
+        );
         assert!(!first.is_finished());
         assert_eq!(breaker.admit(Some(&domain("a.example"))), stalled);
         // Others do not notice.
@@ -297,10 +323,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn where_answers_are_quick_patience_is_short() {
+        let breaker = breaker();
+        for _ in 0..50 {
+            let quick = waiting(&breaker, "b.example", Step::Dot, Some(0), true);
+            seconds(1).await;
+            assert_eq!(quick.await.unwrap(), Ok(()));
+        }
+        let at = |step| [0; 3].map(|_| waiting(&breaker, "a.example", step, None, true));
+        let (_dot, _rcpt) = (at(Step::Dot), at(Step::Rcpt));
+        let stalled = |step| {
+            let waits = breaker.lock();
+            waits.queues[&domain("a.example")][&step].stalled
+        };
+        seconds(2).await;
+        // At another step nothing is known yet.
+        assert!(stalled(Step::Dot) && !stalled(Step::Rcpt));
+        seconds(4).await;
+        assert!(stalled(Step::Rcpt));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn failures_are_no_answers() {
         let breaker = breaker();
-        let all: Vec<_> =
-            (1..10).map(|n| waiting(&breaker, "a.example", Step::Dot, Some(2 * n), false)).collect();
+        let all: Vec<_> = (1..10)
+            .map(|n| waiting(&breaker, "a.example", Step::Dot, Some(2 * n), false))
+            .collect();
         seconds(6).await;
         assert!(breaker.admit(Some(&domain("a.example"))).is_err());
         drop(all);

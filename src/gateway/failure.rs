@@ -79,7 +79,7 @@ pub enum Failure {
     NeedsSmtpUtf8,
     /// The message needs 8BITMIME and the next hop has none.
     NeedsEightBit,
-    /// The next hop does not answer for this domain, and others wait for it already.
+    /// DNS or the next hop does not answer for this domain, and others wait for it already.
     Stalled(Domain),
     /// Some recipients were accepted, others only refused for now.
     Mixed,
@@ -212,7 +212,7 @@ impl Failure {
             Self::NextHopLost => ("next-hop-lost", 451, (4, 4, 2), "connection to next hop lost"),
             Self::NeedsSmtpUtf8 => ("needs-smtputf8", 550, (5, 6, 7), "next hop does not support SMTPUTF8"),
             Self::NeedsEightBit => ("needs-8bitmime", 550, (5, 6, 3), "next hop does not support 8BITMIME"),
-            Self::Stalled(_) => ("stalled", 451, (4, 4, 5), "next hop does not answer for DOMAIN now"),
+            Self::Stalled(_) => ("stalled", 451, (4, 4, 5), "mail for DOMAIN does not move on now; please send again"),
             Self::Mixed => ("mixed", 451, (4, 5, 0), "some recipients were refused for now; please send again"),
         }
     }

@@ -10,6 +10,7 @@ mod clock;
 pub mod config;
 mod discovery;
 mod failure;
+mod generation;
 mod hop;
 mod ids;
 mod inbound;
@@ -19,6 +20,7 @@ pub mod lookup;
 mod message;
 mod outbound;
 mod outbox;
+mod parts;
 mod report;
 mod serve;
 mod session;
@@ -34,7 +36,8 @@ use tokio::sync::Notify;
 pub use clock::{Clock, SystemClock};
 pub use failure::Failure;
 pub use local::{LocalKeys, LocalKeysError};
-pub use serve::{Gateway, Parts, StartError};
+pub use parts::{Parts, Settings, StartError};
+pub use serve::Gateway;
 
 use crate::core::Domain;
 use crate::mail::trace::{Protocol as TraceProtocol, Received};
@@ -46,7 +49,7 @@ use config::Config;
 use discovery::Discovery;
 use session::Sender;
 
-/// What every connection of a gateway shares.
+/// What every connection of a generation shares. What outlives the generation stands behind an `Arc` of its own.
 pub(crate) struct Shared {
     config: Config,
     domains: HashMap<Domain, LocalKeys>,
@@ -55,9 +58,9 @@ pub(crate) struct Shared {
     clock: Arc<dyn Clock>,
     breaker: Breaker,
     /// Transactions whose outcome is still waited for, though the client was told to try again.
-    late: Late,
+    late: Arc<Late>,
     /// Wakes the outbox when something was put into it.
-    outbox: Notify,
+    outbox: Arc<Notify>,
 }
 
 impl Shared {

@@ -40,7 +40,7 @@ TROUBLES = {
     "stall-data": ["stall data"],
     "stall-dot": ["stall dot"],
     "drop": ["drop rcpt", "drop data", "drop dot"],
-    "together": ["dns", "stall rcpt", "stall data", "stall dot", "drop rcpt", "drop data", "drop dot"],
+    "together": ["dns", "stall dot", "drop data"],
 }
 SHORT = ("dns", "stall-dot", "together")
 NAMES = ("shared", "separate")
@@ -62,7 +62,7 @@ def measure(rig, report, binary, rounds, short):
         records.update(Company(rig, binary, domain).records())
     for names in NAMES:
         world = World(rig, names, company, Dns(rig, records), partners)
-        _measure(world, report, domains, *((8, 24) if short else (12, 45)))
+        _measure(world, report, domains, *((8, 24) if short else (10, 40)))
         world.stop()
 
 

@@ -23,8 +23,8 @@ pub struct Limits {
     /// next hop. Default 16.
     #[serde(deserialize_with = "count")]
     pub recipient_domains: usize,
-    /// Transactions that wait for the next hop's answer at the same step for the same recipient domain, beyond which the
-    /// domain counts as stalled when none has come for `timeouts.stalled`. Default 4.
+    /// Transactions that wait at the same step for the same recipient domain: with so many the domain counts as stalled when no
+    /// answer has come for `timeouts.stalled`. Default 4.
     #[serde(deserialize_with = "count")]
     pub stalled: usize,
     /// Octets of a message, when the next hop names no smaller SIZE. Default 50M.
@@ -112,8 +112,9 @@ pub struct Timeouts {
     /// Next hop: the reply to the final dot: the 600 seconds that our client waits, less 60. Default 540s.
     #[serde(deserialize_with = "duration")]
     pub dot: Duration,
-    /// Next hop: no answer for a recipient domain for which `limits.stalled` transactions wait. All but one are then answered
-    /// 451, and so is further mail for it, until an answer comes. Default 5s.
+    /// DNS and next hop: no answer for a recipient domain for which `limits.stalled` transactions wait. All but one are then
+    /// answered 451, and so is further mail for it, until an answer comes. Where answers are quick, three times what they take
+    /// is enough, but not less than a second. Default 5s.
     #[serde(deserialize_with = "duration")]
     pub stalled: Duration,
     /// Next hop: the reply to RSET. Default 60s.

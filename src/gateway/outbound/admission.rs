@@ -31,7 +31,12 @@ impl Outbound {
                 if transaction.destinations.len() >= self.shared.config.limits.recipient_domains {
                     return Err(Failure::TooManyDomains.reply());
                 }
-                let course = self.course(domain.as_ref(), Demand::Absent).await?;
+                let course = self.course(domain.as_ref(), Demand::Absent);
+                let found = |course: &Result<Course, Reply>| {
+                    course.as_ref().err().is_none_or(|refusal| !refusal.is_transient())
+                };
+                let course = breaker.wait(domain.as_ref(), Step::LookUp, course, found).await;
+                let course = course.map_err(|failure| failure.reply())??;
                 let (path, parameters) = course.mail(&transaction.sender);
                 let downstream = Downstream::begin(&self.hop, path, parameters).await?;
                 transaction.destinations.push(Destination::new(domain, course, downstream));
