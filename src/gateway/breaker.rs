@@ -3,11 +3,11 @@
 //! The MTA before us has so many deliveries under way at once, and while DNS or the next hop does not answer for one domain, that
 //! domain's mail would come to hold them all. So when several transactions wait for the same step of one domain, and
 //! none has had an answer for a while, the domain is *stalled* at that step: the one that has waited longest goes on
-//! waiting, the others are answered 451, and further recipients are answered 451 at RCPT until an answer comes. A domain that is
+//! waiting (at the final dot in the background, which serves as well), the others are answered 451, and further recipients are answered 451 at RCPT until an answer comes. A domain that is
 //! slow and moves is not stalled, however slow. How long a while is depends on how long answers to that step take as a rule.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -80,12 +80,12 @@ impl Breaker {
     /// Waits for an answer about `domain`. The error is that others wait as well, and the domain is stalled; `answer` has then
     /// been left where it was.
     pub(super) async fn wait<T>(
-        &self,
+        self: &Arc<Self>,
         domain: Option<&Domain>,
         step: Step,
         answer: impl Future<Output = T>,
         is_answer: impl FnOnce(&T) -> bool,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, Stalled> {
         let Some(domain) = domain else { return Ok(answer.await) };
         let place = self.enter(domain, step);
         tokio::pin!(answer);
@@ -94,7 +94,7 @@ impl Breaker {
                 None => (&mut answer).await,
                 Some(at) => match timeout_at(at, &mut answer).await {
                     Ok(result) => result,
-                    Err(_) if place.is_let_go() => return Err(Failure::Stalled(domain.clone())),
+                    Err(_) if place.is_let_go() => return Err(Stalled(place)),
                     Err(_) => continue,
                 },
             };
@@ -105,7 +105,7 @@ impl Breaker {
         }
     }
 
-    fn enter<'a>(&'a self, domain: &'a Domain, step: Step) -> Place<'a> {
+    fn enter(self: &Arc<Self>, domain: &Domain, step: Step) -> Place {
         let mut waits = self.lock();
         let ticket = waits.next;
         waits.next += 1;
@@ -116,7 +116,8 @@ impl Breaker {
             stalled: false,
         });
         queue.tickets.insert(ticket);
-        Place { breaker: self, domain, step, ticket, since: Instant::now() }
+        let (breaker, domain) = (Arc::clone(self), domain.clone());
+        Place { breaker, domain, step, ticket, since: Instant::now() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waits> {
@@ -129,34 +130,49 @@ pub(super) fn is_answer(reply: &Reply) -> bool {
     *reply != Failure::NextHopLost.reply() && *reply != Failure::NextHop.reply()
 }
 
+/// The domain is stalled. Whoever goes on waiting all the same keeps this meanwhile.
+pub(super) struct Stalled(Place);
+
+impl Stalled {
+    pub(super) fn failure(&self) -> Failure {
+        Failure::Stalled(self.0.domain.clone())
+    }
+
+    /// The answer has come after all.
+    pub(super) fn answered(self) {
+        self.0.answered();
+    }
+}
+
 /// A place among those who wait; dropping it gives it up.
-struct Place<'a> {
-    breaker: &'a Breaker,
-    domain: &'a Domain,
+struct Place {
+    breaker: Arc<Breaker>,
+    domain: Domain,
     step: Step,
     ticket: u64,
     since: Instant,
 }
 
-impl Place<'_> {
+impl Place {
     /// Acts on the queue, and the patience that there is with it.
     fn with<T>(&self, act: impl FnOnce(&mut Queue, Duration) -> T) -> Option<T> {
         let mut waits = self.breaker.lock();
         let most = self.breaker.patience;
         let usual = waits.usual.get(&self.step);
         let patience = usual.map_or(most, |usual| (*usual * LONG).max(LEAST_PATIENCE).min(most));
-        let queue = waits.queues.get_mut(self.domain)?.get_mut(&self.step)?;
+        let queue = waits.queues.get_mut(&self.domain)?.get_mut(&self.step)?;
         Some(act(queue, patience))
     }
 
-    fn is_first(&self, queue: &Queue) -> bool {
-        queue.tickets.first() == Some(&self.ticket)
+    /// Whether it goes on waiting. Nobody need for a final dot, whose answer can be recorded in the background.
+    fn stays(&self, queue: &Queue) -> bool {
+        self.step != Step::Dot && queue.tickets.first() == Some(&self.ticket)
     }
 
     /// When to see whether the domain has stalled; `None`: there is nothing more to see.
     fn look_again(&self) -> Option<Instant> {
         self.with(|queue, patience| {
-            if queue.stalled && self.is_first(queue) {
+            if queue.stalled && self.stays(queue) {
                 return None;
             }
             let due = queue.quiet_since + patience;
@@ -171,11 +187,11 @@ impl Place<'_> {
         self.with(|queue, patience| {
             let quiet = queue.quiet_since.elapsed() >= patience;
             if quiet && queue.tickets.len() >= self.breaker.several && !queue.stalled {
-                let (domain, waiting) = (self.domain, queue.tickets.len());
+                let (domain, waiting) = (&self.domain, queue.tickets.len());
                 warn!(%domain, step = ?self.step, waiting, "no answer for this domain: its mail is put off");
                 queue.stalled = true;
             }
-            queue.stalled && !self.is_first(queue)
+            queue.stalled && !self.stays(queue)
         })
         .unwrap_or(false)
     }
@@ -198,10 +214,10 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         let mut waits = self.breaker.lock();
-        let Some(queues) = waits.queues.get_mut(self.domain) else { return };
+        let Some(queues) = waits.queues.get_mut(&self.domain) else { return };
         if let Some(queue) = queues.get_mut(&self.step) {
             queue.tickets.remove(&self.ticket);
             if queue.tickets.is_empty() {
@@ -209,7 +225,7 @@ impl Drop for Place<'_> {
             }
         }
         if queues.is_empty() {
-            waits.queues.remove(self.domain);
+            waits.queues.remove(&self.domain);
         }
     }
 }
@@ -218,8 +234,6 @@ impl Drop for Place<'_> {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use std::future::pending;
-    use std::sync::Arc;
-
     use tokio::task::JoinHandle;
     use tokio::time::{advance, sleep};
 
@@ -251,7 +265,8 @@ mod tests {
                     None => pending().await,
                 }
             };
-            breaker.wait(Some(&domain), step, answer_comes, |()| answer).await
+            let waited = breaker.wait(Some(&domain), step, answer_comes, |()| answer).await;
+            waited.map_err(|stalled| stalled.failure())
         })
     }
 
@@ -268,10 +283,10 @@ mod tests {
     async fn of_several_that_wait_in_vain_the_first_goes_on_waiting() {
         let breaker = breaker();
         let stalled = Err(Failure::Stalled(domain("a.example")));
-        let first = waiting(&breaker, "a.example", Step::Dot, Some(100), true);
+        let first = waiting(&breaker, "a.example", Step::Rcpt, Some(100), true);
         seconds(1).await;
-        let second = waiting(&breaker, "a.example", Step::Dot, None, true);
-        let third = waiting(&breaker, "a.example", Step::Dot, None, true);
+        let second = waiting(&breaker, "a.example", Step::Rcpt, None, true);
+        let third = waiting(&breaker, "a.example", Step::Rcpt, None, true);
         seconds(3).await;
         assert!(!second.is_finished() && breaker.admit(Some(&domain("a.example"))).is_ok());
         seconds(2).await;
@@ -285,12 +300,34 @@ mod tests {
         assert!(breaker.admit(Some(&domain("b.example"))).is_ok());
         assert!(breaker.admit(None).is_ok());
         // Whoever was let in before is let go at once.
-        let late = waiting(&breaker, "a.example", Step::Dot, None, true);
+        let late = waiting(&breaker, "a.example", Step::Rcpt, None, true);
         seconds(1).await;
         assert_eq!(late.await.unwrap(), stalled);
         seconds(95).await;
         assert_eq!(first.await.unwrap(), Ok(()));
         assert!(breaker.admit(Some(&domain("a.example"))).is_ok());
+        assert!(breaker.lock().queues.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn for_the_final_dot_nobody_need_wait() {
+        let breaker = breaker();
+        let a = domain("a.example");
+        let mut held = Vec::new();
+        for wait in [0; 3].map(|_| breaker.wait(Some(&a), Step::Dot, pending::<()>(), |()| true)) {
+            held.push(Box::pin(wait));
+        }
+        let [one, two, three] = &mut held[..] else { panic!() };
+        let (one, two, three) = tokio::join!(one, two, three);
+        let stalled = [one, two, three].map(|waited| waited.err().unwrap());
+        // It lasts as long as somebody waits in the background.
+        assert!(breaker.admit(Some(&a)).is_err());
+        let [one, two, three] = stalled;
+        drop(one);
+        assert!(breaker.admit(Some(&a)).is_err());
+        two.answered();
+        assert!(breaker.admit(Some(&a)).is_ok());
+        drop(three);
         assert!(breaker.lock().queues.is_empty());
     }
 

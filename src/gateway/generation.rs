@@ -62,6 +62,7 @@ impl Generation {
             config.dns.timeout,
         );
         let breaker = Breaker::new(config.limits.stalled, config.timeouts.stalled);
+        let breaker = Arc::new(breaker);
         let shared = Arc::new(Shared {
             config,
             domains,

@@ -56,7 +56,7 @@ pub(crate) struct Shared {
     ledger: SharedLedger,
     discovery: Discovery,
     clock: Arc<dyn Clock>,
-    breaker: Breaker,
+    breaker: Arc<Breaker>,
     /// Transactions whose outcome is still waited for, though the client was told to try again.
     late: Arc<Late>,
     /// Wakes the outbox when something was put into it.

@@ -39,7 +39,7 @@ class Report:
         self.lines.append((name, shown, unit, limit, verdict))
         print(name, shown, unit, limit, verdict, flush=True)
 
-    def markdown(self, binary, seed):
+    def markdown(self, binary, options):
         """The figures with what is needed to judge them."""
         versions = ", ".join(
             [
@@ -52,7 +52,7 @@ class Report:
             [
                 "# Kills, restarts and partners in trouble",
                 "",
-                f"Written by `interop/endurance/run --seed {seed}` on {time.strftime('%Y-%m-%d')}: "
+                f"Written by `interop/endurance/run --seed {options.seed} --rounds {options.rounds}` on {time.strftime('%Y-%m-%d')}: "
                 f"{os.cpu_count()} cores; {versions}.",
                 "",
                 "| figure | value | unit | must be | |",

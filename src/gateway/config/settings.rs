@@ -114,7 +114,7 @@ pub struct Timeouts {
     pub dot: Duration,
     /// DNS and next hop: no answer for a recipient domain for which `limits.stalled` transactions wait. All but one are then
     /// answered 451, and so is further mail for it, until an answer comes. Where answers are quick, three times what they take
-    /// is enough, but not less than a second. Default 5s.
+    /// is enough, but not less than a second. Default 30s.
     #[serde(deserialize_with = "duration")]
     pub stalled: Duration,
     /// Next hop: the reply to RSET. Default 60s.
@@ -144,7 +144,7 @@ impl Default for Timeouts {
             rcpt: seconds(300),
             data_start: seconds(120),
             dot: seconds(540),
-            stalled: seconds(5),
+            stalled: seconds(30),
             rset: seconds(60),
             quit: seconds(5),
             shutdown: seconds(30),

@@ -1,5 +1,7 @@
 //! Who is sent to, and how: decided at RCPT, and again when the header block is known.
 
+use std::sync::Arc;
+
 use tracing::{info, warn};
 
 use super::destination::{Course, Destination};
@@ -36,7 +38,7 @@ impl Outbound {
                     course.as_ref().err().is_none_or(|refusal| !refusal.is_transient())
                 };
                 let course = breaker.wait(domain.as_ref(), Step::LookUp, course, found).await;
-                let course = course.map_err(|failure| failure.reply())??;
+                let course = course.map_err(|stalled| stalled.failure().reply())??;
                 let (path, parameters) = course.mail(&transaction.sender);
                 let downstream = Downstream::begin(&self.hop, path, parameters).await?;
                 transaction.destinations.push(Destination::new(domain, course, downstream));
@@ -50,8 +52,8 @@ impl Outbound {
         };
         let asked = downstream.recipient(outer);
         let asked = breaker.wait(destination.domain.as_ref(), Step::Rcpt, asked, is_answer).await;
-        let reply = asked.map_err(|failure| {
-            let reply = failure.reply();
+        let reply = asked.map_err(|stalled| {
+            let reply = stalled.failure().reply();
             destination.fail(&reply);
             reply
         })?;
@@ -154,7 +156,7 @@ impl Outbound {
 
 /// Makes the downstream transaction one for the recipients that are still open: what an earlier attempt has settled is not sent
 /// again.
-async fn reissue(sender: &Sender, destination: &mut Destination, breaker: &Breaker) {
+async fn reissue(sender: &Sender, destination: &mut Destination, breaker: &Arc<Breaker>) {
     let open = destination.open();
     if open.is_empty() {
         destination.release().await;
@@ -170,7 +172,7 @@ async fn reissue(sender: &Sender, destination: &mut Destination, breaker: &Break
         Err(reply) => is_answer(reply),
     };
     let asked = breaker.wait(destination.domain.as_ref(), Step::Rcpt, asked, moves_on).await;
-    match asked.unwrap_or_else(|failure| Err(failure.reply())) {
+    match asked.unwrap_or_else(|stalled| Err(stalled.failure().reply())) {
         Err(reply) => destination.fail(&reply),
         Ok(replies) => {
             for (at, reply) in open.into_iter().zip(replies) {

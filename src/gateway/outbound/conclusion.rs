@@ -209,9 +209,14 @@ impl Dot {
         };
         match shared.breaker.wait(domain.as_ref(), Step::Dot, &mut dot, moves_on).await {
             Ok(ended) => settle_open(&mut answers, ended),
-            Err(failure) => {
+            Err(stalled) => {
+                let failure = stalled.failure();
                 let later = async move {
-                    settle_open(&mut answers, dot.await);
+                    let ended = dot.await;
+                    if moves_on(&ended) {
+                        stalled.answered();
+                    }
+                    settle_open(&mut answers, ended);
                     answers
                 };
                 entry.finish_later(&shared, later, message_hash);

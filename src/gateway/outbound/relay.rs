@@ -107,7 +107,7 @@ impl Outbound {
                     let domain = destination.domain.as_ref();
                     let breaker = &self.shared.breaker;
                     let begun = breaker.wait(domain, Step::Data, downstream.data(), moves_on).await;
-                    begun.unwrap_or_else(|failure| Err(failure.reply())).map(|()| stream)
+                    begun.unwrap_or_else(|stalled| Err(stalled.failure().reply())).map(|()| stream)
                 }
                 None => Ok(stream),
             },
