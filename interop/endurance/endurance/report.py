@@ -43,7 +43,7 @@ class Report:
         """The figures with what is needed to judge them."""
         versions = ", ".join(
             [
-                f"mta-seal {_last_word([binary, '--version'])}",
+                f"mta-seal {_last_word([binary, '--version'])}{' (debug build)' * (binary.parent.name == 'debug')}",
                 f"Postfix {_last_word(['postconf', '-d', 'mail_version'])}",
                 f"Linux {platform.release().split('-')[0]}",
             ]
@@ -52,7 +52,8 @@ class Report:
             [
                 "# Kills, restarts and partners in trouble",
                 "",
-                f"Written by `interop/endurance/run --seed {options.seed} --rounds {options.rounds}` on {time.strftime('%Y-%m-%d')}: "
+                f"Written by `interop/endurance/run --seed {options.seed} --rounds {options.rounds}"
+                f"{''.join(f' --only {part}' for part in options.only or [])}` on {time.strftime('%Y-%m-%d')}: "
                 f"{os.cpu_count()} cores; {versions}.",
                 "",
                 "| figure | value | unit | must be | |",

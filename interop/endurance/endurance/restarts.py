@@ -1,10 +1,13 @@
 """Orderly restarts, and reloads, of either gateway under load: nobody who has sent DATA is left without an answer."""
 
+import contextlib
 import random
+import re
 import signal
 import time
 
 from rig.process import RigError, wait_for
+from rig.smtp import Client
 
 from .clients import Clients
 from .report import lines_with
@@ -43,9 +46,7 @@ def measure(rig, report, binary, seed, rounds, reload):
         in_data += sum(c.in_data for c in mine)
         begin = time.monotonic()
         if reload:
-            gateway.process.child.send_signal(signal.SIGHUP)
-            time.sleep(0.5)
-            gateway.process.check_alive()
+            renew(gateway, number)
         else:
             unclean += restart(gateway) != 0
             longest = max(longest, time.monotonic() - begin)
@@ -80,6 +81,21 @@ def measure(rig, report, binary, seed, rounds, reload):
     for what in [line for c in clients for line in c.said][:20] + lost[:5]:
         print("  ", what, flush=True)
     world.stop()
+
+
+def renew(gateway, number):
+    """Has the gateway read another configuration; returns when it greets by its new name."""
+    name = f"gateway{number}.{gateway.keys.domain}"
+    text = re.sub(r'^hostname = ".*"$', f'hostname = "{name}"', gateway.config.read_text(), flags=re.M)
+    gateway.config.write_text(text)
+    gateway.process.child.send_signal(signal.SIGHUP)
+
+    def renewed():
+        gateway.process.check_alive()
+        with contextlib.closing(Client(gateway.inside_port)) as client:
+            return name in client.greeting
+
+    wait_for("the new configuration", renewed)
 
 
 def restart(gateway):
