@@ -363,28 +363,28 @@ mod tests {
     async fn where_answers_are_quick_patience_is_short() {
         let breaker = breaker();
         for _ in 0..50 {
-            let quick = waiting(&breaker, "b.example", Step::Dot, Some(0), true);
+            let quick = waiting(&breaker, "b.example", Step::Rcpt, Some(0), true);
             seconds(1).await;
             assert_eq!(quick.await.unwrap(), Ok(()));
         }
         let at = |step| [0; 3].map(|_| waiting(&breaker, "a.example", step, None, true));
-        let (_dot, _rcpt) = (at(Step::Dot), at(Step::Rcpt));
+        let (_rcpt, _data) = (at(Step::Rcpt), at(Step::Data));
         let stalled = |step| {
             let waits = breaker.lock();
             waits.queues[&domain("a.example")][&step].stalled
         };
         seconds(2).await;
         // At another step nothing is known yet.
-        assert!(stalled(Step::Dot) && !stalled(Step::Rcpt));
+        assert!(stalled(Step::Rcpt) && !stalled(Step::Data));
         seconds(4).await;
-        assert!(stalled(Step::Rcpt));
+        assert!(stalled(Step::Data));
     }
 
     #[tokio::test(start_paused = true)]
     async fn failures_are_no_answers() {
         let breaker = breaker();
         let all: Vec<_> = (1..10)
-            .map(|n| waiting(&breaker, "a.example", Step::Dot, Some(2 * n), false))
+            .map(|n| waiting(&breaker, "a.example", Step::Rcpt, Some(4 * n), false))
             .collect();
         seconds(6).await;
         assert!(breaker.admit(Some(&domain("a.example"))).is_err());

@@ -5,7 +5,7 @@ import random
 import threading
 import time
 
-from rig.smtp import Client, stuff
+from rig.smtp import Client, ReplyError, stuff
 
 
 class Clients:
@@ -54,6 +54,9 @@ class Clients:
             except OSError:
                 # Not accepted yet when the listener closed: no dialogue was begun.
                 self._note("unconnected")
+                continue
+            except ReplyError:
+                self._note("dismissed")  # at EHLO
                 continue
             self._note("connections")
             with contextlib.closing(client):
