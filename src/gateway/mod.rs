@@ -9,6 +9,7 @@ mod breaker;
 mod clock;
 pub mod config;
 mod discovery;
+pub mod dkim;
 mod failure;
 mod generation;
 mod hop;

@@ -33,7 +33,8 @@ fn example_states_the_real_defaults() {
 }
 
 fn is_default(line: &str) -> bool {
-    const NOT_DEFAULTS: [&str; 5] = ["servers", "trust_anchor", "tls", "identity", "next_hop"];
+    const NOT_DEFAULTS: [&str; 6] =
+        ["dkim", "servers", "trust_anchor", "tls", "identity", "next_hop"];
     let Some((key, _)) = line.split_once(" = ") else { return false };
     key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && !NOT_DEFAULTS.contains(&key)
 }

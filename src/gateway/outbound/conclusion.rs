@@ -6,6 +6,7 @@ use tokio::task::JoinError;
 use tracing::{Instrument, info, warn};
 
 use super::destination::Course;
+use super::spool::Spool;
 use super::{Outbound, Transaction};
 use crate::core::Domain;
 use crate::gateway::Shared;
@@ -97,6 +98,7 @@ impl Outbound {
                 shared: Arc::clone(&self.shared),
                 domain: destination.domain.clone(),
                 downstream,
+                spool: destination.spool.take(),
                 entry,
                 answers: destination.answers.clone(),
                 message_hash: destination.message_hash,
@@ -182,6 +184,7 @@ struct Dot {
     shared: Arc<Shared>,
     domain: Option<Domain>,
     downstream: Downstream,
+    spool: Option<Spool>,
     entry: Entry,
     answers: Vec<Option<Answered>>,
     message_hash: Option<[u8; 32]>,
@@ -201,8 +204,8 @@ enum Finish {
 impl Dot {
     /// Sends it, and waits as long as the domain is not stalled.
     async fn finish(self) -> Finish {
-        let Self { shared, domain, downstream, entry, mut answers, message_hash, record } = self;
-        let mut dot = tokio::spawn(downstream.finish().in_current_span());
+        let Self { shared, domain, entry, mut answers, message_hash, record, .. } = self;
+        let mut dot = tokio::spawn(deliver(self.downstream, self.spool).in_current_span());
         let moves_on = |ended: &Ended| match ended {
             Ok(Ok(outcomes)) => outcomes.iter().any(|o| matches!(o, Outcome::Reply(_))),
             _ => false,
@@ -246,6 +249,14 @@ fn settle_open(answers: &mut [Option<Answered>], ended: Ended) {
     for answer in answers {
         answer.get_or_insert_with(|| outcomes.next().map_or(Answered::Unknown, Answered::from));
     }
+}
+
+/// Sends what was kept for signing, and the final dot. The error is the reply for a message whose final dot was not sent.
+async fn deliver(mut downstream: Downstream, spool: Option<Spool>) -> Result<Vec<Outcome>, Reply> {
+    if let Some(spool) = spool {
+        spool.send(&mut downstream).await?;
+    }
+    downstream.finish().await
 }
 
 /// The recipients that a next hop without DSN is about to answer for: places in the client's order.
