@@ -19,6 +19,10 @@ pub const MAX_TTL: Duration = Duration::from_secs(3600);
 /// section 3.2: at least one second, at most five minutes).
 pub const FAILURE_TTL: Duration = Duration::from_secs(30);
 
+/// How long after that a time-out is still the answer, while the name is looked up again: of a domain whose servers are silent only
+/// the first mail waits [R-dns-03].
+const STALE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Most octets of TXT data that the cache keeps.
 const MAX_OCTETS: usize = 16 * 1024 * 1024;
 
@@ -76,10 +80,14 @@ impl Cache {
         let mut waiting = {
             let mut state = self.shared.lock();
             let now = (self.shared.clock)();
+            let stale = state.times_out(name, now);
             if let Some(kept) = state.fresh(name, now) {
                 return kept;
             }
             if let Some(pending) = state.pending.get(name) {
+                if stale {
+                    return Lookup::Timeout;
+                }
                 pending.outcome.clone()
             } else if state.pending.len() >= MAX_PENDING {
                 return Lookup::Timeout;
@@ -98,6 +106,9 @@ impl Cache {
                 };
                 let look_up = start();
                 tokio::spawn(async move { completion.finish(look_up.await) });
+                if stale {
+                    return Lookup::Timeout;
+                }
                 outcome
             }
         };
@@ -159,10 +170,19 @@ impl State {
     fn fresh(&mut self, name: &QueryName, now: Instant) -> Option<Lookup> {
         let left = self.ready.get(name)?.expires.saturating_duration_since(now);
         if left.is_zero() {
-            self.remove(name);
+            if !self.times_out(name, now) {
+                self.remove(name);
+            }
             return None;
         }
         self.ready.get(name).map(|ready| ready.outcome.clone().with_ttl(left))
+    }
+
+    /// Whether the last look-up timed out a short while ago.
+    fn times_out(&self, name: &QueryName, now: Instant) -> bool {
+        self.ready.get(name).is_some_and(|ready| {
+            ready.outcome == Lookup::Timeout && now < ready.expires + STALE_TIMEOUT
+        })
     }
 
     fn keep(&mut self, name: QueryName, outcome: Lookup, now: Instant, max_entries: usize) {
@@ -229,6 +249,35 @@ mod tests {
         // It is kept like any failure and nobody waits for it any more.
         assert_eq!(cache.get(&at, || async { found(1, 60) }).await, Lookup::Malformed);
         cache.forget(&at);
+        assert_eq!(cache.get(&at, || async { found(1, 60) }).await.label(), "found");
+    }
+
+    #[tokio::test]
+    async fn of_a_silent_domain_only_the_first_look_up_is_waited_for() {
+        let now = Arc::new(Mutex::new(Instant::now()));
+        let clock = Arc::clone(&now);
+        let cache = Cache::new(10, Arc::new(move || *clock.lock().unwrap()));
+        let advance = |seconds| *now.lock().unwrap() += Duration::from_secs(seconds);
+        let at = name("a.example");
+        assert_eq!(cache.get(&at, || async { Lookup::Timeout }).await, Lookup::Timeout);
+        advance(FAILURE_TTL.as_secs());
+        // Looked up again, and nobody waits for it.
+        let (release, released) = tokio::sync::oneshot::channel::<()>();
+        let slow = || async move {
+            let _ = released.await;
+            found(1, 60)
+        };
+        assert_eq!(cache.get(&at, slow).await, Lookup::Timeout);
+        assert_eq!(cache.get(&at, || async { Lookup::Bogus }).await, Lookup::Timeout);
+        release.send(()).unwrap();
+        while !cache.shared.lock().pending.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(cache.get(&at, || async { Lookup::Bogus }).await.label(), "found");
+        // What is older is no answer.
+        cache.forget(&at);
+        assert_eq!(cache.get(&at, || async { Lookup::Timeout }).await, Lookup::Timeout);
+        advance(2 * FAILURE_TTL.as_secs());
         assert_eq!(cache.get(&at, || async { found(1, 60) }).await.label(), "found");
     }
 

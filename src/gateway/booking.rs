@@ -1,7 +1,10 @@
 //! What the ledger knows of a message that is on its way to one recipient domain, so that a retry does not send again
 //! what was accepted.
 
-use tracing::warn;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tracing::{Instrument, debug, warn};
 
 use super::Shared;
 use super::failure::Failure;
@@ -11,7 +14,7 @@ use super::smtp_envelope::mailbox_text;
 use super::system_rng;
 use crate::core::{DeliveryId, Domain};
 use crate::smtp::{EnhancedStatus, Reply, client};
-use crate::store::ledger::{FinalOutcome, FinalReply, Outcome, Outgoing, Upstream};
+use crate::store::ledger::{FinalOutcome, FinalReply, Outcome, Outgoing, RetryKey, Upstream};
 
 /// What became of one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,11 +77,23 @@ impl From<client::Outcome> for Answered {
     }
 }
 
+/// The retry keys of transactions that are finished in the background. A retry of one gives way until then: it would
+/// be taken for another message.
+#[derive(Debug, Default)]
+pub(super) struct Late(Mutex<HashSet<RetryKey>>);
+
+impl Late {
+    fn lock(&self) -> MutexGuard<'_, HashSet<RetryKey>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// An open entry: it is finished or retired, also when the transaction fails.
 #[derive(Debug)]
 pub(super) struct Entry {
     outgoing: Outgoing,
     names: Vec<String>,
+    key: RetryKey,
 }
 
 /// An entry that was finished in the expectation that the client learns the answer.
@@ -87,6 +102,8 @@ pub(super) struct Booked {
     outgoing: Outgoing,
     outcomes: Vec<(String, Outcome)>,
     message_hash: Option<[u8; 32]>,
+    /// Whether the client is told, and that is recorded once it is known to have read it.
+    telling: bool,
 }
 
 impl Entry {
@@ -100,6 +117,9 @@ impl Entry {
         recipients: &[Recipient],
     ) -> Result<(Self, Vec<Option<Answered>>), Failure> {
         let key = retry_key(&sender.path, domain, header);
+        if shared.late.lock().contains(&key) {
+            return Err(Failure::InProgress);
+        }
         let names: Vec<String> = recipients.iter().map(|r| mailbox_text(&r.path)).collect();
         let fresh = DeliveryId::random(&mut system_rng());
         let begun = shared.ledger.begin_outgoing(key, &names, fresh, shared.clock.now()).await;
@@ -114,7 +134,7 @@ impl Entry {
                 known.map(|(_, outcome)| Answered::before(outcome))
             })
             .collect();
-        Ok((Self { outgoing, names }, settled))
+        Ok((Self { outgoing, names, key }, settled))
     }
 
     /// The delivery id to seal with.
@@ -143,7 +163,8 @@ impl Entry {
                 outcomes.push((name, outcome));
             }
         }
-        let booked = Booked { outgoing: self.outgoing, outcomes, message_hash };
+        let outgoing = self.outgoing;
+        let booked = Booked { outgoing, outcomes, message_hash, telling: false };
         match booked.record(shared, upstream).await {
             Ok(()) => Some(booked),
             Err(error) => {
@@ -151,6 +172,23 @@ impl Entry {
                 None
             }
         }
+    }
+
+    /// Waits for the answers in the background and records them, while the client is told to try again.
+    pub(super) fn finish_later(
+        self,
+        shared: &Arc<Shared>,
+        answers: impl Future<Output = Vec<Option<Answered>>> + Send + 'static,
+        message_hash: Option<[u8; 32]>,
+    ) {
+        let (shared, key) = (Arc::clone(shared), self.key);
+        shared.late.lock().insert(key);
+        let finish = async move {
+            let answers = answers.await;
+            self.finish(&shared, &answers, message_hash, Upstream::Deferred).await;
+            shared.late.lock().remove(&key);
+        };
+        tokio::spawn(finish.in_current_span());
     }
 
     /// Forgets the delivery id: the message is another one than that of the earlier attempt.
@@ -167,9 +205,28 @@ impl Booked {
         shared: &Shared,
         upstream: Upstream,
     ) -> Result<(), crate::store::ledger::LedgerError> {
-        let Self { outgoing, outcomes, message_hash } = self;
+        let Self { outgoing, outcomes, message_hash, .. } = self;
         let now = shared.clock.now();
         shared.ledger.finish_outgoing(outgoing, outcomes, *message_hash, upstream, now).await
+    }
+
+    /// The client is being told: [`Booked::confirm`] is for this.
+    pub(super) fn telling(mut self) -> Self {
+        self.telling = true;
+        self
+    }
+
+    /// The client has read the answer. Recorded in the background: should it be lost, the entry is kept until it expires.
+    pub(super) fn confirm(self, shared: &Arc<Shared>) {
+        if !self.telling {
+            return;
+        }
+        let shared = Arc::clone(shared);
+        tokio::spawn(async move {
+            if let Err(error) = self.record(&shared, Upstream::Told).await {
+                debug!(%error, "an answer that was read could not be recorded");
+            }
+        });
     }
 
     /// The client did not learn the answer after all.

@@ -93,6 +93,8 @@ pub enum Failure {
     NeedsSmtpUtf8,
     /// The message needs 8BITMIME and the next hop has none.
     NeedsEightBit,
+    /// DNS or the next hop does not answer for this domain, and others wait for it already.
+    Stalled(Domain),
     /// Some recipients were accepted, others only refused for now.
     Mixed,
 }
@@ -154,6 +156,7 @@ impl Failure {
             Self::NextHopLost,
             Self::NeedsSmtpUtf8,
             Self::NeedsEightBit,
+            Self::Stalled(domain.clone()),
             Self::Mixed,
         ]
     }
@@ -186,7 +189,8 @@ impl Failure {
             | Self::PolicyRequired(domain)
             | Self::PolicyUnusable(domain)
             | Self::DemandRefused(domain)
-            | Self::SealDemanded(domain) => Some(domain),
+            | Self::SealDemanded(domain)
+            | Self::Stalled(domain) => Some(domain),
             _ => None,
         }
     }
@@ -236,6 +240,7 @@ impl Failure {
             Self::NextHopLost => ("next-hop-lost", 451, (4, 4, 2), "connection to next hop lost"),
             Self::NeedsSmtpUtf8 => ("needs-smtputf8", 550, (5, 6, 7), "next hop does not support SMTPUTF8"),
             Self::NeedsEightBit => ("needs-8bitmime", 550, (5, 6, 3), "next hop does not support 8BITMIME"),
+            Self::Stalled(_) => ("stalled", 451, (4, 4, 5), "mail for DOMAIN does not move on now; please send again"),
             Self::Mixed => ("mixed", 451, (4, 5, 0), "some recipients were refused for now; please send again"),
         }
     }

@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 
 use super::access::Access;
 use super::authorisation::Authorisation;
+use super::booking::Late;
+use super::breaker::Breaker;
 use super::clock::Clock;
 use super::config::{self, Config, NextHop, Recipients};
 use super::discovery::Discovery;
@@ -33,6 +35,8 @@ use crate::store::ledger::SharedLedger;
 pub(super) struct Foundation {
     pub(super) ledger: SharedLedger,
     pub(super) clock: Arc<dyn Clock>,
+    /// Transactions whose outcome is still waited for, though the client was told to try again.
+    pub(super) late: Arc<Late>,
     /// Wakes the outbox when something was put into it.
     pub(super) outbox: Arc<Notify>,
 }
@@ -59,12 +63,16 @@ impl Generation {
             Arc::clone(&foundation.clock),
             config.dns.timeout,
         );
+        let breaker = Breaker::new(config.limits.stalled, config.timeouts.stalled);
+        let breaker = Arc::new(breaker);
         let shared = Arc::new(Shared {
             config,
             domains,
             ledger: Arc::clone(&foundation.ledger),
             discovery,
             clock: Arc::clone(&foundation.clock),
+            breaker,
+            late: Arc::clone(&foundation.late),
             outbox: Arc::clone(&foundation.outbox),
         });
         let config = &shared.config;

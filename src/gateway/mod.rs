@@ -7,6 +7,7 @@
 mod access;
 mod authorisation;
 mod booking;
+mod breaker;
 mod clock;
 pub mod config;
 mod discovery;
@@ -48,6 +49,8 @@ use crate::core::Domain;
 use crate::mail::trace::{Protocol as TraceProtocol, Received};
 use crate::smtp::Protocol;
 use crate::store::ledger::SharedLedger;
+use booking::Late;
+use breaker::Breaker;
 use config::Config;
 use discovery::Discovery;
 use session::Sender;
@@ -59,6 +62,9 @@ pub(crate) struct Shared {
     ledger: SharedLedger,
     discovery: Discovery,
     clock: Arc<dyn Clock>,
+    breaker: Arc<Breaker>,
+    /// Transactions whose outcome is still waited for, though the client was told to try again.
+    late: Arc<Late>,
     /// Wakes the outbox when something was put into it.
     outbox: Arc<Notify>,
 }

@@ -48,7 +48,7 @@ impl Gateway {
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
         let Parts { config, domains, ledger, resolver, clock } = parts;
         let outbox = Arc::default();
-        let foundation = Foundation { ledger, clock, outbox };
+        let foundation = Foundation { ledger, clock, late: Arc::default(), outbox };
         let generation = Generation::new(&foundation, config, domains, resolver)?;
         let mut listeners = Listeners::default();
         let plan = listeners.plan(&wanted(generation.config())).await?;

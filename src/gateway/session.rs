@@ -257,6 +257,9 @@ pub(super) trait Direction: Send + Sync + 'static {
     /// The peer will not send this message, or not in this transaction.
     fn abandon(&self, transaction: Self::Transaction) -> impl Future<Output = ()> + Send;
 
+    /// The peer has gone on to its next command, so it has read the replies. Does not wait.
+    fn confirm(&self, booking: Self::Booking);
+
     /// The replies did not reach the peer.
     fn take_back(&self, booking: Self::Booking) -> impl Future<Output = ()> + Send;
 }
@@ -304,7 +307,11 @@ impl<D: Direction> Open<D> {
     }
 
     /// The message, from DATA until the client has its answer.
-    async fn message(self, connection: &mut ServerConnection) -> Result<(), SessionError> {
+    /// Reads the message and answers. What was booked is to be confirmed once the peer is known to have read the replies.
+    async fn message(
+        self,
+        connection: &mut ServerConnection,
+    ) -> Result<(Arc<D>, D::Booking), SessionError> {
         let Self { direction, transaction, span, summary } = self;
         let answer = direction.message(transaction, connection).instrument(span.clone()).await;
         let answer = match answer {
@@ -322,7 +329,7 @@ impl<D: Direction> Open<D> {
             }
         }
         span.in_scope(|| summary.answered(&answer.replies));
-        Ok(())
+        Ok((direction, answer.booking))
     }
 
     async fn abandon(self) {
@@ -346,12 +353,16 @@ async fn dialogue<D: Direction>(
     open: &mut Option<Open<D>>,
 ) -> Result<End, SessionError> {
     let mut login: Option<Arc<Login>> = None;
+    let mut unconfirmed: Option<(Arc<D>, D::Booking)> = None;
     loop {
         let command = tokio::select! {
             biased;
             () = stop.cancelled(), if open.is_none() => return Ok(End::Stopped),
             command = connection.next_command() => command?,
         };
+        if let Some((direction, booking)) = unconfirmed.take() {
+            direction.confirm(booking);
+        }
         // Every command but RCPT and DATA ends a transaction that is open, or is refused by the session itself.
         let transaction = open.take();
         match command {
@@ -372,7 +383,7 @@ async fn dialogue<D: Direction>(
                     connection.reply(&Reply::new(503, (5, 5, 1), "MAIL first")).await?;
                     continue;
                 };
-                transaction.message(connection).await?;
+                unconfirmed = Some(transaction.message(connection).await?);
                 continue;
             }
             _ => {}

@@ -13,9 +13,13 @@ DATAGRAM = 1232
 
 
 class Dns:
-    """Answers with `records`: name -> text. `anchor` and `server` are what a gateway is told."""
+    """Answers with `records`: name -> text. `anchor` and `server` are what a gateway is told.
+
+    Questions about a domain in `silent`, or a name below it, are never answered.
+    """
 
     anchor = None
+    silent = frozenset()
 
     def __init__(self, rig, records):
         self.records = {name.rstrip(".").lower(): text.encode() for name, text in records.items()}
@@ -44,6 +48,8 @@ class Dns:
             while True:
                 question, peer = self.udp.recvfrom(4096)
                 answer = self._answer(question)
+                if answer is None:
+                    continue
                 if len(answer) > DATAGRAM:
                     answer = self._answer(question, truncated=True)
                 self.udp.sendto(answer, peer)
@@ -58,6 +64,8 @@ class Dns:
         with contextlib.suppress(OSError), client, client.makefile("rb") as stream:
             while head := stream.read(2):
                 answer = self._answer(stream.read(struct.unpack("!H", head)[0]))
+                if answer is None:
+                    continue
                 client.sendall(struct.pack("!H", len(answer)) + answer)
 
     def _answer(self, question, truncated=False):
@@ -68,7 +76,10 @@ class Dns:
             at += 1 + length
         at += 5
         kind = struct.unpack("!H", question[at - 4 : at - 2])[0]
-        text = self.records.get(".".join(labels))
+        name = ".".join(labels)
+        if any(f".{name}".endswith(f".{domain}") for domain in self.silent):
+            return None
+        text = self.records.get(name)
         has_edns = struct.unpack("!H", question[10:12])[0] > 0
         records = b""
         if text is not None and kind == TXT and not truncated:

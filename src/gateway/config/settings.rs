@@ -23,6 +23,10 @@ pub struct Limits {
     /// next hop. Default 16.
     #[serde(deserialize_with = "count")]
     pub recipient_domains: usize,
+    /// Transactions that wait at the same step for the same recipient domain: with so many the domain counts as stalled when no
+    /// answer has come for `timeouts.stalled`. Default 4.
+    #[serde(deserialize_with = "count")]
+    pub stalled: usize,
     /// Octets of a message, when the next hop names no smaller SIZE. Default 50M.
     #[serde(deserialize_with = "octets")]
     pub message_size: u64,
@@ -59,6 +63,7 @@ impl Default for Limits {
             connections_per_client: 50,
             recipients: 1_000,
             recipient_domains: 16,
+            stalled: 4,
             message_size: 50 << 20,
             header_size: 256 << 10,
             received: 50,
@@ -110,6 +115,11 @@ pub struct Timeouts {
     /// Next hop: the reply to the final dot: the 600 seconds that our client waits, less 60. Default 540s.
     #[serde(deserialize_with = "duration")]
     pub dot: Duration,
+    /// DNS and next hop: no answer for a recipient domain for which `limits.stalled` transactions wait. All but one are then
+    /// answered 451, and so is further mail for it, until an answer comes. Where answers are quick, three times what they take
+    /// is enough, but not less than a second. Default 30s.
+    #[serde(deserialize_with = "duration")]
+    pub stalled: Duration,
     /// Next hop: the reply to RSET. Default 60s.
     #[serde(deserialize_with = "duration")]
     pub rset: Duration,
@@ -138,6 +148,7 @@ impl Default for Timeouts {
             rcpt: seconds(300),
             data_start: seconds(120),
             dot: seconds(540),
+            stalled: seconds(30),
             rset: seconds(60),
             quit: seconds(5),
             shutdown: seconds(30),

@@ -142,6 +142,8 @@ impl Direction for Inbound {
         }
     }
 
+    fn confirm(&self, _: Self::Booking) {}
+
     async fn take_back(&self, booking: Self::Booking) {
         if let Some(booking) = booking {
             booking.take_back(&self.shared).await;

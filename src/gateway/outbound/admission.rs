@@ -1,11 +1,14 @@
 //! Who is sent to, and how: decided at RCPT, and again when the header block is known.
 
+use std::sync::Arc;
+
 use tracing::{info, warn};
 
 use super::destination::{Course, Destination, Sealing, declared_size_fits};
 use super::{Outbound, Transaction};
 use crate::core::{DeliveryId, Domain};
 use crate::gateway::booking::{Answered, Entry};
+use crate::gateway::breaker::{Breaker, Step, is_answer};
 use crate::gateway::failure::Failure;
 use crate::gateway::hop::{Downstream, Mail};
 use crate::gateway::local::LocalKeys;
@@ -22,6 +25,8 @@ impl Outbound {
         recipient: Recipient,
     ) -> Result<Reply, Reply> {
         let domain = recipient.path.domain().cloned();
+        let breaker = &self.shared.breaker;
+        breaker.admit(domain.as_ref()).map_err(|failure| failure.reply())?;
         let known = transaction.destinations.iter().position(|d| d.domain == domain);
         let at = match known {
             Some(at) => at,
@@ -29,7 +34,12 @@ impl Outbound {
                 if transaction.destinations.len() >= self.shared.config.limits.recipient_domains {
                     return Err(Failure::TooManyDomains.reply());
                 }
-                let course = self.course(domain.as_ref(), Demand::Absent).await?;
+                let course = self.course(domain.as_ref(), Demand::Absent);
+                let found = |course: &Result<Course, Reply>| {
+                    course.as_ref().err().is_none_or(|refusal| !refusal.is_transient())
+                };
+                let course = breaker.wait(domain.as_ref(), Step::LookUp, course, found).await;
+                let course = course.map_err(|stalled| stalled.failure().reply())??;
                 let named = std::iter::once(&recipient);
                 let mail = course.mail(&transaction.sender, self.protocol, named);
                 let downstream = Downstream::begin(&self.hop, mail).await?;
@@ -61,7 +71,13 @@ impl Outbound {
             promote(downstream, mail).await?;
         }
         let outer = destination.course.rcpt(&recipient);
-        let reply = downstream.recipient(outer).await;
+        let asked = downstream.recipient(outer);
+        let asked = breaker.wait(destination.domain.as_ref(), Step::Rcpt, asked, is_answer).await;
+        let reply = asked.map_err(|stalled| {
+            let reply = stalled.failure().reply();
+            destination.fail(&reply);
+            reply
+        })?;
         if reply.is_positive() {
             transaction.accepted.push((at, destination.recipients.len()));
             destination.recipients.push(recipient);
@@ -142,11 +158,18 @@ impl Outbound {
             let domain = destination.domain.as_ref();
             let header = start.header.raw();
             let recipients = &destination.recipients;
-            let (entry, settled) =
-                Entry::begin(&self.shared, sender, domain, header, recipients).await?;
+            let begun = Entry::begin(&self.shared, sender, domain, header, recipients).await;
+            let (entry, settled) = match begun {
+                Err(Failure::InProgress) => {
+                    destination.release().await;
+                    destination.fail(&Failure::InProgress.reply());
+                    continue;
+                }
+                begun => begun?,
+            };
             destination.entry = Some(entry);
             destination.answers = settled;
-            reissue(sender, self.protocol, destination).await;
+            reissue(sender, self.protocol, destination, &self.shared.breaker).await;
         }
         Ok(())
     }
@@ -167,7 +190,12 @@ async fn promote(downstream: &mut Downstream, mail: Mail) -> Result<(), Reply> {
 
 /// Makes the downstream transaction one for the recipients that are still open: what an earlier attempt has settled is not sent
 /// again.
-async fn reissue(sender: &Sender, protocol: Protocol, destination: &mut Destination) {
+async fn reissue(
+    sender: &Sender,
+    protocol: Protocol,
+    destination: &mut Destination,
+    breaker: &Arc<Breaker>,
+) {
     let open = destination.open();
     if open.is_empty() {
         destination.release().await;
@@ -177,7 +205,13 @@ async fn reissue(sender: &Sender, protocol: Protocol, destination: &mut Destinat
     let named = || open.iter().map(|&at| &destination.recipients[at]);
     let mail = destination.course.mail(sender, protocol, named());
     let recipients = named().map(|recipient| destination.course.rcpt(recipient)).collect();
-    match downstream.become_one(mail, recipients).await {
+    let asked = downstream.become_one(mail, recipients);
+    let moves_on = |replies: &Result<Vec<Reply>, Reply>| match replies {
+        Ok(replies) => replies.iter().any(is_answer),
+        Err(reply) => is_answer(reply),
+    };
+    let asked = breaker.wait(destination.domain.as_ref(), Step::Rcpt, asked, moves_on).await;
+    match asked.unwrap_or_else(|stalled| Err(stalled.failure().reply())) {
         Err(reply) => destination.fail(&reply),
         Ok(replies) => {
             for (at, reply) in open.into_iter().zip(replies) {

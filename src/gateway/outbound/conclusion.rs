@@ -1,11 +1,17 @@
 //! The end of a message: final dots, their outcomes, and what the client is told of them.
 
+use std::sync::Arc;
+
+use tokio::task::JoinError;
 use tracing::{Instrument, info, warn};
 
 use super::destination::Course;
 use super::spool::Spool;
 use super::{Outbound, Transaction};
-use crate::gateway::booking::{Answered, Booked};
+use crate::core::Domain;
+use crate::gateway::Shared;
+use crate::gateway::booking::{Answered, Booked, Entry};
+use crate::gateway::breaker::Step;
 use crate::gateway::failure::Failure;
 use crate::gateway::hop::Downstream;
 use crate::gateway::report;
@@ -27,22 +33,8 @@ impl Outbound {
         connection: &mut ServerConnection,
     ) -> Answer<Vec<Booked>> {
         let silent = silent(&transaction);
-        // Each dot waits on its own, also if this task is ended. A client that does not wait so long is seen below.
-        let mut waits = Vec::new();
-        for (at, destination) in transaction.destinations.iter_mut().enumerate() {
-            if let Some(downstream) = destination.downstream.take() {
-                let delivery = deliver(downstream, destination.spool.take());
-                waits.push((at, tokio::spawn(delivery.in_current_span())));
-            }
-        }
-        for (at, wait) in waits {
-            let destination = &mut transaction.destinations[at];
-            match wait.await {
-                Ok(Ok(outcomes)) => destination.settle(outcomes),
-                Ok(Err(reply)) => destination.fail(&reply),
-                Err(_) => destination.settle(Vec::new()),
-            }
-        }
+        let marked = header.is_marked();
+        let (mut booking, all) = self.finish(&mut transaction, marked).await;
         let replies = replies(&transaction);
         // A client that has grown tired of waiting will send the message again.
         let left = connection.has_left().await;
@@ -74,14 +66,64 @@ impl Outbound {
         let relayed: Vec<usize> =
             silent.into_iter().filter(|&n| replies[n].is_positive()).collect();
         self.notify(&transaction, header, Action::Relayed, &replies, &relayed).await;
-        let (booking, booked) = self.book(&mut transaction, upstream).await;
-        if !booked {
+        let (rest, booked) = self.book(&mut transaction, upstream, marked).await;
+        booking.extend(rest);
+        if upstream == Upstream::Told && marked {
+            booking = booking.into_iter().map(Booked::telling).collect();
+        }
+        if !(all && booked) {
             for reply in answer.iter_mut().filter(|reply| !reply.is_transient()) {
                 *reply = Failure::Ledger.reply();
             }
         }
         log(&transaction, &replies);
         Answer { replies: answer, booking }
+    }
+
+    /// Sends the final dots, and takes the outcomes. Of several destinations each is recorded as soon as it is known, if the
+    /// message is marked and a retry thus recognised: what one has taken is not sent again, though the process should die while
+    /// another makes us wait. `false`: the ledger did not take them all.
+    async fn finish(&self, transaction: &mut Transaction, marked: bool) -> (Vec<Booked>, bool) {
+        let sending = transaction.destinations.iter().filter(|d| d.downstream.is_some()).count();
+        // Each dot waits on its own, also if this task is ended.
+        let mut waits = Vec::new();
+        for (at, destination) in transaction.destinations.iter_mut().enumerate() {
+            let Some(downstream) = destination.downstream.take() else { continue };
+            if let Err(failure) = self.shared.breaker.admit(destination.domain.as_ref()) {
+                destination.fail(&failure.reply());
+                continue;
+            }
+            let Some(entry) = destination.entry.take() else { continue };
+            let dot = Dot {
+                shared: Arc::clone(&self.shared),
+                domain: destination.domain.clone(),
+                downstream,
+                spool: destination.spool.take(),
+                entry,
+                answers: destination.answers.clone(),
+                message_hash: destination.message_hash,
+                record: marked && sending > 1,
+            };
+            waits.push((at, tokio::spawn(dot.finish().in_current_span())));
+        }
+        let (mut bookings, mut all) = (Vec::new(), true);
+        for (at, wait) in waits {
+            let destination = &mut transaction.destinations[at];
+            match wait.await {
+                Ok(Finish::Ended(answers, entry)) => {
+                    destination.answers = answers;
+                    destination.entry = Some(*entry);
+                }
+                Ok(Finish::Recorded(answers, booked)) => {
+                    destination.answers = answers;
+                    all &= booked.is_some();
+                    bookings.extend(booked);
+                }
+                Ok(Finish::Late(failure)) => destination.fail(&failure.reply()),
+                Err(_) => destination.settle(Vec::new()),
+            }
+        }
+        (bookings, all)
     }
 
     /// Puts a notice about recipients that failed for good, or were relayed, into the outbox; `false` if it has no room.
@@ -118,7 +160,11 @@ impl Outbound {
         &self,
         transaction: &mut Transaction,
         upstream: Upstream,
+        marked: bool,
     ) -> (Vec<Booked>, bool) {
+        // The retry of a marked message cannot be taken for another message. So that it was told is recorded when it is
+        // known to have been read, and the process may die in between.
+        let upstream = if marked { Upstream::Deferred } else { upstream };
         let mut bookings = Vec::new();
         let mut all = true;
         for destination in &mut transaction.destinations {
@@ -130,6 +176,78 @@ impl Outbound {
             }
         }
         (bookings, all)
+    }
+}
+
+/// A final dot that is due, and what is recorded of it.
+struct Dot {
+    shared: Arc<Shared>,
+    domain: Option<Domain>,
+    downstream: Downstream,
+    spool: Option<Spool>,
+    entry: Entry,
+    answers: Vec<Option<Answered>>,
+    message_hash: Option<[u8; 32]>,
+    /// Whether the outcomes are recorded at once.
+    record: bool,
+}
+
+/// How it ended.
+enum Finish {
+    Ended(Vec<Option<Answered>>, Box<Entry>),
+    /// `None`: the ledger did not take it.
+    Recorded(Vec<Option<Answered>>, Option<Booked>),
+    /// The domain is stalled. The answer is still to come, and the retry will find it in the ledger.
+    Late(Failure),
+}
+
+impl Dot {
+    /// Sends it, and waits as long as the domain is not stalled.
+    async fn finish(self) -> Finish {
+        let Self { shared, domain, entry, mut answers, message_hash, record, .. } = self;
+        let mut dot = tokio::spawn(deliver(self.downstream, self.spool).in_current_span());
+        let moves_on = |ended: &Ended| match ended {
+            Ok(Ok(outcomes)) => outcomes.iter().any(|o| matches!(o, Outcome::Reply(_))),
+            _ => false,
+        };
+        match shared.breaker.wait(domain.as_ref(), Step::Dot, &mut dot, moves_on).await {
+            Ok(ended) => settle_open(&mut answers, ended),
+            Err(stalled) => {
+                let failure = stalled.failure();
+                let later = async move {
+                    let ended = dot.await;
+                    if moves_on(&ended) {
+                        stalled.answered();
+                    }
+                    settle_open(&mut answers, ended);
+                    answers
+                };
+                entry.finish_later(&shared, later, message_hash);
+                return Finish::Late(failure);
+            }
+        }
+        if !record {
+            return Finish::Ended(answers, Box::new(entry));
+        }
+        let booked = entry.finish(&shared, &answers, message_hash, Upstream::Deferred).await;
+        Finish::Recorded(answers, booked)
+    }
+}
+
+/// The outcomes, or the reply for a message whose final dot was not sent.
+type Ended = Result<Result<Vec<Outcome>, Reply>, JoinError>;
+
+/// Fills the answers that are open.
+fn settle_open(answers: &mut [Option<Answered>], ended: Ended) {
+    let mut outcomes = match ended {
+        Ok(Ok(outcomes)) => outcomes,
+        Ok(Err(reply)) => vec![Outcome::Reply(reply); answers.len()],
+        // What became of the message is not known.
+        Err(_) => Vec::new(),
+    }
+    .into_iter();
+    for answer in answers {
+        answer.get_or_insert_with(|| outcomes.next().map_or(Answered::Unknown, Answered::from));
     }
 }
 

@@ -128,7 +128,7 @@ impl Direction for Outbound {
             for destination in &mut transaction.destinations {
                 destination.fail(&Failure::NextHopLost.reply());
             }
-            self.book(&mut transaction, Upstream::Deferred).await;
+            self.book(&mut transaction, Upstream::Deferred, false).await;
             ended?;
             return answer_all(connection, failure.reply()).await;
         }
@@ -142,7 +142,13 @@ impl Direction for Outbound {
             }
             destination.fail(&Failure::NextHopLost.reply());
         }
-        self.book(&mut transaction, Upstream::Deferred).await;
+        self.book(&mut transaction, Upstream::Deferred, false).await;
+    }
+
+    fn confirm(&self, bookings: Vec<Booked>) {
+        for booked in bookings {
+            booked.confirm(&self.shared);
+        }
     }
 
     async fn take_back(&self, bookings: Vec<Booked>) {

@@ -7,10 +7,12 @@ use tracing::info;
 use super::destination::{Destination, Sealing, Stream};
 use super::spool::Spool;
 use super::{Outbound, Transaction};
+use crate::gateway::breaker::{Step, is_answer};
 use crate::gateway::failure::Failure;
 use crate::gateway::message::Start;
 use crate::gateway::session::Recipient;
 use crate::gateway::system_rng;
+use crate::smtp::Reply;
 use crate::smtp::server::{DataChunk, DataEnd, ServerConnection, SessionError};
 
 impl Outbound {
@@ -108,7 +110,14 @@ impl Outbound {
                     destination.spool = Some(Spool::new(directory, Arc::clone(&local.dkim)));
                     Ok(stream)
                 }
-                Some(downstream) => downstream.data().await.map(|()| stream),
+                Some(downstream) => {
+                    let moves_on =
+                        |begun: &Result<(), Reply>| begun.as_ref().err().is_none_or(is_answer);
+                    let domain = destination.domain.as_ref();
+                    let breaker = &self.shared.breaker;
+                    let begun = breaker.wait(domain, Step::Data, downstream.data(), moves_on).await;
+                    begun.unwrap_or_else(|stalled| Err(stalled.failure().reply())).map(|()| stream)
+                }
                 None => Ok(stream),
             },
             Err(failure) => Err(failure.reply()),

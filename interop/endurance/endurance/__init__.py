@@ -1,0 +1,1 @@
+"""Two gateways under load: kills, restarts, reloads, and partners in trouble."""

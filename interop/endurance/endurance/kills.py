@@ -1,0 +1,133 @@
+"""`kill -9` of either gateway at random moments under load.
+
+A process that is killed after the next hop has taken a message, and before this is in its ledger, cannot know it: SMTP's
+one window (RFC 1047). Seen from outside: a copy came from a process that was killed, and the process gave no 250 for it
+upstream. Only then may another copy follow. Gateway 2 stands before `inside` and gateway 1 before `clear`. A kill of gateway 1
+excuses no second copy of a sealed message, since the retry bears the same delivery id.
+"""
+
+import random
+import time
+from dataclasses import dataclass
+
+from rig.process import wait_for
+
+from .world import CLEAR, Load, World
+
+# Kills are not to make Postfix wait for a quieter moment.
+POSTFIX = {"default_destination_concurrency_failed_cohort_limit": "1000", "smtp_connection_cache_on_demand": "yes"}
+
+ONE, TWO = 0, 1
+NAMES = {ONE: "gateway 1", TWO: "gateway 2", "switch": "switch"}
+
+# From the next hop's answer to one's own.
+LONGEST = 3.0  # s
+
+
+def measure(rig, report, binary, seed, kills):
+    """Kills so many times, then waits for the rest of the mail and counts."""
+    rng = random.Random(seed)
+    world = World(rig, binary, "kills", POSTFIX, seed=seed)
+    load = Load(world, seed, per_second=25)
+    lives = [[Life(time.monotonic())], [Life(time.monotonic())]]
+    in_data = 0
+    begin = time.monotonic()
+    for _ in range(kills):
+        which = rng.randrange(2)
+        gateway = world.gateways[which]
+        taps = [world.handed] if which == 0 else [world.direct, world.relayed]
+        seen = sum(len(tap.answers) for tap in taps)
+        wait_for("mail through it again", lambda: sum(len(t.answers) for t in taps) > seen, 60)
+        time.sleep(rng.uniform(0, 0.6))
+        in_data += any(tap.busy for tap in taps)
+        gateway.process.child.kill()
+        lives[which][-1].end = time.monotonic()
+        gateway.process.stop()
+        lives[which].append(Life(time.monotonic()))
+        gateway.restart()
+    load.stop()
+    lasted = time.monotonic() - begin
+    world.wait_empty(120)
+
+    report.figure("kills.gateway1", len(lives[0]) - 1, "kills")
+    report.figure("kills.gateway2", len(lives[1]) - 1, "kills")
+    report.figure("kills.in-data", in_data, "kills")
+    report.figure("kills.time", round(lasted), "s")
+    report.figure("kills.messages", load.messages, "messages")
+    report.figure("kills.recipients", len(load.rcpt), "recipients")
+    count = Count(world, lives)
+    for rcpt in load.rcpt:
+        count.look(rcpt)
+    report.none("kills.lost", len(count.lost), "recipients")
+    report.figure("kills.window.sealed", len(count.window[TWO]), "copies")
+    report.figure("kills.window.clear", len(count.window[ONE]), "copies")
+    report.figure("kills.window.longest", max([0.0, *count.window[ONE], *count.window[TWO]]), "s")
+    report.none("kills.twice", len(count.outside), "copies")
+    report.none("kills.strays", strays(world, load), "recipients")
+    report.none("kills.bounces", len(world.home.taken), "recipients")
+    for what in [*count.lost, *count.outside][:20]:
+        print("  ", what, flush=True)
+    world.stop()
+
+
+@dataclass
+class Life:
+    """A process of a gateway."""
+
+    start: float
+    end: float = None  # killed
+
+
+def strays(world, load):
+    """Recipients at the sinks that were never sent to."""
+    return len((set(world.inside.taken) | set(world.clear.taken)) - set(load.rcpt))
+
+
+class Count:
+    """Sorts every copy that was taken."""
+
+    def __init__(self, world, lives):
+        self.world, self.lives = world, lives
+        self.lost, self.outside, self.window = [], [], ([], [])
+        self.answers = {}
+        taps = {ONE: [world.handed], TWO: [world.direct, world.relayed], "switch": [world.switch]}
+        for name, proxies in taps.items():
+            index = self.answers[name] = {}
+            for answer in (a for proxy in proxies for a in proxy.answers if a.reply.startswith("2")):
+                for rcpt in answer.rcpt:
+                    index.setdefault(rcpt, []).append(answer.at)
+
+    def look(self, rcpt):
+        """One recipient of one message."""
+        copies = self.world.copies(rcpt)
+        if not copies:
+            self.lost.append(f"{rcpt}: never taken")
+        for (opened, taken), (_, again) in zip(copies, copies[1:]):
+            self.sort(rcpt, opened, taken, again)
+
+    def sort(self, rcpt, opened, taken, again):
+        """A copy that another came after: whether its process was killed in the window."""
+        front = ONE if rcpt.endswith(f"@{CLEAR}") else TWO
+        lives = self.lives[front]
+        # What a process had sent when it was killed is read a little later.
+        at = max((n for n, life in enumerate(lives) if life.start <= opened), default=0)
+        end, after = lives[at].end, lives[at + 1].start if lives[at].end else None
+        if end and again > end and end - taken < LONGEST and not self.answered(front, rcpt, taken, after):
+            self.window[front].append(max(0.0, end - taken))
+        else:
+            self.outside.append(f"{rcpt}: taken, and again after {again - taken:.3f} s; {self.story(rcpt, taken, again)}")
+
+    def answered(self, name, rcpt, begin, end):
+        """Whether a 250 for this recipient was given in between."""
+        return any(begin <= at <= end for at in self.answers[name].get(rcpt, []))
+
+    def story(self, rcpt, taken, again):
+        """What happened around a copy that should not be."""
+        events = [(at, f"250 of {NAMES[name]}") for name in NAMES for at in self.answers[name].get(rcpt, [])]
+        events += [
+            (life.end, f"kill {which + 1}")
+            for which, lives in enumerate(self.lives)
+            for life in lives
+            if life.end and (abs(life.end - taken) < 1 or abs(life.end - again) < 1)
+        ]
+        return ", ".join(f"{what} {at - taken:+.3f}" for at, what in sorted(events))

@@ -1,0 +1,147 @@
+//! A recipient domain for which the next hop does not answer, beside one for which it does.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod gateway_support;
+
+use std::cell::Cell;
+
+use gateway_support::*;
+use mta_seal::smtp::Protocol::Smtp;
+
+const ALICE: &str = "<alice@company1.example>";
+const BOB: &str = "<bob@company2.example>";
+const EVE: &str = "<eve@plain.example>";
+
+/// Two that wait for 300 ms are enough.
+async fn world() -> World {
+    let extra1 = "[limits]\nstalled = 2\n[timeouts]\nstalled = \"300ms\"\n".to_owned();
+    World::with(WorldOptions { extra1, ..WorldOptions::default() }).await
+}
+
+fn message(number: usize) -> Vec<u8> {
+    format!("Received: from a by b; id {number}\r\nFrom: alice@company1.example\r\n\r\ncanary\r\n")
+        .into_bytes()
+}
+
+fn sent_to(sink: &Sink, domain: &str) -> usize {
+    sink.messages().iter().filter(|message| message.to[0].contains(domain)).count()
+}
+
+/// How many were put off.
+fn put_off(sent: &[Delivery]) -> usize {
+    sent.iter().filter(|sent| sent.verdict().is("451 4.4.5")).count()
+}
+
+#[tokio::test]
+async fn nobody_waits_for_the_final_answer_of_a_stalled_domain() {
+    for domain in [BOB, EVE] {
+        let other = if domain == BOB { EVE } else { BOB };
+        let name = domain.trim_end_matches('>').split('@').nth(1).unwrap();
+        let world = world().await;
+        world.relay.rule(Step::Dot, name, 3, Act::Hold);
+        let messages: Vec<Vec<u8>> = (0..3).map(message).collect();
+        let three = async {
+            let to = [domain];
+            let [a, b, c] = [0, 1, 2].map(|n| world.send(ALICE, &to, &messages[n]));
+            tokio::join!(a, b, c)
+        };
+        let meanwhile = async {
+            world.relay.wait_held(3).await;
+            // Until the domain is found stalled.
+            soon("a refusal", async {
+                let mut client = Client::greeted(world.gw1.outbound(), Smtp).await;
+                while {
+                    client.command(&format!("MAIL FROM:{ALICE}")).await;
+                    let reply = client.command(&format!("RCPT TO:{domain}")).await;
+                    client.command("RSET").await;
+                    !reply.is("451 4.4.5")
+                } {}
+            })
+            .await;
+            world.send(ALICE, &[other], &message(9)).await.expect("250");
+            world.relay.let_go();
+        };
+        let ((a, b, c), ()) = tokio::join!(three, meanwhile);
+        let sent = [a, b, c];
+        assert_eq!(put_off(&sent), 3, "{sent:?}");
+        // They were taken all the same, and a retry is told so.
+        world.relay.wait(4).await;
+        for message in &messages {
+            soon("the outcome", async {
+                while world.send(ALICE, &[domain], message).await.verdict().code != 250 {}
+            })
+            .await;
+        }
+        assert_eq!(sent_to(&world.relay, name), 3);
+    }
+}
+
+#[tokio::test]
+async fn one_waits_for_the_reply_to_rcpt_or_data_and_the_others_are_put_off() {
+    for step in [Step::Rcpt, Step::Data] {
+        let world = world().await;
+        // DATA names nobody; nothing else is sent meanwhile.
+        let about = if step == Step::Rcpt { "company2" } else { "" };
+        world.relay.rule(step, about, 3, Act::Hold);
+        let messages: Vec<Vec<u8>> = (0..3).map(message).collect();
+        let ended = Cell::new(0);
+        let one = async |n: usize| {
+            let sent = world.send(ALICE, &[BOB], &messages[n]).await;
+            ended.set(ended.get() + 1);
+            sent
+        };
+        let three = async { tokio::join!(one(0), one(1), one(2)) };
+        let release = async {
+            soon("two to be put off", async {
+                while ended.get() < 2 {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+            world.relay.let_go();
+        };
+        let ((a, b, c), ()) = tokio::join!(three, release);
+        assert_eq!(put_off(&[a, b, c]), 2);
+        assert_eq!(sent_to(&world.relay, "company2"), 1);
+        for message in &messages {
+            world.send(ALICE, &[BOB], message).await.expect("250");
+        }
+    }
+}
+
+/// What one domain has taken is not sent again, though the process ends while another makes it wait.
+#[tokio::test]
+async fn an_outcome_is_kept_though_the_process_ends_before_the_next() {
+    let extra1 = "[timeouts]\nshutdown = \"100ms\"\n".to_owned();
+    let world = World::with(WorldOptions { extra1, ..WorldOptions::default() }).await;
+    world.relay.rule(Step::Dot, "company2", 1, Act::Hold);
+    let mut client = Client::greeted(world.gw1.outbound(), Smtp).await;
+    client.begin_data(ALICE, &[EVE, BOB]).await;
+    client.send(&stuff(&message(1))).await;
+    world.relay.wait_held(1).await;
+    world.relay.wait(1).await;
+    let World { gw1, relay, .. } = world;
+    let spec = gw1.spec.clone();
+    let gw1 = gw1.restart(&spec).await;
+    let again = deliver(gw1.outbound(), Smtp, ALICE, &[EVE, BOB], &message(1)).await;
+    again.expect("250");
+    relay.release();
+    assert_eq!(sent_to(&relay, "plain.example"), 1);
+}
+
+/// A client that is gone before it has read the reply sends the message again; it is still the same message.
+#[tokio::test]
+async fn a_reply_that_was_not_read_was_not_told() {
+    let world = World::new().await;
+    let mut client = Client::greeted(world.gw1.outbound(), Smtp).await;
+    client.begin_data(ALICE, &[BOB]).await;
+    client.send(&stuff(&message(1))).await;
+    world.relay.wait(1).await;
+    assert_eq!(client.reply().await.code, 250);
+    drop(client);
+    world.send(ALICE, &[BOB], &message(1)).await.expect("250");
+    assert_eq!(sent_to(&world.relay, "company2"), 1);
+    // Now it was read.
+    world.send(ALICE, &[BOB], &message(1)).await.expect("250");
+    assert_eq!(sent_to(&world.relay, "company2"), 2);
+}
