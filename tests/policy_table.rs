@@ -9,8 +9,9 @@ use std::path::Path;
 
 use mta_seal::core::SealingPublicKey;
 use mta_seal::policy::{
-    Alarm, Allowances, Authenticity, ClearReason, Decision, Demand, Denial, Hold, KeyFailure, Level,
-    LocalPolicy, LookupFailure, Memory, MemoryUpdate, Outcome, Rule, Source, Verdict, decide,
+    Alarm, Allowances, Authenticity, ClearReason, Decision, Demand, Denial, Hold, KeyFailure,
+    Level, LocalPolicy, LookupFailure, Memory, MemoryUpdate, Outcome, Rule, Source, Verdict,
+    decide,
 };
 use mta_seal::records::{Mode, SealingEntry};
 use policy_support::*;
@@ -495,8 +496,7 @@ fn an_override_lets_mail_flow_and_seals_what_it_can() {
                 let without = decide(&plain, &instance.outcome, memory, demand, NOW);
                 let case = format!("{row}, {letters}, {local:?}, {demand:?}: {with:?}");
                 assert_eq!(with.memory, without.memory, "{case}");
-                let waits =
-                    matches!(without.decision, Decision::Defer(_) | Decision::Reject(_));
+                let waits = matches!(without.decision, Decision::Defer(_) | Decision::Reject(_));
                 if waits && demand == Demand::Absent {
                     let clear = Decision::Clear(ClearReason::LocalAllowance);
                     assert_eq!(with.decision, clear, "{case}");

@@ -4,9 +4,11 @@
 //! passed on and answered by a direction. `outbound` seals, `inbound` unseals. Both pass
 //! messages on through a `hop`, decide with the help of `discovery`, and answer by the table of `failure`.
 
+mod attempts;
 mod booking;
 mod clock;
 pub mod config;
+mod delay;
 mod discovery;
 mod failure;
 mod hop;
@@ -33,12 +35,13 @@ use tokio::sync::Notify;
 pub use clock::{Clock, SystemClock};
 pub use failure::Failure;
 pub use local::{LocalKeys, LocalKeysError};
-pub use serve::{Gateway, Parts, StartError};
+pub use serve::{Gateway, LEDGER_FILE, Parts, StartError};
 
 use crate::core::Domain;
 use crate::mail::trace::{Protocol as TraceProtocol, Received};
 use crate::smtp::Protocol;
 use crate::store::ledger::SharedLedger;
+use attempts::Attempts;
 use config::Config;
 use discovery::Discovery;
 use session::Sender;
@@ -52,6 +55,10 @@ pub(crate) struct Shared {
     clock: Arc<dyn Clock>,
     /// Wakes the outbox when something was put into it.
     outbox: Notify,
+    /// How recipients were answered, for the operator.
+    attempts: Attempts,
+    /// Wakes who tells senders of delays.
+    waiting: Arc<Notify>,
 }
 
 impl Shared {

@@ -12,8 +12,10 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use super::Shared;
+use super::attempts::Attempts;
 use super::clock::{Clock, SystemClock};
 use super::config::{self, Config, Network, NextHop, Recipients};
+use super::delay;
 use super::discovery::Discovery;
 use super::failure::Failure;
 use super::hop::Hop;
@@ -32,7 +34,7 @@ use crate::smtp::tls::TlsError;
 use crate::store::ledger::{self, LedgerError, SharedLedger, SqliteLedger};
 
 /// Name of the ledger in the state directory.
-const LEDGER_FILE: &str = "ledger.sqlite";
+pub const LEDGER_FILE: &str = "ledger.sqlite";
 
 /// How often what has expired is deleted from the ledger.
 const EXPIRE: Duration = Duration::from_secs(300);
@@ -138,7 +140,12 @@ impl Gateway {
         let Parts { config, domains, ledger, resolver, clock } = parts;
         let discovery =
             Discovery::new(resolver, Arc::clone(&ledger), Arc::clone(&clock), config.dns.timeout);
+        let waiting = Arc::new(tokio::sync::Notify::new());
+        let attempts =
+            Attempts::start(Arc::clone(&ledger), Arc::clone(&clock), Arc::clone(&waiting));
         let shared = Arc::new(Shared {
+            attempts,
+            waiting,
             config,
             domains,
             ledger,
@@ -189,6 +196,9 @@ impl Gateway {
         let stop = gateway.stop.clone();
         let work = outbox::run(Arc::clone(&shared), inside_hop, sealing, stop.clone());
         gateway.tasks.spawn(work);
+        if let Some(delay) = shared.config.outbound.as_ref().and_then(|table| table.delay_notice) {
+            gateway.tasks.spawn(delay::run(Arc::clone(&shared), delay, stop.clone()));
+        }
         gateway.tasks.spawn(expire(Arc::clone(&shared), stop));
         Ok(gateway)
     }

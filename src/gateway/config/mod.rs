@@ -19,12 +19,13 @@ pub use settings::{Limits, Log, LogFormat, LogLevel, Timeouts};
 
 use crate::core::{Domain, KeyId};
 use crate::dns::DnsConfig;
-use crate::policy::{Level, LocalPolicy, Rule, SenderPolicy};
+use crate::policy::{Allowances, Level, LocalPolicy, Rule, SenderPolicy};
 use crate::smtp::Protocol;
 use crate::smtp::tls::{Identity, TlsError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A whole, validated configuration.
 #[derive(Debug, Clone)]
@@ -79,6 +80,9 @@ pub struct Outbound {
     pub next_hop: NextHop,
     /// Certificate and key to offer STARTTLS with.
     pub tls: Option<ListenerTls>,
+    /// After how long a sender is told that a message is still waiting; `None`: the MTA before us does that. Needs
+    /// [`Config::inbound`], by whose next hop the notice goes.
+    pub delay_notice: Option<Duration>,
 }
 
 /// The outside listener: takes mail from the world, unseals it, and passes it to our MTA.
@@ -158,6 +162,8 @@ pub struct Partner {
     pub treatment: Treatment,
     /// Fingerprint (SHA-256) of its identity key [R-key-01], compared out of band.
     pub identity: Option<KeyId>,
+    /// Seal to a less preferred suite if the key of the preferred one cannot be had [R-dec-17].
+    pub allow_weaker_suite: bool,
 }
 
 impl Config {
@@ -204,7 +210,11 @@ impl Config {
             rule: treatment.policy,
             minimum_level: treatment.minimum_level,
             pin: self.pin(domain),
-            ..LocalPolicy::default()
+            allow: Allowances {
+                weaker_suite: self.partner(domain).is_some_and(|p| p.allow_weaker_suite),
+                // For the operator's command only, which ends by itself and leaves a trace [R-dec-18].
+                clear_on_failure: false,
+            },
         }
     }
 

@@ -33,7 +33,8 @@ fn example_states_the_real_defaults() {
 }
 
 fn is_default(line: &str) -> bool {
-    const NOT_DEFAULTS: [&str; 5] = ["servers", "trust_anchor", "tls", "identity", "next_hop"];
+    const NOT_DEFAULTS: [&str; 6] =
+        ["servers", "trust_anchor", "tls", "identity", "next_hop", "delay_notice"];
     let Some((key, _)) = line.split_once(" = ") else { return false };
     key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && !NOT_DEFAULTS.contains(&key)
 }
@@ -71,4 +72,22 @@ fn pins_in_hexadecimal_and_base64_agree() {
     assert_eq!(config("paWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaU=").unwrap(), hex);
     assert!(config(&"a5".repeat(31)).is_err());
     assert!(config("paWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaV=").is_err());
+}
+
+#[test]
+fn a_partner_may_be_allowed_a_weaker_suite_but_never_clear_mail() {
+    let config = |line: &str| {
+        parse(&format!(
+            "hostname = 'gw.a.example'\n[[domain]]\nname = 'a.example'\nkeys = 'k'\n\
+             [inbound]\nlisten = ['127.0.0.1:25']\nnext_hop = 'lmtp://[::1]:24'\n\
+             [[partner]]\ndomain = 'b.example'\n{line}\n"
+        ))
+    };
+    let of = |config: &Config, name| config.destination(&Domain::parse(name).unwrap()).allow;
+    let allowing = config("allow_weaker_suite = true").unwrap();
+    assert!(of(&allowing, "b.example").weaker_suite);
+    assert!(!of(&allowing, "b.example").clear_on_failure);
+    assert!(!of(&allowing, "c.example").weaker_suite);
+    assert!(!of(&config("").unwrap(), "b.example").weaker_suite);
+    assert!(config("allow_clear = true").is_err());
 }

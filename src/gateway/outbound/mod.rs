@@ -13,6 +13,7 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::Shared;
+use super::attempts::Answered;
 use super::booking::Booked;
 use super::failure::Failure;
 use super::hop::Hop;
@@ -21,7 +22,7 @@ use super::session::{Answer, Direction, Recipient, Sender};
 use crate::core::Domain;
 use crate::smtp::server::{ServerConnection, SessionError};
 use crate::smtp::{Capabilities, Protocol, Reply};
-use crate::store::ledger::Upstream;
+use crate::store::ledger::{Fate, Scope, Upstream};
 use destination::Destination;
 
 /// The sealing direction.
@@ -68,9 +69,12 @@ impl Direction for Outbound {
     }
 
     async fn recipient(&self, transaction: &mut Transaction, recipient: Recipient) -> Reply {
-        match self.admit(transaction, recipient).await {
-            Ok(reply) | Err(reply) => reply,
+        let asked = recipient.clone();
+        let (Ok(reply) | Err(reply)) = self.admit(transaction, recipient).await;
+        if !reply.is_positive() {
+            self.note(transaction, &asked, &reply, Fate::Refused);
         }
+        reply
     }
 
     async fn message(
@@ -83,6 +87,7 @@ impl Direction for Outbound {
         let start = match message::start(connection, limits).await? {
             Ok(start) => start,
             Err(refusal) => {
+                self.note_all(&transaction, &refusal);
                 self.abandon(transaction).await;
                 return answer_all(connection, refusal).await;
             }
@@ -90,6 +95,7 @@ impl Direction for Outbound {
         if let Err(failure) = self.prepare(&mut transaction, &start).await {
             let sender = &transaction.sender;
             info!(from = %sender.path, reason = failure.name(), "message refused");
+            self.note_all(&transaction, &failure.reply());
             self.abandon(transaction).await;
             return answer_all(connection, failure.reply()).await;
         }
@@ -105,6 +111,7 @@ impl Direction for Outbound {
             }
             self.book(&mut transaction, Upstream::Deferred).await;
             ended?;
+            self.note_all(&transaction, &failure.reply());
             return answer_all(connection, failure.reply()).await;
         }
         Ok(self.conclude(transaction, &start.header, connection).await)
@@ -123,6 +130,36 @@ impl Direction for Outbound {
     async fn take_back(&self, bookings: Vec<Booked>) {
         for booked in bookings {
             booked.take_back(&self.shared).await;
+        }
+    }
+}
+
+impl Outbound {
+    /// Notes how a recipient was answered; `accepted` is what a positive reply means.
+    fn note(
+        &self,
+        transaction: &Transaction,
+        recipient: &Recipient,
+        reply: &Reply,
+        accepted: Fate,
+    ) {
+        let Transaction { sender, foreign, .. } = transaction;
+        self.shared.attempts.note(&Answered {
+            scope: Scope::Outgoing,
+            domain: recipient.path.domain(),
+            sender,
+            recipient,
+            reply,
+            accepted,
+            ours: !foreign && !sender.path.is_null(),
+        });
+    }
+
+    /// Notes that a whole message was refused.
+    fn note_all(&self, transaction: &Transaction, refusal: &Reply) {
+        for &(at, place) in &transaction.accepted {
+            let recipient = &transaction.destinations[at].recipients[place];
+            self.note(transaction, recipient, refusal, Fate::Refused);
         }
     }
 }

@@ -39,10 +39,10 @@ pub struct Attempt {
 pub enum Fate {
     /// 2xx, and the message left sealed.
     Sealed,
-    /// 2xx, and the message left, or came, in clear.
+    /// 2xx, and the message left in clear.
     Clear,
-    /// 2xx for a message that was unsealed.
-    Unsealed,
+    /// 2xx for a message that came in.
+    Delivered,
     /// 5xx.
     Refused,
     /// 4xx.
@@ -56,7 +56,7 @@ impl Fate {
         match self {
             Self::Sealed => "sealed",
             Self::Clear => "clear",
-            Self::Unsealed => "unsealed",
+            Self::Delivered => "delivered",
             Self::Refused => "refused",
             Self::Deferred(_) => "deferred",
         }

@@ -29,7 +29,7 @@ pub use memory::{Remembered, Scope};
 pub use outbox::{NewOutboxItem, OutboxId, OutboxItem, Side};
 pub use outgoing::{FinalOutcome, FinalReply, Outcome, Outgoing, RetryKey, Upstream};
 pub use probe::{MAX_PROBE, ProbeId, Sighting};
-pub use sqlite::{Options, OperatorLedger, SqliteLedger};
+pub use sqlite::{OperatorLedger, Options, SqliteLedger};
 
 use crate::core::{DeliveryId, Domain};
 

@@ -148,7 +148,11 @@ fn create(path: &Path) -> Result<(), LedgerError> {
     }
 }
 
-pub(super) fn connect(path: &Path, access: OpenFlags, busy: Duration) -> Result<Connection, LedgerError> {
+pub(super) fn connect(
+    path: &Path,
+    access: OpenFlags,
+    busy: Duration,
+) -> Result<Connection, LedgerError> {
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(busy)?;

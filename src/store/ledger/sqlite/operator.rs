@@ -12,8 +12,7 @@ use super::open::{connect, open_error};
 use super::{Options, schema, sql_time, unix_time};
 use crate::core::Domain;
 
-const COLUMNS: &str =
-    "id, domain, created, until, why, uid, login, ended, ended_uid, ended_login";
+const COLUMNS: &str = "id, domain, created, until, why, uid, login, ended, ended_uid, ended_login";
 
 /// A ledger open beside the daemon that keeps it, for the operator's commands. It takes no lock of its own, and touches no
 /// table by which the daemon decides about deliveries. Every call blocks while it works.

@@ -259,7 +259,8 @@ mod tests {
     #[test]
     fn an_earlier_ledger_becomes_one_of_today_and_keeps_what_it_held() {
         let mut connection = first_version();
-        let outbox = "INSERT INTO outbox (side, reverse_path, message, created, next_attempt, attempts)
+        let outbox =
+            "INSERT INTO outbox (side, reverse_path, message, created, next_attempt, attempts)
              VALUES (0, '', x'00', 1, 1, 0)";
         connection.execute(outbox, []).unwrap();
         let insert = "INSERT INTO deferral VALUES
