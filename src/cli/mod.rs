@@ -3,20 +3,26 @@
 //! Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 75 worth trying again later. Errors go
 //! to standard error as `mta-seal: what` and, where something can be done, `hint: what to do`.
 
+mod advice;
 mod check;
 mod context;
+mod deferred;
 mod demo;
 mod descriptors;
 mod discovery;
 mod failure;
 mod init;
 mod inspect;
+mod moment;
+mod operator;
+mod partner;
 mod policy;
 mod record_files;
 mod seal;
 mod sealed_input;
 mod serve;
 mod stream;
+mod table;
 mod terminal;
 mod unseal;
 mod zone;
@@ -57,6 +63,13 @@ enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+    /// Say which mail waits, since when, why, and what to do
+    Deferred(deferred::Args),
+    /// Let mail to a partner that cannot be sealed go clear for a while
+    Partner {
+        #[command(subcommand)]
+        command: PartnerCommand,
+    },
     /// Work with the configuration
     Config {
         #[command(subcommand)]
@@ -73,6 +86,16 @@ enum Command {
 enum PolicyCommand {
     /// Sign the policy anew, for another 30 days, and print the records to publish
     Sign(policy::SignArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum PartnerCommand {
+    /// Override: until a given time, mail to DOMAIN leaves in clear where it would wait, or be refused for want of a key
+    AllowClear(partner::AllowArgs),
+    /// End the override of DOMAIN
+    DisallowClear(partner::DisallowArgs),
+    /// Show current and past overrides
+    List(partner::ListArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -111,6 +134,14 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Unseal(args) => unseal::run(args, config),
         Command::Inspect(args) => inspect::run(args),
         Command::Policy { command: PolicyCommand::Sign(args) } => policy::sign(args, config),
+        Command::Deferred(args) => deferred::run(args, config),
+        Command::Partner { command: PartnerCommand::AllowClear(args) } => {
+            partner::allow(args, config)
+        }
+        Command::Partner { command: PartnerCommand::DisallowClear(args) } => {
+            partner::disallow(args, config)
+        }
+        Command::Partner { command: PartnerCommand::List(args) } => partner::list(args, config),
         Command::Config { command: ConfigCommand::Check } => check::run(config),
         Command::Demo { message } => demo::run(message.clone()),
     }

@@ -27,6 +27,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Reads a length of time as the file has it: `30s`, `5m`, `4h` or `2d`.
+///
+/// # Errors
+///
+/// What is wrong with it, in words.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    <Duration as value::FromText>::from_text(text)
+}
+
 /// A whole, validated configuration.
 #[derive(Debug, Clone)]
 pub struct Config {

@@ -14,8 +14,11 @@ pub const DEFERRAL_MEMORY: u64 = 7 * 24 * 3_600;
 pub const DEFERRAL_GAP: u64 = 24 * 3_600;
 /// Seconds between two notices of delay to one sender about one domain.
 pub const DELAY_NOTICE_GAP: u64 = 24 * 3_600;
-/// Most rows that one [`super::Ledger::deferrals`] or [`super::Ledger::delayed`] returns.
-pub const MAX_DEFERRALS: usize = 1_000;
+/// Most rows that one [`super::Ledger::deferrals`] returns: all that [`super::Options::max_deferrals`] keeps of both
+/// directions, for a command that ends when it has shown them.
+pub const MAX_DEFERRALS: usize = 20_000;
+/// Most rows that one [`super::Ledger::delayed`] returns.
+pub const MAX_DELAYED: usize = 1_000;
 /// Most attempts in one [`super::Ledger::record_attempts`].
 pub const MAX_ATTEMPTS: usize = 1_024;
 

@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use allowance::{Allowance, MAX_ALLOWANCE, MAX_ALLOWANCES, MAX_WHY, Operator};
 pub use deferral::{
     Attempt, Cause, DEFERRAL_GAP, DEFERRAL_MEMORY, DELAY_NOTICE_GAP, Deferral, Fate, MAX_ATTEMPTS,
-    MAX_DEFERRAL_TEXT, MAX_DEFERRALS,
+    MAX_DEFERRAL_TEXT, MAX_DEFERRALS, MAX_DELAYED,
 };
 pub use error::{Bound, LedgerError};
 pub use incoming::{Claim, Claimed, IncomingMessage, IncomingStatus};
@@ -186,7 +186,7 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     fn deferrals(&self, domain: Option<&Domain>, limit: usize) -> LedgerFuture<'_, Vec<Deferral>>;
 
     /// Outgoing pairs that have been tried in vain for `delay` seconds or more, whose sender may be told, and was not told
-    /// about the domain in the last [`DELAY_NOTICE_GAP`]; by sender and domain. At most `limit` and [`MAX_DEFERRALS`].
+    /// about the domain in the last [`DELAY_NOTICE_GAP`]; by sender and domain. At most `limit` and [`MAX_DELAYED`].
     fn delayed(&self, delay: u64, now: u64, limit: usize) -> LedgerFuture<'_, Vec<Deferral>>;
 
     /// Puts a notice of delay into the outbox and remembers, in the same step, that `sender` was told about `domain`.

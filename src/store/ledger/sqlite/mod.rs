@@ -23,9 +23,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     Allowance, Attempt, Bound, Claim, Claimed, DEFERRAL_MEMORY, DELAY_NOTICE_GAP, Deferral,
     IncomingMessage, IncomingStatus, Ledger, LedgerError, LedgerFuture, MAX_ALLOWANCES,
-    MAX_DEFERRALS, MAX_KEY_RECORD, MAX_KEY_RECORDS, MAX_LIST, MAX_OUTBOX_MESSAGE, MAX_PATH,
-    MAX_POLICY, MAX_RECIPIENTS, NewOutboxItem, OutboxId, OutboxItem, Outcome, Outgoing, ProbeId,
-    Remembered, RetryKey, Scope, Sighting, Upstream,
+    MAX_DEFERRALS, MAX_DELAYED, MAX_KEY_RECORD, MAX_KEY_RECORDS, MAX_LIST, MAX_OUTBOX_MESSAGE,
+    MAX_PATH, MAX_POLICY, MAX_RECIPIENTS, NewOutboxItem, OutboxId, OutboxItem, Outcome, Outgoing,
+    ProbeId, Remembered, RetryKey, Scope, Sighting, Upstream,
 };
 use crate::core::{DeliveryId, Domain};
 pub use operator::OperatorLedger;
@@ -359,7 +359,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn delayed(&self, delay: u64, now: u64, limit: usize) -> LedgerFuture<'_, Vec<Deferral>> {
-        let limit = limit.min(MAX_DEFERRALS);
+        let limit = limit.min(MAX_DELAYED);
         self.read(move |connection| deferral::delayed(connection, delay, now, limit))
     }
 
