@@ -8,6 +8,7 @@ use crate::records::{DEFAULT_WINDOW, Mode, PolicyDraft, SealingEntry, Selector};
 use crate::store::keyring::{Keyring, StoredKey};
 use std::fs;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,12 @@ pub(super) struct Args {
     /// The gateway's own host name [default: mta-seal.DOMAIN]
     #[arg(long, value_name = "HOST")]
     hostname: Option<String>,
+    /// The directory of the ledger, relative to --dir; made if it is not there [default: state]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// The address at which mail from the world arrives; 0.0.0.0:25 for a gateway that is the MX
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:10027")]
+    outside: SocketAddr,
     /// What senders are asked for: "testing" seals if it works, "enforce" forbids clear mail
     #[arg(long, value_name = "MODE", value_parser = ["testing", "enforce"], default_value = "testing")]
     mode: String,
@@ -49,7 +56,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.dir.join("mta-seal.toml");
     let zone_file = args.dir.join(format!("{domain}.zone"));
     let keys = args.dir.join("keys").join(domain.as_str());
-    let state = args.dir.join("state");
+    let state = args.state.as_deref().unwrap_or(Path::new("state"));
     for path in [&config, &zone_file, &keys] {
         if path.symlink_metadata().is_ok() {
             return Err(Failure::refused(format!("{} exists already", path.display()))
@@ -69,10 +76,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
-        .create(&state)
+        .create(args.dir.join(state))
         .map_err(|error| Failure::writing(state.display(), &error))?;
     write_new(&zone_file, &zone)?;
-    write_new(&config, &configuration(&domain, &hostname))?;
+    write_new(&config, &configuration(&domain, &hostname, state, args.outside))?;
     announce(&domain, &config, &keys, &zone_file, &zone)
 }
 
@@ -134,7 +141,9 @@ fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
     written.map_err(|error| Failure::writing(path.display(), &error))
 }
 
-fn configuration(domain: &Domain, hostname: &Domain) -> String {
+fn configuration(domain: &Domain, hostname: &Domain, state: &Path, outside: SocketAddr) -> String {
+    // A path may hold quotes and backslashes.
+    let state = toml::Value::from(state.to_string_lossy().as_ref());
     format!(
         r#"# Gateway of {domain}. Paths are relative to this file. Check it with
 # `mta-seal config check --config FILE`.
@@ -142,7 +151,7 @@ fn configuration(domain: &Domain, hostname: &Domain) -> String {
 # Name in EHLO and Received fields, and authserv-id of Authentication-Results.
 hostname = "{hostname}"
 # Directory of the ledger.
-state = "state"
+state = {state}
 
 [[domain]]
 name = "{domain}"
@@ -151,6 +160,8 @@ keys = "keys/{domain}"
 # The inside listener: takes mail of this organisation and seals it.
 [outbound]
 listen = ["127.0.0.1:10025"]
+# By LMTP each recipient has a status of its own; "smtp" for an MTA that cannot speak it.
+protocol = "lmtp"
 # Who may use it. Whoever sends from there is signed as {domain}.
 clients = ["127.0.0.0/8", "::1/128"]
 # The MTA that takes carriers and clear mail to the world.
@@ -158,7 +169,7 @@ next_hop = "smtp://127.0.0.1:10026"
 
 # The outside listener: takes mail from the world and unseals it.
 [inbound]
-listen = ["127.0.0.1:10027"]
+listen = ["{outside}"]
 # The MTA that delivers: "smtp://HOST:PORT", "lmtp://HOST:PORT" or "lmtp+unix:/PATH".
 next_hop = "smtp://127.0.0.1:10028"
 

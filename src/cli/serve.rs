@@ -82,6 +82,9 @@ impl From<StartError> for Failure {
                     None => failure,
                 }
             }
+            StartError::StateMoved { .. } => {
+                Self::refused(&error).hint("restart the gateway to change `state`")
+            }
             StartError::Dns(_) | StartError::Tls { .. } => Self::refused(&error),
         }
     }

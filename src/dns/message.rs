@@ -31,11 +31,7 @@ pub(super) fn question(name: &Name<Bytes>, asking: Asking) -> Result<Question, F
 }
 
 /// A question for the records of one type of `name`.
-pub(super) fn query(
-    name: &Name<Bytes>,
-    rtype: Rtype,
-    asking: Asking,
-) -> Result<Question, Failure> {
+pub(super) fn query(name: &Name<Bytes>, rtype: Rtype, asking: Asking) -> Result<Question, Failure> {
     let mut builder = MessageBuilder::new_vec();
     builder.header_mut().set_rd(true);
     builder.header_mut().set_cd(asking.checking_disabled);

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Shared;
+use super::generation::Current;
 use super::ids::TraceId;
 use super::system_rng;
 use crate::core::address::Mailbox;
@@ -21,17 +23,22 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Most recipients that one notice names.
 const MAX_NAMED: usize = 100;
 
-/// Tells senders until `stop` is cancelled. A message is looked at when it was deferred once more, so nobody is told of
-/// one that is no longer tried.
-pub(super) async fn run(shared: Arc<Shared>, delay: Duration, stop: CancellationToken) {
+/// Tells senders until `stop` is cancelled, as the configuration in force says, whenever `waiting` rings. A message is
+/// looked at when it was deferred once more, so nobody is told of one that is no longer tried.
+pub(super) async fn run(current: Current, waiting: Arc<Notify>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = shared.waiting.notified() => {}
+            () = waiting.notified() => {}
         }
-        if let Err(error) = round(&shared, delay).await {
+        let generation = current.load_full();
+        let outbound = generation.config().outbound.as_ref();
+        if let Some(delay) = outbound.and_then(|table| table.delay_notice)
+            && let Err(error) = round(&generation.shared, delay).await
+        {
             warn!(%error, "senders could not be told of a delay");
         }
+        drop(generation);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(PAUSE) => {}

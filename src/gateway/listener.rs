@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
+
+use super::parts::StartError;
 
 /// Time to write the refusal to a client beyond the limits.
 const REFUSAL: Duration = Duration::from_secs(1);
@@ -27,12 +29,15 @@ pub(super) struct ConnectionLimits {
     pub(super) per_client: usize,
 }
 
-/// The places that are taken, in all and by client address.
+/// The places that are taken, in all and by client address. They stay counted when the limits change.
 #[derive(Debug)]
-pub(super) struct Places {
-    total: Arc<Semaphore>,
-    per_client: usize,
-    clients: Mutex<HashMap<IpAddr, usize>>,
+pub(super) struct Places(Mutex<Taken>);
+
+#[derive(Debug)]
+struct Taken {
+    limits: ConnectionLimits,
+    total: usize,
+    clients: HashMap<IpAddr, usize>,
 }
 
 /// A place that a connection holds until it ends.
@@ -40,50 +45,185 @@ pub(super) struct Places {
 pub(super) struct Place {
     places: Arc<Places>,
     client: IpAddr,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl Places {
     pub(super) fn new(limits: ConnectionLimits) -> Arc<Self> {
-        Arc::new(Self {
-            total: Arc::new(Semaphore::new(limits.total)),
-            per_client: limits.per_client,
-            clients: Mutex::default(),
-        })
+        Arc::new(Self(Mutex::new(Taken { limits, total: 0, clients: HashMap::new() })))
+    }
+
+    /// Sets other limits; connections beyond them stay, and no more come.
+    pub(super) fn limit(&self, limits: ConnectionLimits) {
+        self.lock().limits = limits;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
-        let permit = Arc::clone(&self.total).try_acquire_owned().ok()?;
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = clients.entry(client).or_insert(0);
-        if *taken >= self.per_client {
+        let mut taken = self.lock();
+        let ConnectionLimits { total, per_client } = taken.limits;
+        let of_client = taken.clients.get(&client).copied().unwrap_or(0);
+        if taken.total >= total || of_client >= per_client {
             return None;
         }
-        *taken += 1;
-        drop(clients);
-        Some(Place { places: Arc::clone(self), client, _permit: permit })
+        taken.total += 1;
+        taken.clients.insert(client, of_client + 1);
+        drop(taken);
+        Some(Place { places: Arc::clone(self), client })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut clients = self.places.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(taken) = clients.get_mut(&self.client) {
-            *taken -= 1;
-            if *taken == 0 {
-                clients.remove(&self.client);
+        let mut taken = self.places.lock();
+        taken.total = taken.total.saturating_sub(1);
+        if let Some(of_client) = taken.clients.get_mut(&self.client) {
+            *of_client = of_client.saturating_sub(1);
+            if *of_client == 0 {
+                taken.clients.remove(&self.client);
             }
         }
     }
 }
 
-/// Accepts until `stop` is cancelled; each connection becomes a task of `tasks`.
+/// Which side of the gateway a listener belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    Outbound,
+    Inbound,
+}
+
+/// A listener that is served.
+struct Open {
+    which: Which,
+    /// The address in the configuration, whose port may be 0.
+    configured: SocketAddr,
+    socket: Arc<TcpListener>,
+    local: SocketAddr,
+    halt: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Open {
+    /// Whether `address` of a configuration is this listener. Port 0 stays whatever port it has become.
+    fn serves(&self, address: SocketAddr) -> bool {
+        self.configured == address || self.local == address
+    }
+}
+
+/// The listeners that are served.
+#[derive(Default)]
+pub(super) struct Listeners(Vec<Open>);
+
+/// The listeners that are to be served, all of them bound.
+pub(super) struct Plan(Vec<Planned>);
+
+struct Planned {
+    which: Which,
+    configured: SocketAddr,
+    source: Source,
+}
+
+enum Source {
+    /// Stays as it is: its place among those that are served.
+    Kept(usize),
+    /// The socket changes sides.
+    Moved(usize),
+    /// Bound anew.
+    New { socket: Arc<TcpListener>, local: SocketAddr },
+}
+
+impl Listeners {
+    /// Binds what is not bound yet. Nothing that is served changes.
+    pub(super) async fn plan(&self, wanted: &[(Which, SocketAddr)]) -> Result<Plan, StartError> {
+        let mut free: Vec<bool> = vec![true; self.0.len()];
+        let mut take = |fits: &dyn Fn(&Open) -> bool| {
+            let at = (0..self.0.len()).find(|&at| free[at] && fits(&self.0[at]))?;
+            free[at] = false;
+            Some(at)
+        };
+        let same: Vec<Option<usize>> = wanted
+            .iter()
+            .map(|(which, address)| take(&|open| open.which == *which && open.serves(*address)))
+            .collect();
+        let mut plan = Vec::with_capacity(wanted.len());
+        for (&(which, configured), kept) in wanted.iter().zip(same) {
+            let moved = |open: &Open| configured.port() != 0 && open.serves(configured);
+            let source = if let Some(at) = kept {
+                Source::Kept(at)
+            } else if let Some(at) = take(&moved) {
+                Source::Moved(at)
+            } else {
+                let failed = |error| StartError::Listen { address: configured, error };
+                let socket = TcpListener::bind(configured).await.map_err(failed)?;
+                let local = socket.local_addr().map_err(failed)?;
+                Source::New { socket: Arc::new(socket), local }
+            };
+            plan.push(Planned { which, configured, source });
+        }
+        Ok(Plan(plan))
+    }
+
+    /// Waits until nobody accepts any more at a socket that changes sides: a connection must not get the wrong one.
+    pub(super) async fn halt_moved(&mut self, plan: &Plan) {
+        for planned in &plan.0 {
+            if let Source::Moved(at) = planned.source
+                && let Some(open) = self.0.get_mut(at)
+            {
+                open.halt.cancel();
+                // A task that has panicked does not accept either.
+                let _ = (&mut open.task).await;
+            }
+        }
+    }
+
+    /// Starts what is new by `start`, and closes what the plan does not name.
+    pub(super) fn carry_out(
+        &mut self,
+        plan: Plan,
+        start: impl Fn(Which, Arc<TcpListener>, CancellationToken) -> JoinHandle<()>,
+    ) {
+        let mut before: Vec<Option<Open>> =
+            std::mem::take(&mut self.0).into_iter().map(Some).collect();
+        let mut open = |Planned { which, configured, source }: Planned| {
+            let (socket, local) = match source {
+                Source::Kept(at) => {
+                    let open = before.get_mut(at)?.take()?;
+                    return Some(Open { configured, ..open });
+                }
+                Source::Moved(at) => {
+                    let open = before.get_mut(at)?.take()?;
+                    (open.socket, open.local)
+                }
+                Source::New { socket, local } => (socket, local),
+            };
+            let halt = CancellationToken::new();
+            let task = start(which, Arc::clone(&socket), halt.clone());
+            Some(Open { which, configured, socket, local, halt, task })
+        };
+        self.0 = plan.0.into_iter().filter_map(&mut open).collect();
+        for gone in before.into_iter().flatten() {
+            info!(address = %gone.local, "listener closed");
+            gone.halt.cancel();
+        }
+    }
+
+    /// The addresses of one side, with their real ports.
+    pub(super) fn addresses(&self, which: Which) -> Vec<SocketAddr> {
+        self.0.iter().filter(|open| open.which == which).map(|open| open.local).collect()
+    }
+}
+
+/// Accepts until `halt` or `stop` is cancelled; each connection becomes a task of `tasks`.
 ///
 /// A connection beyond the limits is answered 421 and closed, so that the client's queue tries again later.
 pub(super) async fn accept<F, S>(
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     places: Arc<Places>,
     tasks: TaskTracker,
+    halt: CancellationToken,
     stop: CancellationToken,
     serve: S,
 ) where
@@ -92,7 +232,9 @@ pub(super) async fn accept<F, S>(
 {
     loop {
         let accepted = tokio::select! {
+            biased;
             () = stop.cancelled() => return,
+            () = halt.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         let (stream, address) = match accepted {

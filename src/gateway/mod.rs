@@ -11,6 +11,7 @@ pub mod config;
 mod delay;
 mod discovery;
 mod failure;
+mod generation;
 mod hop;
 mod ids;
 mod inbound;
@@ -20,6 +21,7 @@ pub mod lookup;
 mod message;
 mod outbound;
 mod outbox;
+mod parts;
 mod report;
 mod serve;
 mod session;
@@ -35,7 +37,8 @@ use tokio::sync::Notify;
 pub use clock::{Clock, SystemClock};
 pub use failure::Failure;
 pub use local::{LocalKeys, LocalKeysError};
-pub use serve::{Gateway, LEDGER_FILE, Parts, StartError};
+pub use parts::{LEDGER_FILE, Parts, Settings, StartError};
+pub use serve::Gateway;
 
 use crate::core::Domain;
 use crate::mail::trace::{Protocol as TraceProtocol, Received};
@@ -46,7 +49,7 @@ use config::Config;
 use discovery::Discovery;
 use session::Sender;
 
-/// What every connection of a gateway shares.
+/// What every connection of a generation shares. What outlives the generation stands behind an `Arc` of its own.
 pub(crate) struct Shared {
     config: Config,
     domains: HashMap<Domain, LocalKeys>,
@@ -54,11 +57,9 @@ pub(crate) struct Shared {
     discovery: Discovery,
     clock: Arc<dyn Clock>,
     /// Wakes the outbox when something was put into it.
-    outbox: Notify,
+    outbox: Arc<Notify>,
     /// How recipients were answered, for the operator.
-    attempts: Attempts,
-    /// Wakes who tells senders of delays.
-    waiting: Arc<Notify>,
+    attempts: Arc<Attempts>,
 }
 
 impl Shared {

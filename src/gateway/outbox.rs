@@ -4,13 +4,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::Shared;
+use super::generation::{Current, Generation};
 use super::hop::{Downstream, Hop};
 use super::outbound::Outbound;
-use super::session::{self, Recipient};
+use super::session::{self, Recipient, Service};
 use crate::core::address::{ForwardPath, Mailbox, ReversePath};
 use crate::core::esmtp::{MailParameters, RcptParameters};
 use crate::smtp::client::{Client, ClientOptions, Outcome};
@@ -36,30 +37,29 @@ const LIFETIME: u64 = 5 * 24 * 3600;
 const PIPE: usize = 64 * 1024;
 
 /// Delivers until `stop` is cancelled.
-pub(super) async fn run(
-    shared: Arc<Shared>,
-    inside: Option<Arc<Hop>>,
-    outside: Option<Arc<Outbound>>,
-    stop: CancellationToken,
-) {
+pub(super) async fn run(current: Current, bell: Arc<Notify>, stop: CancellationToken) {
     loop {
-        if let Err(error) = round(&shared, inside.as_ref(), outside.as_ref(), &stop).await {
+        // Each round has one generation, and lets it go before the wait.
+        let generation = current.load_full();
+        if let Err(error) = round(&generation, &stop).await {
             warn!(%error, "outbox cannot be read");
         }
+        drop(generation);
         tokio::select! {
             () = stop.cancelled() => return,
-            () = shared.outbox.notified() => {}
+            () = bell.notified() => {}
             () = tokio::time::sleep(INTERVAL) => {}
         }
     }
 }
 
 async fn round(
-    shared: &Shared,
-    inside: Option<&Arc<Hop>>,
-    outside: Option<&Arc<Outbound>>,
+    generation: &Generation,
     stop: &CancellationToken,
 ) -> Result<(), crate::store::ledger::LedgerError> {
+    let shared = &generation.shared;
+    let inside = generation.inbound.as_ref().map(|service| &service.direction.hop);
+    let outside = generation.outbound.as_ref().map(|service| &service.direction);
     let now = shared.clock.now();
     for OutboxItem { id, item, attempts } in shared.ledger.due(now, BATCH).await? {
         if stop.is_cancelled() {
@@ -145,8 +145,11 @@ async fn to_outside(
     };
     let (direction, stop) = (Arc::clone(outbound), stop.clone());
     let server = tokio::spawn(async move {
-        let connection = ServerConnection::new(far, Arc::new(options));
-        session::serve(&*direction, connection, IpAddr::V4(Ipv4Addr::LOCALHOST), &stop).await
+        let service = Arc::new(Service { direction, options: Arc::new(options) });
+        let connection = ServerConnection::new(far, Arc::clone(&service.options));
+        let next = || Some(Arc::clone(&service));
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        session::serve(Arc::clone(&service), next, connection, address, &stop).await
     });
     // The address is never connected to.
     let next_hop =

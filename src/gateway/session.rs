@@ -3,6 +3,7 @@
 //! What is done with a sender, a recipient and a message is the matter of a [`Direction`].
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info_span};
@@ -10,7 +11,7 @@ use tracing::{Instrument, Span, info_span};
 use super::ids::TraceId;
 use crate::core::address::{ForwardPath, ReversePath};
 use crate::core::esmtp::{MailParameters, RcptParameters};
-use crate::smtp::server::{Command, HelloKind, ServerConnection, SessionError};
+use crate::smtp::server::{Command, HelloKind, ServerConnection, ServerOptions, SessionError};
 use crate::smtp::{Capabilities, Reply};
 
 /// Who is connected, for decisions, trace fields and logs.
@@ -50,12 +51,21 @@ pub(super) struct Answer<B> {
     pub(super) booking: B,
 }
 
+/// A direction of one generation, and how its listeners speak.
+pub(super) struct Service<D> {
+    pub(super) direction: Arc<D>,
+    pub(super) options: Arc<ServerOptions>,
+}
+
 /// One direction of the gateway.
 pub(super) trait Direction: Send + Sync + 'static {
     /// An open transaction.
     type Transaction: Send;
     /// What was written to the ledger in the expectation that the peer learns the replies.
     type Booking: Send;
+
+    /// Whether a client at this address may use the listener at all.
+    fn admits(&self, client: IpAddr) -> bool;
 
     /// What may be advertised in the reply to EHLO.
     fn capabilities(&self) -> impl Future<Output = Capabilities> + Send;
@@ -90,44 +100,57 @@ pub(super) trait Direction: Send + Sync + 'static {
 }
 
 /// Serves one connection until it ends. When `stop` is cancelled, an open transaction is finished first.
+///
+/// `next` is asked at each greeting and each MAIL for the service in force; `None` ends the connection.
 pub(super) async fn serve<D: Direction>(
-    direction: &D,
+    service: Arc<Service<D>>,
+    next: impl Fn() -> Option<Arc<Service<D>>> + Send + Sync,
     mut connection: ServerConnection,
     address: IpAddr,
     stop: &CancellationToken,
 ) -> Result<(), SessionError> {
     connection.greet().await?;
-    let mut open: Option<Open<D::Transaction>> = None;
-    let result = dialogue(direction, &mut connection, address, stop, &mut open).await;
-    if let Some(Open { transaction, span }) = open {
-        direction.abandon(transaction).instrument(span).await;
+    let mut open: Option<Open<D>> = None;
+    let result = dialogue(service, next, &mut connection, address, stop, &mut open).await;
+    if let Some(open) = open {
+        open.abandon().await;
     }
-    match result {
-        Ok(End::Stopped) => {
-            connection.close_with(&Reply::new(421, (4, 3, 2), "shutting down")).await
-        }
-        Ok(End::Quit) => Ok(()),
-        Err(error) => Err(error),
-    }
+    let farewell = match result {
+        Ok(End::Stopped) => "shutting down",
+        Ok(End::Outdated) => "configuration has changed, please connect again",
+        Ok(End::Quit) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    connection.close_with(&Reply::new(421, (4, 3, 2), farewell)).await
 }
 
-/// A transaction with the span that puts its trace id on every line of the log.
-struct Open<T> {
-    transaction: T,
+/// A transaction with the direction that it began with, and the span that puts its trace id on every line of the log.
+struct Open<D: Direction> {
+    direction: Arc<D>,
+    transaction: D::Transaction,
     span: Span,
+}
+
+impl<D: Direction> Open<D> {
+    async fn abandon(self) {
+        self.direction.abandon(self.transaction).instrument(self.span).await;
+    }
 }
 
 enum End {
     Quit,
     Stopped,
+    /// The service in force has no place for this connection.
+    Outdated,
 }
 
 async fn dialogue<D: Direction>(
-    direction: &D,
+    mut service: Arc<Service<D>>,
+    next: impl Fn() -> Option<Arc<Service<D>>> + Send + Sync,
     connection: &mut ServerConnection,
     address: IpAddr,
     stop: &CancellationToken,
-    open: &mut Option<Open<D::Transaction>>,
+    open: &mut Option<Open<D>>,
 ) -> Result<End, SessionError> {
     loop {
         let command = tokio::select! {
@@ -140,11 +163,11 @@ async fn dialogue<D: Direction>(
         match command {
             Command::Rcpt { path, parameters } => {
                 let reply = match transaction {
-                    Some(Open { mut transaction, span }) => {
+                    Some(Open { direction, mut transaction, span }) => {
                         let recipient = Recipient { path, parameters };
                         let answer = direction.recipient(&mut transaction, recipient);
                         let reply = answer.instrument(span.clone()).await;
-                        *open = Some(Open { transaction, span });
+                        *open = Some(Open { direction, transaction, span });
                         reply
                     }
                     None => Reply::new(503, (5, 5, 1), "MAIL first"),
@@ -153,7 +176,7 @@ async fn dialogue<D: Direction>(
                 continue;
             }
             Command::Data => {
-                let Some(Open { transaction, span }) = transaction else {
+                let Some(Open { direction, transaction, span }) = transaction else {
                     connection.reply(&Reply::new(503, (5, 5, 1), "MAIL first")).await?;
                     continue;
                 };
@@ -169,15 +192,30 @@ async fn dialogue<D: Direction>(
             }
             _ => {}
         }
-        if let Some(Open { transaction, span }) = transaction {
-            direction.abandon(transaction).instrument(span).await;
+        if let Some(open) = transaction {
+            open.abandon().await;
         }
+        if matches!(command, Command::Hello { .. } | Command::Mail { .. }) {
+            match next() {
+                None => return Ok(End::Outdated),
+                Some(newer) if !Arc::ptr_eq(&newer, &service) => {
+                    connection.set_options(Arc::clone(&newer.options));
+                    service = newer;
+                }
+                Some(_) => {}
+            }
+        }
+        let direction = &service.direction;
         match command {
             Command::Hello { .. } => {
                 let offered = direction.capabilities().await;
                 connection.accept_hello(&offered).await?;
             }
             Command::StartTls => connection.start_tls().await?,
+            // Asked for since the greeting (RFC 3207 section 4).
+            Command::Mail { .. } if service.options.require_tls && connection.tls().is_none() => {
+                connection.reply(&Reply::new(530, (5, 7, 0), "STARTTLS first")).await?;
+            }
             Command::Mail { path, parameters } => {
                 let greeting = connection.hello();
                 let peer = Peer {
@@ -191,7 +229,8 @@ async fn dialogue<D: Direction>(
                 let span = info_span!("transaction", %trace);
                 let reply = match direction.begin(sender).instrument(span.clone()).await {
                     Ok(transaction) => {
-                        *open = Some(Open { transaction, span });
+                        let direction = Arc::clone(direction);
+                        *open = Some(Open { direction, transaction, span });
                         Reply::new(250, (2, 1, 0), "sender ok")
                     }
                     Err(reply) => reply,

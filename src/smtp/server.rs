@@ -134,6 +134,12 @@ impl ServerConnection {
         self.close(reply).await
     }
 
+    /// Speaks by other options from now on, as they were taken from a newer configuration. Their protocol must be the
+    /// same; a greeting that was answered, and the time of a wait that has begun, stay as they were.
+    pub fn set_options(&mut self, options: Arc<ServerOptions>) {
+        self.options = options;
+    }
+
     /// The greeting that is in force.
     #[must_use]
     pub fn hello(&self) -> Option<&Hello> {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use mta_seal::dns::{Resolver, Scripted};
 use mta_seal::gateway::config::Config;
-use mta_seal::gateway::{Clock, Gateway, Parts};
+use mta_seal::gateway::{Clock, Gateway, Parts, Settings, StartError};
 use mta_seal::smtp::Protocol;
 use mta_seal::store::ledger::{Ledger, Options, Scope, SqliteLedger};
 use tempfile::TempDir;
@@ -55,6 +55,11 @@ pub struct Spec {
     /// More tables of the configuration.
     pub extra: String,
     pub ledger: Options,
+    /// Addresses of the listeners, as TOML strings.
+    pub outbound_listen: String,
+    pub inbound_listen: String,
+    /// State directory, beside the keys.
+    pub state: String,
 }
 
 impl Spec {
@@ -67,6 +72,9 @@ impl Spec {
             inbound_extra: String::new(),
             extra: String::new(),
             ledger: Options::default(),
+            outbound_listen: "\"127.0.0.1:0\"".to_owned(),
+            inbound_listen: "\"127.0.0.1:0\"".to_owned(),
+            state: "state".to_owned(),
         }
     }
 
@@ -91,16 +99,16 @@ impl Spec {
     }
 
     fn config(&self, directory: &Path) -> Config {
-        let mut toml = format!("hostname = \"{}\"\n", self.hostname());
+        let mut toml = format!("hostname = \"{}\"\nstate = \"{}\"\n", self.hostname(), self.state);
         for org in &self.orgs {
             let domain = &org.domain;
             writeln!(toml, "[[domain]]\nname = \"{domain}\"\nkeys = \"keys-{domain}\"").unwrap();
         }
         let sides = [
-            ("outbound", &self.outbound, &self.outbound_extra),
-            ("inbound", &self.inbound, &self.inbound_extra),
+            ("outbound", &self.outbound, &self.outbound_extra, &self.outbound_listen),
+            ("inbound", &self.inbound, &self.inbound_extra, &self.inbound_listen),
         ];
-        for (name, side, extra) in sides {
+        for (name, side, extra, listen) in sides {
             let Some((protocol, next_hop)) = side else { continue };
             let protocol = if *protocol == Protocol::Smtp { "smtp" } else { "lmtp" };
             let next_hop = if next_hop.starts_with('{') {
@@ -110,7 +118,7 @@ impl Spec {
             };
             writeln!(
                 toml,
-                "[{name}]\nlisten = [\"127.0.0.1:0\"]\nprotocol = \"{protocol}\"\n\
+                "[{name}]\nlisten = [{listen}]\nprotocol = \"{protocol}\"\n\
                  next_hop = {next_hop}\n{extra}"
             )
             .unwrap();
@@ -184,6 +192,23 @@ impl Gw {
         ledger.close().await;
         let resolver: Arc<dyn Resolver> = Arc::clone(&dns) as _;
         Self::start_in(directory, spec, &dns, resolver, &clock).await
+    }
+
+    /// Puts another configuration into force; keys are read again from their directories.
+    pub async fn reload(&mut self, spec: &Spec) -> Result<(), StartError> {
+        let mut domains = HashMap::new();
+        for org in &spec.orgs {
+            let keys = org.keys(&self.directory.path().join(format!("keys-{}", org.domain)));
+            domains.insert(org.domain.clone(), keys);
+        }
+        let config = spec.config(self.directory.path());
+        self.gateway.reload(Settings { config, domains, resolver: None }).await?;
+        self.spec = spec.clone();
+        Ok(())
+    }
+
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
     }
 
     pub async fn stop(self) -> bool {

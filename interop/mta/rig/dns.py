@@ -9,7 +9,7 @@ from .process import Process, RigError, free_port, wait_for
 _CONFIG = """
 options {{
   directory "{dir}";
-  listen-on port {port} {{ 127.0.0.1; }};
+  listen-on port {port} {{ {addresses} }};
   listen-on-v6 {{ none; }};
   pid-file none;
   session-keyfile none;
@@ -29,15 +29,19 @@ _HEAD = """$TTL 60
 
 
 class Dns:
-    """`zones`: domain -> master-file lines. With `signed`, root and zones are signed: `anchor`."""
+    """`zones`: domain -> master-file lines. With `signed`, root and zones are signed: `anchor`.
 
-    def __init__(self, rig, name, zones, signed=False):
+    Listens on a free port of 127.0.0.1, unless told otherwise; `addresses` has 127.0.0.1 in it."""
+
+    def __init__(self, rig, name, zones, signed=False, addresses=("127.0.0.1",), port=None):
         self.rig, self.name, self.signed, self.serial = rig, name, signed, 1
         self.directory = rig.make_directory(name)
-        self.port = free_port()
+        self.port = port or free_port()
         self.zones = {domain.rstrip(".") + ".": list(lines) for domain, lines in zones.items()}
         self.anchor = self.directory / "anchor" if signed else None
-        config = _CONFIG.format(dir=self.directory, port=self.port)
+        config = _CONFIG.format(
+            dir=self.directory, port=self.port, addresses=" ".join(f"{a};" for a in addresses)
+        )
         for zone in [*self.zones, *(["."] if signed else [])]:
             config += f'zone "{zone}" {{ type primary; file "{self._file(zone)}"; }};\n'
         (self.directory / "named.conf").write_text(config)

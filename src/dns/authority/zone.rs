@@ -225,7 +225,7 @@ pub(super) fn txt(octets: &[u8]) -> RData {
 }
 
 pub(super) fn mx(preference: u16, exchange: Name) -> RData {
-    RData::MX(MX { preference, exchange })
+    RData::MX(MX::new(preference, exchange))
 }
 
 pub(super) fn cname(target: Name) -> RData {

@@ -7,6 +7,7 @@ mod sealed;
 mod submission;
 mod verification;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tracing::info;
@@ -72,6 +73,10 @@ impl From<Failure> for Stop {
 impl Direction for Inbound {
     type Transaction = Transaction;
     type Booking = Option<Booked>;
+
+    fn admits(&self, _client: IpAddr) -> bool {
+        true
+    }
 
     async fn capabilities(&self) -> Capabilities {
         let next = self.hop.capabilities().await;

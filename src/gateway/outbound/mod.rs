@@ -8,6 +8,7 @@ mod conclusion;
 mod destination;
 mod relay;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tracing::info;
@@ -48,6 +49,11 @@ pub(super) struct Transaction {
 impl Direction for Outbound {
     type Transaction = Transaction;
     type Booking = Vec<Booked>;
+
+    fn admits(&self, client: IpAddr) -> bool {
+        let settings = self.shared.config.outbound.as_ref();
+        settings.is_some_and(|table| table.clients.iter().any(|range| range.contains(client)))
+    }
 
     async fn capabilities(&self) -> Capabilities {
         let next = self.hop.capabilities().await;

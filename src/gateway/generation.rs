@@ -1,0 +1,161 @@
+//! A generation: everything that one reading of the configuration makes, in force as a whole or not at all.
+//!
+//! A reload puts another generation in its place. A transaction ends with the generation it began with; a connection takes up
+//! the one in force at each greeting and each MAIL. What outlives generations is shared by all of them: ledger, clock,
+//! the outbox's bell, listeners and connections.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+
+use super::attempts::Attempts;
+use super::clock::Clock;
+use super::config::{self, Config, NextHop, Recipients};
+use super::discovery::Discovery;
+use super::hop::Hop;
+use super::inbound::Inbound;
+use super::local::LocalKeys;
+use super::outbound::Outbound;
+use super::session::{Direction, Service};
+use super::{Shared, StartError};
+use crate::core::Domain;
+use crate::dns::Resolver;
+use crate::smtp::Protocol;
+use crate::smtp::client::ClientOptions;
+use crate::smtp::server::ServerOptions;
+use crate::store::ledger::SharedLedger;
+
+/// What every generation of a gateway has in common.
+pub(super) struct Foundation {
+    pub(super) ledger: SharedLedger,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Wakes the outbox when something was put into it.
+    pub(super) outbox: Arc<Notify>,
+    /// How recipients were answered, for the operator.
+    pub(super) attempts: Arc<Attempts>,
+}
+
+/// One configuration with its keys, next hops and certificates.
+pub(super) struct Generation {
+    pub(super) shared: Arc<Shared>,
+    pub(super) resolver: Arc<dyn Resolver>,
+    pub(super) outbound: Option<Arc<Service<Outbound>>>,
+    pub(super) inbound: Option<Arc<Service<Inbound>>>,
+}
+
+impl Generation {
+    /// Makes a generation; reads the certificates that the configuration names.
+    pub(super) fn new(
+        foundation: &Foundation,
+        config: Config,
+        domains: HashMap<Domain, LocalKeys>,
+        resolver: Arc<dyn Resolver>,
+    ) -> Result<Self, StartError> {
+        let discovery = Discovery::new(
+            Arc::clone(&resolver),
+            Arc::clone(&foundation.ledger),
+            Arc::clone(&foundation.clock),
+            config.dns.timeout,
+        );
+        let shared = Arc::new(Shared {
+            config,
+            domains,
+            ledger: Arc::clone(&foundation.ledger),
+            discovery,
+            clock: Arc::clone(&foundation.clock),
+            outbox: Arc::clone(&foundation.outbox),
+            attempts: Arc::clone(&foundation.attempts),
+        });
+        let config = &shared.config;
+        let mut outbound = None;
+        if let Some(settings) = &config.outbound {
+            let direction = Arc::new(Outbound {
+                shared: Arc::clone(&shared),
+                hop: next_hop(config, &settings.next_hop, "outbound.next_hop")?,
+                protocol: settings.protocol,
+                domain: settings.domain.clone(),
+            });
+            let tls = settings.tls.as_ref();
+            let options = server_options(config, settings.protocol, tls, "outbound.tls")?;
+            outbound = Some(Arc::new(Service { direction, options }));
+        }
+        let mut inbound = None;
+        if let Some(settings) = &config.inbound {
+            let direction = Arc::new(Inbound {
+                shared: Arc::clone(&shared),
+                hop: next_hop(config, &settings.next_hop, "inbound.next_hop")?,
+                protocol: settings.protocol,
+                deliver_signed: settings.recipients == Recipients::Signed,
+            });
+            let tls = settings.tls.as_ref();
+            let options = server_options(config, settings.protocol, tls, "inbound.tls")?;
+            inbound = Some(Arc::new(Service { direction, options }));
+        }
+        Ok(Self { shared, resolver, outbound, inbound })
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+}
+
+/// The generation in force.
+pub(super) type Current = Arc<ArcSwap<Generation>>;
+
+/// One side of the gateway, whichever generation is in force.
+pub(super) struct Side<D> {
+    pub(super) current: Current,
+    pub(super) of: fn(&Generation) -> Option<&Arc<Service<D>>>,
+}
+
+impl<D> Clone for Side<D> {
+    fn clone(&self) -> Self {
+        Self { current: Arc::clone(&self.current), of: self.of }
+    }
+}
+
+impl<D: Direction> Side<D> {
+    /// The service in force; `None` if the configuration no longer has this side.
+    pub(super) fn service(&self) -> Option<Arc<Service<D>>> {
+        (self.of)(&self.current.load()).cloned()
+    }
+
+    /// The service in force for a connection that was begun under an earlier one; `None` if it has to go: this side,
+    /// its protocol or its clients are others now.
+    pub(super) fn next(&self, client: IpAddr, protocol: Protocol) -> Option<Arc<Service<D>>> {
+        self.service().filter(|service| {
+            service.options.protocol == protocol && service.direction.admits(client)
+        })
+    }
+}
+
+fn next_hop(
+    config: &Config,
+    next_hop: &NextHop,
+    place: &'static str,
+) -> Result<Arc<Hop>, StartError> {
+    let tls = next_hop.client_tls().map_err(|error| StartError::Tls { place, error })?;
+    let mut options = ClientOptions::new(next_hop.address.clone(), config.hostname.as_str());
+    options.tls = tls;
+    options.timeouts = config.timeouts.client();
+    Ok(Arc::new(Hop::new(options)))
+}
+
+fn server_options(
+    config: &Config,
+    protocol: Protocol,
+    tls: Option<&config::ListenerTls>,
+    place: &'static str,
+) -> Result<Arc<ServerOptions>, StartError> {
+    let mut options = ServerOptions::new(config.hostname.as_str(), protocol);
+    options.limits = config.limits.server();
+    options.timeouts = config.timeouts.server();
+    if let Some(tls) = tls {
+        let tls = tls.server_config().map_err(|error| StartError::Tls { place, error })?;
+        options.tls = Some(tls);
+    }
+    Ok(Arc::new(options))
+}

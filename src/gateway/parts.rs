@@ -1,0 +1,140 @@
+//! What a gateway is made of, and why it does not start.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::clock::{Clock, SystemClock};
+use super::config::Config;
+use super::local::{LocalKeys, LocalKeysError};
+use crate::core::Domain;
+use crate::dns::{ConfigError as DnsError, Resolver, StubResolver};
+use crate::smtp::tls::TlsError;
+use crate::store::ledger::{self, LedgerError, SharedLedger, SqliteLedger};
+
+/// Name of the ledger in the state directory.
+pub const LEDGER_FILE: &str = "ledger.sqlite";
+
+/// Why a gateway does not start, or does not take up another configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state directory cannot be made.
+    #[error("state directory {path}: {error}")]
+    State {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The ledger cannot be opened.
+    #[error("ledger {path}: {error}")]
+    Ledger {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: LedgerError,
+    },
+    /// The keys of a domain cannot be used.
+    #[error("keys of {domain}: {error}")]
+    Keys {
+        /// The domain.
+        domain: Domain,
+        /// Why.
+        error: LocalKeysError,
+    },
+    /// DNS cannot be set up.
+    #[error("dns: {0}")]
+    Dns(#[from] DnsError),
+    /// TLS of a listener or next hop cannot be set up.
+    #[error("tls of {place}: {error}")]
+    Tls {
+        /// The table of the configuration.
+        place: &'static str,
+        /// Why.
+        error: TlsError,
+    },
+    /// A listener cannot be opened.
+    #[error("listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// A reload names another state directory.
+    #[error("state directory {to} cannot take the place of {from} while the gateway runs")]
+    StateMoved {
+        /// The directory in use.
+        from: PathBuf,
+        /// The directory of the new configuration.
+        to: PathBuf,
+    },
+}
+
+/// What a gateway is made of. [`Parts::from_config`] makes the real ones; tests and the demo bring their own.
+pub struct Parts {
+    /// The configuration.
+    pub config: Config,
+    /// The keys of each local domain.
+    pub domains: HashMap<Domain, LocalKeys>,
+    /// The ledger.
+    pub ledger: SharedLedger,
+    /// The resolver.
+    pub resolver: Arc<dyn Resolver>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Parts {
+    /// Opens ledger, keyrings and resolver as the configuration says. Blocks while it reads files.
+    ///
+    /// # Errors
+    ///
+    /// Something that the configuration names cannot be used.
+    pub fn from_config(config: Config) -> Result<Self, StartError> {
+        let clock = SystemClock;
+        let domains = local_keys(&config)?;
+        let resolver = Arc::new(StubResolver::new(&config.dns)?);
+        std::fs::create_dir_all(&config.state)
+            .map_err(|error| StartError::State { path: config.state.clone(), error })?;
+        let path = config.state.join(LEDGER_FILE);
+        let ledger = SqliteLedger::open(&path, &ledger::Options::default(), clock.now())
+            .map_err(|error| StartError::Ledger { path, error })?;
+        Ok(Self { config, domains, ledger: Arc::new(ledger), resolver, clock: Arc::new(clock) })
+    }
+}
+
+/// The part of [`Parts`] that a reload replaces.
+pub struct Settings {
+    /// The configuration.
+    pub config: Config,
+    /// The keys of each local domain.
+    pub domains: HashMap<Domain, LocalKeys>,
+    /// The resolver; `None` leaves the one in use, with its cache.
+    pub resolver: Option<Arc<dyn Resolver>>,
+}
+
+impl Settings {
+    /// Opens keyrings and resolver as the configuration says. Blocks while it reads files.
+    ///
+    /// # Errors
+    ///
+    /// Something that the configuration names cannot be used.
+    pub fn from_config(config: Config) -> Result<Self, StartError> {
+        let domains = local_keys(&config)?;
+        let resolver = Arc::new(StubResolver::new(&config.dns)?);
+        Ok(Self { config, domains, resolver: Some(resolver) })
+    }
+}
+
+fn local_keys(config: &Config) -> Result<HashMap<Domain, LocalKeys>, StartError> {
+    let mut domains = HashMap::new();
+    for local in &config.domains {
+        let domain = local.name.clone();
+        let keys = LocalKeys::load(&local.keys, &domain)
+            .map_err(|error| StartError::Keys { domain: domain.clone(), error })?;
+        domains.insert(domain, keys);
+    }
+    Ok(domains)
+}
