@@ -4,6 +4,7 @@
 //! to standard error as `mta-seal: what` and, where something can be done, `hint: what to do`.
 
 mod advice;
+mod bypass;
 mod check;
 mod context;
 mod deferred;
@@ -70,6 +71,8 @@ enum Command {
         #[command(subcommand)]
         command: PartnerCommand,
     },
+    /// Look whether mail leaves, or comes in, past the gateway
+    Bypass(bypass::Args),
     /// Work with the configuration
     Config {
         #[command(subcommand)]
@@ -134,6 +137,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Unseal(args) => unseal::run(args, config),
         Command::Inspect(args) => inspect::run(args),
         Command::Policy { command: PolicyCommand::Sign(args) } => policy::sign(args, config),
+        Command::Bypass(args) => bypass::run(args, config),
         Command::Deferred(args) => deferred::run(args, config),
         Command::Partner { command: PartnerCommand::AllowClear(args) } => {
             partner::allow(args, config)
