@@ -11,7 +11,7 @@ const HINT: &str =
     "let the MX lead to this gateway, or name what stands before it with --edge HOST";
 
 /// The mail exchangers of a domain, compared with where this gateway listens.
-pub(super) async fn check(
+pub(super) fn check(
     config: &Config,
     domain: &Domain,
     hosts: &MailHosts,

@@ -11,7 +11,7 @@ mod published;
 use super::context::{self, Own};
 use super::failure::Failure;
 use crate::dns::StubResolver;
-use finding::{Finding, Grade};
+use finding::Grade;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -45,8 +45,6 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     let config = context::config(config)?;
     let probe = probe::Plan::new(args, &config)?;
     let mut findings = Vec::new();
-    let resolver = context::block_on(async { StubResolver::new(&config.dns) })?;
-    let resolver = resolver.map_err(Failure::refused)?;
     let now = context::now();
     let mut owns = Vec::new();
     for local in &config.domains {
@@ -55,18 +53,19 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
             Err(failure) => findings.push(published::unreadable(&local.name, &failure)),
         }
     }
-    findings.extend(context::block_on(async {
-        // Its sockets belong to one runtime.
+    let looked_up = context::block_on(async {
+        let resolver = StubResolver::new(&config.dns).map_err(Failure::refused)?;
         let mut findings = Vec::new();
         for own in &owns {
             findings.extend(published::check(&resolver, &own.policy, now).await);
         }
         for local in &config.domains {
             let hosts = resolver.mail_hosts(&local.name).await;
-            findings.extend(exchangers::check(&config, &local.name, &hosts, &args.edge).await);
+            findings.extend(exchangers::check(&config, &local.name, &hosts, &args.edge));
         }
-        findings
-    })?);
+        Ok::<_, Failure>(findings)
+    })??;
+    findings.extend(looked_up);
     if !args.no_postfix {
         findings.extend(postfix::check(&config, args.postconf_dir.as_deref())?);
     }
