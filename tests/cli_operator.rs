@@ -105,20 +105,21 @@ async fn what_waits_is_shown_beside_the_daemon() {
         words: "the look-up timed out".to_owned(),
         ..Cause::default()
     };
-    let attempt = |domain: &str, fate: Fate| Attempt {
+    let attempt = |domain: &str, ago: u64, fate: Fate| Attempt {
         scope: Scope::Outgoing,
         domain: domain.to_owned(),
         sender: "alice@company1.example".to_owned(),
         recipient: format!("bob@{domain}"),
+        at: now() - ago,
         fate,
     };
     let deferred = || Fate::Deferred(Box::new(cause.clone()));
-    let attempts = [attempt("company2.example", deferred()), attempt("b.example", deferred())];
-    ledger.record_attempts(&attempts, now() - 60).await.unwrap();
-    ledger
-        .record_attempts(&[attempt("old.example", deferred())], now() - 8 * 86_400)
-        .await
-        .unwrap();
+    let attempts = [
+        attempt("company2.example", 60, deferred()),
+        attempt("b.example", 60, deferred()),
+        attempt("old.example", 8 * 86_400, deferred()),
+    ];
+    ledger.record_attempts(&attempts).await.unwrap();
     let shown = mta_seal(&config, &["deferred"]);
     assert_eq!((shown.code, shown.err.as_str()), (0, ""));
     for part in ["b.example: mail to it waits", "bob@company2.example", "allow-clear b.example"] {

@@ -27,8 +27,16 @@ fn attempt(scope: Scope, recipient: &str, fate: Fate) -> Attempt {
         domain: recipient.split('@').nth(1).unwrap_or_default().to_owned(),
         sender: "alice@a.example".to_owned(),
         recipient: recipient.to_owned(),
+        at: 0,
         fate,
     }
+}
+
+/// Records attempts as of `now`.
+async fn record(ledger: &SqliteLedger, attempts: &[Attempt], now: u64) {
+    let at = |attempt: &Attempt| Attempt { at: now, ..attempt.clone() };
+    let attempts: Vec<Attempt> = attempts.iter().map(at).collect();
+    ledger.record_attempts(&attempts).await.unwrap();
 }
 
 fn waits(recipient: &str, words: &str) -> Attempt {
@@ -51,18 +59,18 @@ async fn a_flood_fills_neither_the_table_nor_the_disk() {
     let ledger = open(directory.path(), &options);
     for n in 0..10 {
         let attempt = waits(&format!("{n}@b.example"), &"ü".repeat(MAX_DEFERRAL_TEXT));
-        ledger.record_attempts(&[attempt], NOW + n).await.unwrap();
+        record(&ledger, &[attempt], NOW + n).await;
     }
     // What was tried least lately has gone; a known pair costs no other its place.
     assert_eq!(names(&ledger).await, ["9@b.example", "8@b.example", "7@b.example"]);
     assert!(all(&ledger).await[0].cause.words.len() <= MAX_DEFERRAL_TEXT);
-    ledger.record_attempts(&[waits("7@b.example", "")], NOW + 20).await.unwrap();
+    record(&ledger, &[waits("7@b.example", "")], NOW + 20).await;
     assert_eq!(names(&ledger).await, ["7@b.example", "9@b.example", "8@b.example"]);
     // The other direction has a bound of its own, and paths that no gateway accepts are left out.
     let cause = || Fate::Deferred(Box::default());
     let incoming = attempt(Scope::Incoming, "x@b.example", cause());
     let long = attempt(Scope::Outgoing, &"x".repeat(MAX_PATH + 1), cause());
-    ledger.record_attempts(&[incoming, long], NOW).await.unwrap();
+    record(&ledger, &[incoming, long], NOW).await;
     assert_eq!(all(&ledger).await.len(), 4);
 }
 
@@ -72,12 +80,12 @@ async fn a_deferral_ends_with_any_final_answer_for_its_pair_alone() {
     let ledger = open(directory.path(), &Options::default());
     for fate in [Fate::Sealed, Fate::Clear, Fate::Refused] {
         let both = [waits("bob@b.example", "x"), waits("carol@b.example", "y")];
-        ledger.record_attempts(&both, NOW).await.unwrap();
+        record(&ledger, &both, NOW).await;
         let incoming = attempt(Scope::Incoming, "bob@b.example", fate.clone());
-        ledger.record_attempts(&[incoming], NOW).await.unwrap();
+        record(&ledger, &[incoming], NOW).await;
         assert_eq!(all(&ledger).await.len(), 2);
         let settled = attempt(Scope::Outgoing, "bob@b.example", fate);
-        ledger.record_attempts(&[settled], NOW).await.unwrap();
+        record(&ledger, &[settled], NOW).await;
         assert_eq!(names(&ledger).await, ["carol@b.example"]);
     }
     assert_eq!(all(&ledger).await[0].attempts, 3);
@@ -87,7 +95,7 @@ async fn a_deferral_ends_with_any_final_answer_for_its_pair_alone() {
     ledger.expire(NOW + DEFERRAL_MEMORY - 1, 100).await.unwrap();
     assert_eq!(all(&ledger).await.len(), 1);
     let later = NOW + DEFERRAL_GAP + 1;
-    ledger.record_attempts(&[waits("carol@b.example", "z")], later).await.unwrap();
+    record(&ledger, &[waits("carol@b.example", "z")], later).await;
     let again = all(&ledger).await.remove(0);
     assert_eq!((again.first_seen, again.attempts), (later, 1));
     ledger.expire(later + DEFERRAL_MEMORY, 100).await.unwrap();
@@ -101,7 +109,7 @@ async fn a_sender_is_told_once_for_a_domain_and_day() {
     let silent = Attempt { fate: Fate::Deferred(Box::default()), ..waits("dave@b.example", "") };
     for now in [NOW, NOW + 4 * HOUR] {
         let attempts = [waits("bob@b.example", ""), silent.clone(), waits("x@c.example", "")];
-        ledger.record_attempts(&attempts, now).await.unwrap();
+        record(&ledger, &attempts, now).await;
     }
     let due = |delay, now| {
         let ledger = ledger.clone();
@@ -126,7 +134,7 @@ async fn a_sender_is_told_once_for_a_domain_and_day() {
     // What is not tried any more is not told of.
     assert!(due(4 * HOUR, now + DELAY_NOTICE_GAP).await.is_empty());
     let later = now + DELAY_NOTICE_GAP;
-    ledger.record_attempts(&[waits("bob@b.example", "")], later).await.unwrap();
+    record(&ledger, &[waits("bob@b.example", "")], later).await;
     assert_eq!(due(4 * HOUR, later).await, ["bob@b.example"]);
 }
 

@@ -27,6 +27,7 @@ pub(super) const NEXT_HOP_REPLY: &str = "next-hop-reply";
 /// The way to the ledger.
 pub(super) struct Attempts {
     queue: mpsc::Sender<Attempt>,
+    clock: Arc<dyn Clock>,
 }
 
 /// One recipient that was answered.
@@ -48,8 +49,8 @@ impl Attempts {
     /// deferred.
     pub(super) fn start(ledger: SharedLedger, clock: Arc<dyn Clock>, waiting: Arc<Notify>) -> Self {
         let (queue, attempts) = mpsc::channel(QUEUE);
-        tokio::spawn(write(ledger, clock, waiting, attempts));
-        Self { queue }
+        tokio::spawn(write(ledger, waiting, attempts));
+        Self { queue, clock }
     }
 
     /// Notes an answer. Never waits.
@@ -66,6 +67,7 @@ impl Attempts {
             domain: answered.domain.map_or_else(String::new, ToString::to_string),
             sender: answered.sender.path.mailbox().map_or_else(String::new, ToString::to_string),
             recipient: mailbox_text(&answered.recipient.path),
+            at: self.clock.now(),
             fate,
         };
         if self.queue.try_send(attempt).is_err() {
@@ -104,15 +106,10 @@ impl Answered<'_> {
     }
 }
 
-async fn write(
-    ledger: SharedLedger,
-    clock: Arc<dyn Clock>,
-    waiting: Arc<Notify>,
-    mut attempts: mpsc::Receiver<Attempt>,
-) {
+async fn write(ledger: SharedLedger, waiting: Arc<Notify>, mut attempts: mpsc::Receiver<Attempt>) {
     let mut batch = Vec::new();
     while attempts.recv_many(&mut batch, BATCH).await > 0 {
-        if let Err(error) = ledger.record_attempts(&batch, clock.now()).await {
+        if let Err(error) = ledger.record_attempts(&batch).await {
             warn!(%error, "attempts could not be recorded");
         } else if batch.iter().any(waits) {
             waiting.notify_one();

@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     })??;
     findings.extend(looked_up);
     if !args.no_postfix {
-        findings.extend(postfix::check(&config, args.postconf_dir.as_deref())?);
+        findings.extend(postfix::check(&config, args.postconf_dir.as_deref()));
     }
     if let Some(plan) = probe {
         findings.push(context::block_on(plan.run(&config))?);

@@ -3,7 +3,7 @@
 use super::finding::Finding;
 use super::maps::{self, Read};
 use super::nexthop::{Destination, Gateway, addresses, service, transport};
-use crate::cli::failure::{Failure, words};
+use crate::cli::failure::words;
 use crate::gateway::config::Config;
 use crate::smtp::Protocol;
 use crate::smtp::next_hop::NextHop;
@@ -80,16 +80,16 @@ struct Site<'a> {
 }
 
 /// Asks `postconf` and judges what it says. Without `--postconf-dir` a host without Postfix is left alone.
-pub(super) fn check(config: &Config, directory: Option<&Path>) -> Result<Vec<Finding>, Failure> {
-    let Some(outbound) = &config.outbound else { return Ok(Vec::new()) };
+pub(super) fn check(config: &Config, directory: Option<&Path>) -> Vec<Finding> {
+    let Some(outbound) = &config.outbound else { return Vec::new() };
     let settings = match ask(directory) {
         Ok(settings) => settings,
         Err(error) if error.kind() == io::ErrorKind::NotFound && directory.is_none() => {
-            return Ok(vec![Finding::ok("postfix", "none on this host")]);
+            return vec![Finding::ok("postfix", "none on this host")];
         }
         Err(error) => {
             let hint = "name its directory with --postconf-dir, or leave it out with --no-postfix";
-            return Err(Failure::refused(format!("postconf: {}", words(&error))).hint(hint));
+            return vec![Finding::fail("postfix", words(&error), hint)];
         }
     };
     let next_hops: Vec<Destination> = match &outbound.next_hop.address {
@@ -112,7 +112,7 @@ pub(super) fn check(config: &Config, directory: Option<&Path>) -> Result<Vec<Fin
         lmtp: outbound.protocol == Protocol::Lmtp,
         tells_delays: outbound.delay_notice.is_some(),
     };
-    Ok(judge(&settings, &site))
+    judge(&settings, &site)
 }
 
 fn ask(directory: Option<&Path>) -> io::Result<Settings> {

@@ -33,6 +33,8 @@ pub struct Attempt {
     pub sender: String,
     /// The forward-path without angle brackets.
     pub recipient: String,
+    /// When, Unix seconds.
+    pub at: u64,
     /// What was answered.
     pub fate: Fate,
 }

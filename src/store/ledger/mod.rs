@@ -179,7 +179,7 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Records how attempts ended: those that were answered 4xx are kept, those that were settled are
     /// forgotten. Nothing that is told to a client may wait for it. Attempts with an oversize path, and those beyond
     /// [`MAX_ATTEMPTS`], are left out.
-    fn record_attempts(&self, attempts: &[Attempt], now: u64) -> LedgerFuture<'_, ()>;
+    fn record_attempts(&self, attempts: &[Attempt]) -> LedgerFuture<'_, ()>;
 
     /// Pairs of sender and recipient that wait, latest attempt first within their domain; at most `limit` and
     /// [`MAX_DEFERRALS`].

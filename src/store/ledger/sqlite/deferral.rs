@@ -25,11 +25,10 @@ pub(super) fn record(
     connection: &Connection,
     instance: &Instance,
     attempts: &[Attempt],
-    now: u64,
 ) -> Result<(), LedgerError> {
     for attempt in attempts {
         match &attempt.fate {
-            Fate::Deferred(cause) => defer(connection, instance, attempt, cause, now)?,
+            Fate::Deferred(cause) => defer(connection, instance, attempt, cause)?,
             _ => {
                 connection
                     .prepare_cached(
@@ -39,7 +38,7 @@ pub(super) fn record(
             }
         }
         if attempt.scope == Scope::Outgoing && attempt.sender.is_empty() {
-            sight(connection, attempt, now)?;
+            sight(connection, attempt)?;
         }
     }
     Ok(())
@@ -50,7 +49,6 @@ fn defer(
     instance: &Instance,
     attempt: &Attempt,
     cause: &Cause,
-    now: u64,
 ) -> Result<(), LedgerError> {
     make_room(connection, instance, attempt)?;
     connection
@@ -76,8 +74,8 @@ fn defer(
             cause.tell,
             cause.original.as_deref().map(cut),
             cause.envid.as_deref().map(cut),
-            sql_time(now),
-            sql_time(now.saturating_sub(DEFERRAL_GAP)),
+            sql_time(attempt.at),
+            sql_time(attempt.at.saturating_sub(DEFERRAL_GAP)),
         ])?;
     Ok(())
 }
@@ -117,7 +115,7 @@ fn make_room(
 }
 
 /// Notes a message with the null reverse-path for whoever watches for it.
-fn sight(connection: &Connection, attempt: &Attempt, now: u64) -> Result<(), LedgerError> {
+fn sight(connection: &Connection, attempt: &Attempt) -> Result<(), LedgerError> {
     let reply = match &attempt.fate {
         Fate::Deferred(cause) => cut(&cause.reply),
         _ => "",
@@ -127,7 +125,7 @@ fn sight(connection: &Connection, attempt: &Attempt, now: u64) -> Result<(), Led
             "UPDATE probe SET seen = ?2, how = ?3, reply = ?4
              WHERE recipient = ?1 AND until > ?2 AND (how IS NULL OR how = 'deferred')",
         )?
-        .execute(params![attempt.recipient, sql_time(now), attempt.fate.as_str(), reply])?;
+        .execute(params![attempt.recipient, sql_time(attempt.at), attempt.fate.as_str(), reply])?;
     Ok(())
 }
 

@@ -348,9 +348,9 @@ impl Ledger for SqliteLedger {
         self.write(move |connection| outbox::postpone(connection, id, next_attempt))
     }
 
-    fn record_attempts(&self, attempts: &[Attempt], now: u64) -> LedgerFuture<'_, ()> {
+    fn record_attempts(&self, attempts: &[Attempt]) -> LedgerFuture<'_, ()> {
         let (instance, attempts) = (self.instance.clone(), deferral::bounded(attempts));
-        self.write(move |connection| deferral::record(connection, &instance, &attempts, now))
+        self.write(move |connection| deferral::record(connection, &instance, &attempts))
     }
 
     fn deferrals(&self, domain: Option<&Domain>, limit: usize) -> LedgerFuture<'_, Vec<Deferral>> {
