@@ -244,6 +244,12 @@ async fn smtp_inside_lmtp_behind() {
     assert_eq!(to, [vec![BOB.to_owned()], vec![CAROL.to_owned()]]);
     let notice = text(&world.mta1.wait(1).await[0].data);
     assert!(notice.contains("dave@company2.example"), "{notice}");
+    // Also of an answer that came at the first attempt.
+    assert!(
+        notice.contains("Status: 5.1.1") && notice.contains("smtp; 550 5.1.1 gone"),
+        "{notice}"
+    );
+    assert!(notice.contains("There is no such mailbox"), "{notice}");
     assert!(!notice.contains("carol@") && !notice.contains("bob@"), "{notice}");
 }
 
@@ -328,6 +334,38 @@ async fn clear_mail_towards_lmtp_comes_one_by_one() {
     deliver(gw2, Smtp, ALICE, &[BOB, CAROL], MESSAGE).await.expect("250");
     let to: Vec<_> = world.mta2.messages().into_iter().map(|m| m.to).collect();
     assert_eq!(to, [vec![BOB.to_owned()], vec![BOB.to_owned()], vec![CAROL.to_owned()]]);
+}
+
+/// Accepted for one, refused for good for another, and no notice may be sent: the retries are told one by one.
+#[tokio::test]
+async fn clear_mail_with_lasting_differences_is_told_one_by_one() {
+    let world = world(Smtp, Smtp, Lmtp).await;
+    let gw2 = world.gw2.inbound();
+    world.mta2.rule(Step::Dot, "carol@", 1, Act::Reply("550 5.1.1 gone"));
+    deliver(gw2, Smtp, ALICE, &[BOB, CAROL], MESSAGE).await.expect("451 4.5.0");
+    let sent = deliver(gw2, Smtp, ALICE, &[BOB, CAROL], MESSAGE).await;
+    assert_eq!(sent.codes(), [250, 250, 452, 250], "{sent:?}");
+    deliver(gw2, Smtp, ALICE, &[CAROL], MESSAGE).await.expect("550 5.1.1 gone");
+    let to: Vec<_> = world.mta2.messages().into_iter().map(|m| m.to).collect();
+    assert_eq!(to, [[BOB]]);
+    // Another sender of the same domain is not concerned.
+    let other = "<other@company1.example>";
+    deliver(gw2, Smtp, other, &[BOB, CAROL], MESSAGE).await.expect("250");
+}
+
+/// What the sender was told in a notice is not undone by a retry of a hop that did not hear our answer.
+#[tokio::test]
+async fn reported_refusal_is_final() {
+    let world = world(Smtp, Smtp, Lmtp).await;
+    world.send(ALICE, &[BOB, CAROL], MESSAGE).await.expect("250");
+    let carrier = world.relay.only();
+    world.mta2.rule(Step::Dot, "carol@", 1, Act::Reply("550 5.2.2 full"));
+    world.forward(&carrier).await.expect("250");
+    world.relay.wait(2).await;
+    world.forward(&carrier).await.expect("250");
+    deliver(world.gw2.inbound(), Smtp, ALICE, &[CAROL], &carrier.data).await.expect("250");
+    let to: Vec<_> = world.mta2.messages().into_iter().map(|m| m.to).collect();
+    assert_eq!(to, [[BOB]]);
 }
 
 /// Sixteen domains have a connection each; the next one comes in another transaction.

@@ -651,4 +651,30 @@ proptest! {
         world.drain();
         prop_assert!(world.delivered.values().all(|count| *count == 1), "{:?}", world.delivered);
     }
+
+    /// The same over two connections at once: each has a part of the recipients.
+    #[test]
+    fn parts_at_the_same_time_send_nobody_twice(
+        attempts in prop::collection::vec((attempts(false), any::<bool>()), 1..4),
+        lmtp: bool,
+    ) {
+        let mut world = World::new();
+        world.step(&Step::Message { recipients: 7, lmtp });
+        for (attempts, swap) in attempts {
+            for pair in attempts.chunks(2) {
+                let part = pair[0].0 & 7;
+                for group in [part, 7 & !part] {
+                    if group != 0 {
+                        world.step(&Step::Begin { message: 0, group });
+                        world.nobody_accepted_is_sent_again();
+                    }
+                }
+                for &(_, hop, end) in pair.iter().cycle().take(2) {
+                    world.step(&Step::End { transaction: usize::from(swap), hop, end });
+                }
+            }
+        }
+        world.drain();
+        prop_assert!(world.delivered.values().all(|count| *count == 1), "{:?}", world.delivered);
+    }
 }

@@ -4,7 +4,7 @@
 use mail_parser::{MessageParser, MimeHeaders};
 use mta_seal::core::Domain;
 use mta_seal::mail::header::Header;
-use mta_seal::mail::notice::{Action, Dsn, Recipient};
+use mta_seal::mail::notice::{Action, Dsn, Recipient, refusal};
 use proptest::prelude::*;
 
 fn failed() -> Recipient<'static> {
@@ -19,12 +19,16 @@ fn failed() -> Recipient<'static> {
 }
 
 fn build(recipients: &[Recipient<'_>], returned: Option<&Header>) -> Vec<u8> {
+    build_for("ann@sender.example", recipients, returned)
+}
+
+fn build_for(sender: &str, recipients: &[Recipient<'_>], returned: Option<&Header>) -> Vec<u8> {
     let from = Domain::parse("sender.example").unwrap();
     Dsn {
         reporting_mta: "gw.sender.example",
         from: &from,
         id: "4f2a",
-        sender: "ann@sender.example",
+        sender,
         envid: Some("QQ314159"),
         arrival: 0,
         date: 60,
@@ -40,7 +44,10 @@ fn status(message: &[u8]) -> String {
     let part = parsed
         .parts
         .iter()
-        .find(|p| p.content_type().is_some_and(|t| t.subtype() == Some("delivery-status")))
+        .find(|p| {
+            let media = p.content_type().and_then(|media| media.subtype());
+            matches!(media, Some("delivery-status" | "global-delivery-status"))
+        })
         .unwrap();
     String::from_utf8(part.contents().to_vec()).unwrap().replace("\r\n\t", " ")
 }
@@ -135,6 +142,53 @@ fn addresses_beyond_ascii() {
         Recipient { address: "j\u{f6}rg@recipient.example", original: None, ..failed() };
     let text = status(&build(&[recipient], None));
     assert!(text.contains("Final-Recipient: utf-8; j\\x{F6}rg@recipient.example\r\n"), "{text}");
+}
+
+/// A sender with such an address hears of it by SMTPUTF8, in the form of RFC 6533.
+#[test]
+fn a_sender_beyond_ascii() {
+    let recipient = Recipient {
+        address: "j\u{f6}rg@recipient.example",
+        original: Some("utf-8;J\u{f6}rg@recipient.example"),
+        diagnostic: Some("550 5.1.1 j\u{f6}rg?"),
+        ..failed()
+    };
+    let (header, _) = Header::split("Subject: Gr\u{fc}\u{df}e\r\n\r\n".as_bytes());
+    let message = build_for("\u{e4}nne@sender.example", &[recipient], Some(&header));
+    let parsed = MessageParser::new().parse(&message).unwrap();
+    let report = parsed.content_type().unwrap();
+    assert_eq!(report.attribute("report-type"), Some("global-delivery-status"));
+    let kinds: Vec<_> = parsed.parts.iter().skip(1).map(|p| p.content_type().unwrap()).collect();
+    let kinds: Vec<_> = kinds.iter().map(|t| (t.ctype(), t.subtype().unwrap())).collect();
+    let expected =
+        [("text", "plain"), ("message", "global-delivery-status"), ("message", "global-headers")];
+    assert_eq!(kinds, expected);
+    assert_eq!(parsed.to().unwrap().first().unwrap().address(), Some("\u{e4}nne@sender.example"));
+    let text = status(&message);
+    for line in [
+        "Final-Recipient: utf-8; j\u{f6}rg@recipient.example",
+        "Original-Recipient: utf-8; J\u{f6}rg@recipient.example",
+        "Diagnostic-Code: smtp; 550 5.1.1 j\\x{F6}rg?",
+    ] {
+        assert!(text.contains(line), "{line} not in {text}");
+    }
+    let returned = String::from_utf8(parsed.parts[3].contents().to_vec()).unwrap();
+    assert_eq!(returned.trim_end(), "Subject: Gr\u{fc}\u{df}e");
+}
+
+/// The reason in words is about what the status says, and every refusal has one.
+#[test]
+fn refusals_are_told_in_words() {
+    assert!(refusal((5, 1, 1)).contains("no such mailbox"));
+    assert!(refusal((5, 2, 2)).contains("full"));
+    assert!(refusal((5, 3, 4)).contains("too large"));
+    assert!(refusal((5, 7, 10)).contains("sealed"));
+    for subject in 0..10 {
+        for detail in 0..40 {
+            let words = refusal((5, subject, detail));
+            assert!(words.ends_with('.') && words.len() < 100, "{words}");
+        }
+    }
 }
 
 proptest! {

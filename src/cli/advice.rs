@@ -32,7 +32,8 @@ pub(super) fn about(deferral: &Deferral) -> String {
             "nothing: the MTA before the gateway sends the rest in a transaction of its own"
         }
         "mixed" => "nothing: only the recipients that were refused for now are sent again",
-        "ledger" => "see the log, and the room left on the disk of the `state` directory",
+        "ledger" | "spool" => "see the log, and the room left on the disk of the `state` directory",
+        "signature" => "see the log, and the `dkim` keys of the domain that sends",
         "next-hop" | "next-hop-lost" => match deferral.scope {
             Scope::Outgoing => {
                 "see whether the server at [outbound] next_hop runs, and what its log says"

@@ -4,6 +4,7 @@ use super::context::{self, Own};
 use super::failure::Failure;
 use super::terminal;
 use crate::gateway::config::Config;
+use crate::gateway::dkim;
 use crate::store::keyring::Find;
 use std::io::Write;
 use std::path::Path;
@@ -25,6 +26,7 @@ pub(super) fn run(given: Option<&Path>) -> Result<(), Failure> {
     for local in &config.domains {
         let own = Own::load(local)?;
         keys(&own, now)?;
+        dkim::signers(local)?;
         let fingerprint = own.policy.identity().fingerprint();
         fingerprints.push_str(&format!("identity of {}: {fingerprint}\n", local.name));
     }

@@ -11,6 +11,7 @@ mod deferred;
 mod demo;
 mod descriptors;
 mod discovery;
+mod dkim;
 mod failure;
 mod init;
 mod inspect;
@@ -51,6 +52,8 @@ enum Command {
     Init(init::Args),
     /// Print the records to publish
     Zone(zone::Args),
+    /// Make a key that signs carriers with DKIM, for a gateway with no signer behind it
+    Dkim(dkim::Args),
     /// Run the gateway
     Serve,
     /// Seal a message from standard input to a carrier on standard output
@@ -132,6 +135,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Init(args) => init::run(args),
         Command::Zone(args) => zone::run(args, config),
+        Command::Dkim(args) => dkim::run(args),
         Command::Serve => serve::run(config),
         Command::Seal(args) => seal::run(args, config),
         Command::Unseal(args) => unseal::run(args, config),

@@ -1,6 +1,7 @@
 //! `mta-seal zone`: the records to publish.
 
 use super::context::{self, Own};
+use super::dkim;
 use super::failure::Failure;
 use crate::core::Domain;
 use crate::records::{DnsRecord, KeyRecord, SealingEntry, Selector, SignedPolicy};
@@ -9,7 +10,7 @@ use std::io::Write;
 use std::path::Path;
 
 /// Time to live of the records in seconds.
-const TTL: u32 = 3_600;
+pub(super) const TTL: u32 = 3_600;
 
 /// Options of `zone`.
 #[derive(Debug, clap::Args)]
@@ -44,6 +45,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
         let own = Own::load(local)?;
         own.warn_if_expired(context::now());
         published.extend(records(&local.name, &own.keyring)?);
+        published.extend(dkim::records(local)?);
     }
     let text = match args.format {
         Format::Zone => master_file(&published),

@@ -10,7 +10,7 @@ use super::session::{Recipient, Sender};
 use super::smtp_envelope::mailbox_text;
 use super::system_rng;
 use crate::core::{DeliveryId, Domain};
-use crate::smtp::{Reply, client};
+use crate::smtp::{EnhancedStatus, Reply, client};
 use crate::store::ledger::{FinalOutcome, FinalReply, Outcome, Outgoing, Upstream};
 
 /// What became of one recipient.
@@ -36,7 +36,12 @@ impl Answered {
             Self::Reply(reply) if reply.is_positive() => Outcome::Accepted,
             Self::Reply(reply) if reply.is_permanent() => Outcome::Permanent(FinalReply {
                 code: reply.code(),
-                text: reply.lines().collect::<Vec<_>>().join("\n"),
+                // With the status, which a retry and a notice about it repeat.
+                text: format!(
+                    "{} {}",
+                    reply.status(),
+                    reply.lines().collect::<Vec<_>>().join("\n")
+                ),
             }),
             Self::Reply(_) => Outcome::Temporary,
             Self::Unknown => Outcome::Unknown,
@@ -49,7 +54,12 @@ impl Answered {
             FinalOutcome::Permanent(stored) => {
                 let mut lines = stored.text.split('\n').map(str::to_owned);
                 let first = lines.next().unwrap_or_default();
-                lines.fold(Reply::new(stored.code, (5, 0, 0), first), Reply::with_line)
+                let status = first.split_once(' ').and_then(|(status, text)| {
+                    let status = EnhancedStatus::parse(status)?;
+                    Some(((status.class(), status.subject(), status.detail()), text.to_owned()))
+                });
+                let (status, first) = status.unwrap_or(((5, 0, 0), first));
+                lines.fold(Reply::new(stored.code, status, first), Reply::with_line)
             }
         })
     }

@@ -71,6 +71,10 @@ pub enum Failure {
     SealDemanded(Domain),
     /// The ledger cannot be written.
     Ledger,
+    /// There is no room for a carrier that waits for its DKIM signature.
+    Spool,
+    /// The carrier's DKIM signature cannot be made.
+    Signature,
     /// The next hop cannot be reached.
     NextHop,
     /// The connection to the next hop broke.
@@ -129,6 +133,8 @@ impl Failure {
             Self::InProgress,
             Self::SealDemanded(domain.clone()),
             Self::Ledger,
+            Self::Spool,
+            Self::Signature,
             Self::NextHop,
             Self::NextHopLost,
             Self::NeedsSmtpUtf8,
@@ -222,6 +228,8 @@ impl Failure {
             Self::InProgress => ("in-progress", 451, (4, 5, 0), "another delivery of this message is in progress"),
             Self::SealDemanded(_) => ("seal-demanded", 550, (5, 7, 10), "clear mail from DOMAIN is refused here; it must be sealed"),
             Self::Ledger => ("ledger", 451, (4, 3, 0), "local store is unavailable"),
+            Self::Spool => ("spool", 452, (4, 3, 1), "not enough storage for the sealed message"),
+            Self::Signature => ("signature", 451, (4, 3, 0), "sealed message cannot be signed now"),
             Self::NextHop => ("next-hop", 451, (4, 4, 1), "next hop is unavailable"),
             Self::NextHopLost => ("next-hop-lost", 451, (4, 4, 2), "connection to next hop lost"),
             Self::NeedsSmtpUtf8 => ("needs-smtputf8", 550, (5, 6, 7), "next hop does not support SMTPUTF8"),

@@ -16,7 +16,7 @@ use super::clock::Clock;
 use super::config::{self, Config, NextHop, Recipients};
 use super::discovery::Discovery;
 use super::hop::Hop;
-use super::inbound::Inbound;
+use super::inbound::{Inbound, OneByOne};
 use super::local::LocalKeys;
 use super::outbound::Outbound;
 use super::session::{Direction, Service};
@@ -89,6 +89,7 @@ impl Generation {
                 hop: next_hop(config, &settings.next_hop, "inbound.next_hop")?,
                 protocol: settings.protocol,
                 deliver_signed: settings.recipients == Recipients::Signed,
+                one_by_one: OneByOne::default(),
             });
             let tls = settings.tls.as_ref();
             let options = server_options(config, settings.protocol, tls, "inbound.tls")?;

@@ -1,8 +1,12 @@
 //! What the gateway needs to act for one of its own domains.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use super::config::LocalDomain;
+use super::dkim::{self, DkimStartError};
 use crate::core::{Domain, SigningKey};
+use crate::mail::dkim::CarrierSigner;
 use crate::records::{RecordError, SignedPolicy, VerifiedPolicy, VerifyError};
 use crate::store::keyring::{Keyring, KeyringError};
 
@@ -14,6 +18,8 @@ pub struct LocalKeys {
     pub(super) signing: SigningKey,
     /// The published policy.
     pub(super) policy: VerifiedPolicy,
+    /// Sign its carriers; none if the gateway is not to.
+    pub(super) dkim: Arc<[CarrierSigner]>,
 }
 
 /// Why a domain's keys cannot be used.
@@ -34,6 +40,9 @@ pub enum LocalKeysError {
     /// The policy lists no signing key whose private part is in the keyring.
     #[error("no signing key of the policy is in the keyring")]
     NoSigningKey,
+    /// A DKIM key cannot be used.
+    #[error(transparent)]
+    Dkim(#[from] DkimStartError),
 }
 
 impl LocalKeysError {
@@ -42,12 +51,25 @@ impl LocalKeysError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Keyring(error) => error.hint(),
+            Self::Dkim(error) => error.hint(),
             _ => Some("`mta-seal zone` shows what the keyring publishes".to_owned()),
         }
     }
 }
 
 impl LocalKeys {
+    /// Reads everything that the configuration names for a domain.
+    pub fn of(local: &LocalDomain) -> Result<Self, LocalKeysError> {
+        Ok(Self::load(&local.keys, &local.name)?.with_dkim(dkim::signers(local)?))
+    }
+
+    /// The same, with signers of its carriers.
+    #[must_use]
+    pub fn with_dkim(mut self, signers: Vec<CarrierSigner>) -> Self {
+        self.dkim = signers.into();
+        self
+    }
+
     /// Reads the keyring of `domain` in `directory`.
     pub fn load(directory: &Path, domain: &Domain) -> Result<Self, LocalKeysError> {
         Self::new(Keyring::load(directory)?, domain)
@@ -59,6 +81,6 @@ impl LocalKeys {
         let policy = SignedPolicy::parse(text.trim_end().as_bytes())?.verify(domain)?;
         let listed = policy.record().signing_keys.iter().map(|key| key.key_id());
         let signing = keyring.signing_key(listed).cloned().ok_or(LocalKeysError::NoSigningKey)?;
-        Ok(Self { keyring, signing, policy })
+        Ok(Self { keyring, signing, policy, dkim: Arc::new([]) })
     }
 }

@@ -10,6 +10,7 @@ mod clock;
 pub mod config;
 mod delay;
 mod discovery;
+pub mod dkim;
 mod failure;
 mod generation;
 mod hop;

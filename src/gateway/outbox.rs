@@ -41,8 +41,11 @@ pub(super) async fn run(current: Current, bell: Arc<Notify>, stop: CancellationT
     loop {
         // Each round has one generation, and lets it go before the wait.
         let generation = current.load_full();
-        if let Err(error) = round(&generation, &stop).await {
-            warn!(%error, "outbox cannot be read");
+        match round(&generation, &stop).await {
+            // Each of them is done or postponed, so this comes to an end.
+            Ok(BATCH..) => continue,
+            Ok(_) => {}
+            Err(error) => warn!(%error, "outbox cannot be read"),
         }
         drop(generation);
         tokio::select! {
@@ -53,17 +56,20 @@ pub(super) async fn run(current: Current, bell: Arc<Notify>, stop: CancellationT
     }
 }
 
+/// Attempts what is due; how many messages that were.
 async fn round(
     generation: &Generation,
     stop: &CancellationToken,
-) -> Result<(), crate::store::ledger::LedgerError> {
+) -> Result<usize, crate::store::ledger::LedgerError> {
     let shared = &generation.shared;
     let inside = generation.inbound.as_ref().map(|service| &service.direction.hop);
     let outside = generation.outbound.as_ref().map(|service| &service.direction);
     let now = shared.clock.now();
-    for OutboxItem { id, item, attempts } in shared.ledger.due(now, BATCH).await? {
+    let due = shared.ledger.due(now, BATCH).await?;
+    let count = due.len();
+    for OutboxItem { id, item, attempts } in due {
         if stop.is_cancelled() {
-            return Ok(());
+            return Ok(0);
         }
         let reply = match (item.side, inside, outside) {
             (Side::Inside, Some(hop), _) => to_hop(hop, &item).await,
@@ -90,7 +96,7 @@ async fn round(
             shared.ledger.postpone(id, now.saturating_add(wait)).await?;
         }
     }
-    Ok(())
+    Ok(count)
 }
 
 fn recipients(item: &NewOutboxItem) -> Vec<Recipient> {

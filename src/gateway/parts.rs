@@ -132,7 +132,7 @@ fn local_keys(config: &Config) -> Result<HashMap<Domain, LocalKeys>, StartError>
     let mut domains = HashMap::new();
     for local in &config.domains {
         let domain = local.name.clone();
-        let keys = LocalKeys::load(&local.keys, &domain)
+        let keys = LocalKeys::of(local)
             .map_err(|error| StartError::Keys { domain: domain.clone(), error })?;
         domains.insert(domain, keys);
     }

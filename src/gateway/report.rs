@@ -8,7 +8,7 @@ use super::system_rng;
 use crate::core::Domain;
 use crate::core::esmtp::Notify;
 use crate::mail::header::{Header, SEAL_REQUIRED};
-use crate::mail::notice::{Action, Dsn, Recipient as Noticed};
+use crate::mail::notice::{self, Action, Dsn, Recipient as Noticed};
 use crate::smtp::Reply;
 use crate::store::ledger::{LedgerError, NewOutboxItem, Side};
 
@@ -36,19 +36,19 @@ pub(super) fn notice<'a>(
     let recipients: Vec<Noticed<'_>> = told.iter().map(Told::noticed).collect();
     let now = shared.clock.now();
     let id = TraceId::random(&mut system_rng()).to_string();
-    let notice = Dsn {
+    let report = Dsn {
         reporting_mta: shared.config.hostname.as_str(),
         from,
         id: &id,
         sender: &reverse_path,
         envid: sender.parameters.envid.as_ref().map(|envid| envid.decoded()),
-        arrival: now,
+        arrival: sender.arrived,
         date: now,
         recipients: &recipients,
         // Without an MTA of our own behind the gateway the notice takes the way to the world.
         returned: header.filter(|_| shared.config.inbound.is_some()),
     };
-    let mut message = notice.build();
+    let mut message = report.build();
     if side == Side::Outside {
         // What is said about a sealed message does not leave in clear: our own sealing side reads this [R-seal-03].
         message.splice(..0, format!("{SEAL_REQUIRED}: yes\r\n").into_bytes());
@@ -99,7 +99,9 @@ impl Told {
             status: (status.class(), status.subject(), status.detail()),
             diagnostic: Some(&self.diagnostic),
             reason: match self.action {
-                Action::Failed => "The mail server that handles this address refused the message.",
+                Action::Failed => {
+                    notice::refusal((status.class(), status.subject(), status.detail()))
+                }
                 Action::Relayed => {
                     "The next mail server took the message; it sends no notices of delivery."
                 }

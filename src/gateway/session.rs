@@ -34,6 +34,8 @@ pub(super) struct Sender {
     pub(super) parameters: MailParameters,
     pub(super) peer: Peer,
     pub(super) trace: TraceId,
+    /// When MAIL came, in seconds since 1970.
+    pub(super) arrived: u64,
 }
 
 /// One recipient that was accepted.
@@ -66,6 +68,9 @@ pub(super) trait Direction: Send + Sync + 'static {
 
     /// Whether a client at this address may use the listener at all.
     fn admits(&self, client: IpAddr) -> bool;
+
+    /// The time, in seconds since 1970.
+    fn now(&self) -> u64;
 
     /// What may be advertised in the reply to EHLO.
     fn capabilities(&self) -> impl Future<Output = Capabilities> + Send;
@@ -225,7 +230,8 @@ async fn dialogue<D: Direction>(
                     tls: connection.tls().is_some(),
                 };
                 let trace = TraceId::random(&mut super::system_rng());
-                let sender = Sender { path, parameters, peer, trace };
+                let arrived = direction.now();
+                let sender = Sender { path, parameters, peer, trace, arrived };
                 let span = info_span!("transaction", %trace);
                 let reply = match direction.begin(sender).instrument(span.clone()).await {
                     Ok(transaction) => {

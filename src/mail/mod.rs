@@ -5,6 +5,7 @@
 //! * [`mime`]: structured field bodies with parameters (RFC 2045, RFC 2231);
 //! * [`address`]: the one mailbox of `From:`;
 //! * [`trace`]: the `Received:` field;
+//! * [`dkim`]: DKIM signatures of carriers (RFC 6376);
 //! * [`results`]: the `Authentication-Results:` field, written and weeded;
 //! * [`notice`]: delivery status notifications (RFC 3464);
 //! * [`date`]: date-time of RFC 5322.
@@ -15,6 +16,7 @@
 pub mod address;
 pub mod carrier;
 pub mod date;
+pub mod dkim;
 pub mod header;
 pub mod mime;
 pub mod notice;

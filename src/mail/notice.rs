@@ -1,4 +1,5 @@
-//! Delivery status notifications (RFC 3464) in `multipart/report` (RFC 6522).
+//! Delivery status notifications (RFC 3464) in `multipart/report` (RFC 6522), in the form of RFC 6533 if the sender's
+//! address is beyond ASCII.
 //!
 //! A notice carries header fields of the message it is about, at most, and never text of its
 //! body: what was sealed does not leave in a bounce.
@@ -41,6 +42,31 @@ impl Action {
             Self::Delayed => "delayed",
             Self::Failed => "failed",
         }
+    }
+}
+
+/// Why a recipient was refused, in words, as the enhanced status code says it (RFC 3463, RFC 5248).
+#[must_use]
+pub fn refusal((_, subject, detail): (u8, u16, u16)) -> &'static str {
+    match (subject, detail) {
+        (1, 1 | 6) | (2, 0) => "There is no such mailbox at the recipient's mail system.",
+        (1, 2 | 10) => "The domain of this address takes no mail.",
+        (1, 3) => "The address is not one that the recipient's mail system understands.",
+        (1, 7 | 8) => "The recipient's mail system does not accept your address.",
+        (2, 1) => "The mailbox exists, but takes no messages now.",
+        (2, 2) => "The mailbox is full.",
+        (2, 3) | (3, 4) => "The message is too large.",
+        (2, _) => "The mailbox does not accept the message.",
+        (4, 6) => "The message was sent in circles.",
+        (4, 7) => "The message was on its way for too long.",
+        (4, _) => "The message could not be routed to the recipient.",
+        (6, 7) => "The address has characters that a mail system on the way cannot handle.",
+        (6, _) => "The form of the message is not one that the recipient's mail system accepts.",
+        (7, 10) => "The message may only be sent sealed, and could not be.",
+        (7, _) => {
+            "The recipient's mail system does not accept the message, as a matter of its policy."
+        }
+        _ => "The recipient's mail system refused the message.",
     }
 }
 
@@ -91,14 +117,17 @@ impl Dsn<'_> {
     pub fn build(&self) -> Vec<u8> {
         let id = plain(self.id);
         let from = format!("postmaster@{}", self.from);
-        let mut parts = vec![
-            MimePart::new("text/plain", self.human()),
-            seven_bit("message/delivery-status", self.status_fields().into_bytes()),
-        ];
-        parts.extend(self.returned.map(returned_part));
+        let status = self.status_fields().into_bytes();
+        let status = if self.is_international() {
+            MimePart::new("message/global-delivery-status", status)
+        } else {
+            seven_bit("message/delivery-status", status)
+        };
+        let mut parts = vec![MimePart::new("text/plain", self.human()), status];
+        parts.extend(self.returned.map(|header| returned_part(header, self.is_international())));
         // The boundary is fixed by the unique id, so that a notice is a function of its inputs.
         let report = ContentType::new("multipart/report")
-            .attribute("report-type", "delivery-status")
+            .attribute("report-type", self.report_type())
             .attribute("boundary", format!("=_dsn_{id}"));
         let mut bytes = Vec::new();
         MessageBuilder::new()
@@ -111,6 +140,15 @@ impl Dsn<'_> {
             .body(MimePart::new(report, parts))
             .serialize(&mut bytes);
         bytes
+    }
+
+    /// Whether the notice travels by SMTPUTF8 in any case, and so may say every address as it is (RFC 6533 section 4).
+    fn is_international(&self) -> bool {
+        !self.sender.is_ascii()
+    }
+
+    fn report_type(&self) -> &'static str {
+        if self.is_international() { "global-delivery-status" } else { "delivery-status" }
     }
 
     /// The worst that happened.
@@ -158,6 +196,7 @@ impl Dsn<'_> {
     /// `per-message-fields` and one group of `per-recipient-fields` each (RFC 3464 sections 2.2
     /// and 2.3).
     fn status_fields(&self) -> String {
+        let address = if self.is_international() { visible } else { ascii };
         let mut text = String::new();
         if let Some(envid) = self.envid.map(ascii).filter(|id| !id.trim().is_empty()) {
             push(&mut text, "Original-Envelope-Id:", &envid);
@@ -166,12 +205,12 @@ impl Dsn<'_> {
         push(&mut text, "Arrival-Date:", &rfc5322(self.arrival));
         for recipient in self.recipients {
             text.push_str("\r\n");
-            if let Some((kind, address)) = recipient.original.and_then(|o| o.split_once(';')) {
-                let original = format!("{}; {}", plain(kind), ascii(address));
+            if let Some((kind, original)) = recipient.original.and_then(|o| o.split_once(';')) {
+                let original = format!("{}; {}", plain(kind), address(original));
                 push(&mut text, "Original-Recipient:", &original);
             }
             let kind = if recipient.address.is_ascii() { "rfc822" } else { "utf-8" };
-            let last = format!("{kind}; {}", ascii(recipient.address));
+            let last = format!("{kind}; {}", address(recipient.address));
             push(&mut text, "Final-Recipient:", &last);
             push(&mut text, "Action:", recipient.action.word());
             let (class, subject, detail) = recipient.status;
@@ -215,7 +254,7 @@ fn seven_bit(media: &'static str, octets: Vec<u8>) -> MimePart<'static> {
 }
 
 /// The original header, cut after a whole field, as it was if 7bit can carry it.
-fn returned_part(header: &Header) -> MimePart<'static> {
+fn returned_part(header: &Header, international: bool) -> MimePart<'static> {
     let mut octets = Vec::new();
     for field in header.fields() {
         if octets.len() + field.raw().len() > MAX_RETURNED {
@@ -227,5 +266,6 @@ fn returned_part(header: &Header) -> MimePart<'static> {
     if octets.is_ascii() && short {
         return seven_bit("text/rfc822-headers", octets);
     }
-    MimePart::new("text/rfc822-headers", octets)
+    let media = if international { "message/global-headers" } else { "text/rfc822-headers" };
+    MimePart::new(media, octets)
 }

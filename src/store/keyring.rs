@@ -21,6 +21,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 const IDENTITY: &str = "identity.pem";
 const POLICY: &str = "policy.txt";
@@ -106,6 +107,27 @@ impl KeyringError {
             Self::Io { .. } => None,
         }
     }
+}
+
+/// Reads a file with a secret outside a keyring; it must be its owner's alone, as those in a keyring.
+///
+/// # Errors
+///
+/// The file is open to others, belongs to another user, is no text, or cannot be read.
+pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
+    disk::read_secret(path)
+}
+
+/// Writes a new file of mode 0600 with a secret, whole or not at all.
+///
+/// # Errors
+///
+/// There is a file of that name, or it cannot be written.
+pub fn write_secret(path: &Path, text: &str) -> Result<(), KeyringError> {
+    // A bare name has the parent "", which is no directory.
+    let bare = path.parent().is_some_and(|parent| parent.as_os_str().is_empty());
+    let path = if bare { &Path::new(".").join(path) } else { path };
+    disk::write(path, text, Existing::Refuse)
 }
 
 /// A sealing key with the selector of its key record.

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use mta_seal::core::Domain;
 use mta_seal::dns::{Resolver, Scripted};
 use mta_seal::gateway::config::Config;
-use mta_seal::gateway::{Clock, Gateway, Parts, Settings, StartError};
+use mta_seal::gateway::{Clock, Gateway, LocalKeys, Parts, Settings, StartError, dkim};
 use mta_seal::smtp::Protocol;
 use mta_seal::store::ledger::{Ledger, Options, Scope, SqliteLedger};
 use tempfile::TempDir;
@@ -52,6 +53,8 @@ pub struct Spec {
     pub inbound: Option<(Protocol, String)>,
     pub outbound_extra: String,
     pub inbound_extra: String,
+    /// `dkim` of the first domain: a TOML value.
+    pub dkim: String,
     /// More tables of the configuration.
     pub extra: String,
     pub ledger: Options,
@@ -70,6 +73,7 @@ impl Spec {
             inbound: None,
             outbound_extra: String::new(),
             inbound_extra: String::new(),
+            dkim: String::new(),
             extra: String::new(),
             ledger: Options::default(),
             outbound_listen: "\"127.0.0.1:0\"".to_owned(),
@@ -98,11 +102,24 @@ impl Spec {
         format!("gw.{}", self.orgs[0].domain)
     }
 
+    /// The keys of each domain, with the signers that the configuration names.
+    fn domains(&self, config: &Config, directory: &Path) -> HashMap<Domain, LocalKeys> {
+        let of = |org: &Org| {
+            let keys = org.keys(&directory.join(format!("keys-{}", org.domain)));
+            let signers = dkim::signers(config.local(&org.domain).unwrap()).unwrap();
+            (org.domain.clone(), keys.with_dkim(signers))
+        };
+        self.orgs.iter().map(of).collect()
+    }
+
     fn config(&self, directory: &Path) -> Config {
         let mut toml = format!("hostname = \"{}\"\nstate = \"{}\"\n", self.hostname(), self.state);
         for org in &self.orgs {
             let domain = &org.domain;
             writeln!(toml, "[[domain]]\nname = \"{domain}\"\nkeys = \"keys-{domain}\"").unwrap();
+            if !self.dkim.is_empty() && domain == &self.orgs[0].domain {
+                writeln!(toml, "dkim = {}", self.dkim).unwrap();
+            }
         }
         let sides = [
             ("outbound", &self.outbound, &self.outbound_extra, &self.outbound_listen),
@@ -166,15 +183,12 @@ impl Gw {
         clock: &Arc<TestClock>,
     ) -> Self {
         log_if_asked();
-        let mut domains = HashMap::new();
-        for org in &spec.orgs {
-            let keys = org.keys(&directory.path().join(format!("keys-{}", org.domain)));
-            domains.insert(org.domain.clone(), keys);
-        }
+        let config = spec.config(directory.path());
+        let domains = spec.domains(&config, directory.path());
         let path = directory.path().join("ledger.sqlite");
         let ledger = SqliteLedger::open(&path, &spec.ledger, clock.now()).unwrap();
         let parts = Parts {
-            config: spec.config(directory.path()),
+            config,
             domains,
             ledger: Arc::new(ledger.clone()),
             resolver,
@@ -196,12 +210,8 @@ impl Gw {
 
     /// Puts another configuration into force; keys are read again from their directories.
     pub async fn reload(&mut self, spec: &Spec) -> Result<(), StartError> {
-        let mut domains = HashMap::new();
-        for org in &spec.orgs {
-            let keys = org.keys(&self.directory.path().join(format!("keys-{}", org.domain)));
-            domains.insert(org.domain.clone(), keys);
-        }
         let config = spec.config(self.directory.path());
+        let domains = spec.domains(&config, self.directory.path());
         self.gateway.reload(Settings { config, domains, resolver: None }).await?;
         self.spec = spec.clone();
         Ok(())

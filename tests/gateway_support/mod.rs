@@ -7,6 +7,7 @@ mod client;
 mod craft;
 mod gateway;
 mod org;
+pub mod plan;
 mod sink;
 mod world;
 

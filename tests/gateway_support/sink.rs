@@ -63,9 +63,13 @@ pub struct Message {
     pub tls: bool,
 }
 
+/// Says what happens at a step, given the line or the recipients.
+type Script = Box<dyn FnMut(Step, &str) -> Option<Act> + Send>;
+
 #[derive(Default)]
 struct State {
     rules: Vec<Rule>,
+    script: Option<Script>,
     messages: Vec<Message>,
     /// Data of transactions that did not end in a final dot.
     broken: Vec<Vec<u8>>,
@@ -208,6 +212,11 @@ impl Sink {
         self.shared.with(|state| state.rules.push(rule));
     }
 
+    /// Asks `script` at each step, before the rules. It is given the command line; from DATA on, the recipients.
+    pub fn script(&self, script: impl FnMut(Step, &str) -> Option<Act> + Send + 'static) {
+        self.shared.with(|state| state.script = Some(Box::new(script)));
+    }
+
     pub fn clear_rules(&self) {
         self.shared.with(|state| state.rules.clear());
     }
@@ -340,6 +349,11 @@ impl Session {
 
     fn act(&self, step: Step, about: &str) -> Option<Act> {
         self.shared.with(|state| {
+            if let Some(script) = &mut state.script
+                && let Some(act) = script(step, about)
+            {
+                return Some(act);
+            }
             let applies = |rule: &&mut Rule| {
                 rule.step == step && rule.times > 0 && about.contains(&rule.about)
             };
@@ -436,7 +450,7 @@ impl Session {
                 }
                 "DATA" => {
                     self.forbid(to.is_empty(), "DATA without RCPT")?;
-                    if self.answer(Step::Data, &line, "354 go on").await? {
+                    if self.answer(Step::Data, &to.join(" "), "354 go on").await? {
                         let from = from.take().unwrap();
                         self.message(from, std::mem::take(&mut to), lmtp).await?;
                     }
@@ -472,7 +486,7 @@ impl Session {
             data.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
             if !middle {
                 middle = true;
-                match self.act_in_the_middle().await {
+                match self.act_in_the_middle(&to.join(" ")).await {
                     Ok(early) => {
                         answered = early;
                         self.shared.with(|state| state.early += usize::from(early));
@@ -549,8 +563,8 @@ impl Session {
     }
 
     /// Whether the message was answered before its end.
-    async fn act_in_the_middle(&mut self) -> Result<bool, Over> {
-        match self.act(Step::Middle, "") {
+    async fn act_in_the_middle(&mut self, to: &str) -> Result<bool, Over> {
+        match self.act(Step::Middle, to) {
             None => Ok(false),
             Some(Act::Reply(line)) => {
                 self.say(line).await?;

@@ -7,7 +7,7 @@ use mta_seal::core::Suite;
 use mta_seal::dns::Scripted;
 use mta_seal::smtp::Protocol;
 
-use super::{Client, Delivery, Gw, Message, Org, Sink, Spec, TestClock};
+use super::{Client, Delivery, Gw, Message, Org, Sink, SinkOptions, Spec, TestClock};
 
 pub struct WorldOptions {
     pub suites: Vec<Suite>,
@@ -19,6 +19,10 @@ pub struct WorldOptions {
     pub extra1: String,
     pub extra2: String,
     pub inbound2: String,
+    /// `dkim` of company1.
+    pub dkim1: String,
+    /// What the hop between the gateways names as SIZE.
+    pub size: Option<u64>,
 }
 
 impl Default for WorldOptions {
@@ -31,6 +35,8 @@ impl Default for WorldOptions {
             extra1: String::new(),
             extra2: String::new(),
             inbound2: String::new(),
+            dkim1: String::new(),
+            size: None,
         }
     }
 }
@@ -64,13 +70,18 @@ impl World {
         company2.suites = options.suites.clone();
         company1.publish(&dns);
         company2.publish(&dns);
-        let relay = Sink::speaking(options.between).await;
+        let mut relay = SinkOptions::new(options.between);
+        if let Some(size) = options.size {
+            relay = relay.without("SIZE").with(&format!("SIZE {size}"));
+        }
+        let relay = relay.start().await;
         let mta1 = Sink::smtp().await;
         let mta2 = Sink::speaking(options.behind).await;
-        let spec1 = Spec::new(&company1)
+        let mut spec1 = Spec::new(&company1)
             .outbound(options.inside, &relay.url)
             .inbound(Protocol::Smtp, &mta1.url)
             .extra(&options.extra1);
+        spec1.dkim = options.dkim1.clone();
         let mut spec2 = Spec::new(&company2)
             .outbound(Protocol::Smtp, &relay.url)
             .inbound(options.between, &mta2.url)

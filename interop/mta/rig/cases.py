@@ -5,7 +5,7 @@ import re
 import signal
 import time
 
-from . import checks, messages, smtp
+from . import checks, messages, signing, smtp
 from .chain import CLEAR, NOWHERE, ONE, TWO, Chain, passed
 from .checks import require
 from .dns import Dns, txt_line
@@ -28,6 +28,11 @@ class Setting:
         for keys in self.keys or []:
             lines[keys.domain] += keys.zone
         lines[ONE].append(txt_line("rig._domainkey", self.dkim_record))
+        self.signers = []
+        if self.sealed:
+            self.signers = [signing.Signer(self.keys[0], "mta-seal"), signing.Signer(self.keys[0], "ed25519", "--ed25519")]
+        for signer in self.signers:
+            lines[ONE] += signer.zone
         self.dns = Dns(rig, "dns", lines, signed)
 
     def maker(self):
@@ -469,6 +474,28 @@ def direct(setting, report, name):
         settle(setting, report, chain, name, [canary for m in batch for canary in m.canaries])
 
 
+def signed_carriers(setting, report, name):
+    """Gateway 1 signs its carriers; Exim relays them; OpenDKIM and dkimpy verify what arrives at gateway 2."""
+    if not setting.sealed:
+        return
+    maker = setting.maker()
+    batch = [m for m in messages.common(maker) if m.name in ("plain", "dots", "octets", "empty-body", "lines-998")]
+    batch.append(messages.multipart(maker, "attachment-1m", 1_000_000))
+    with running(setting, report, name, inside="sink", dkim=setting.signers) as chain:
+        if not chain:
+            return
+        send_all(setting, report, chain, name, batch)
+        for message in batch:
+
+            def verifies(message=message):
+                arrived = passed(chain.delivered, message.to).data
+                require(arrived.count(b"\r\nReceived:") + arrived.startswith(b"Received:"), "Exim left no trace")
+                signing.verified(arrived, setting.signers, chain.gateways[0].directory, setting.dns.txt)
+
+            report.case(f"{name}/{message.name} verifies behind the relay", verifies, chain)
+        settle(setting, report, chain, name, batch[-1].canaries)
+
+
 _SMUGGLED = b"MAIL FROM:<mallory@clear.example>\r\nRCPT TO:<smuggled@company2.example>\r\nDATA\r\nSubject: smuggled\r\n\r\nx\r\n"
 FORBIDDEN = {
     "NUL": b"a\0b\r\n",
@@ -517,4 +544,5 @@ GROUPS = {
     "postfix": postfix,
     "faults": faults,
     "direct": direct,
+    "dkim": signed_carriers,
 }

@@ -19,9 +19,9 @@ ONE, TWO, CLEAR, NOWHERE = "company1.example", "company2.example", "clear.exampl
 
 
 class Chain:
-    """`inside`: what stands behind gateway 2: `dovecot`, `dovecot-unix`, `postfix` or `sink`."""
+    """`inside`: what stands behind gateway 2: `dovecot`, `dovecot-unix`, `postfix` or `sink`; `dkim`: what signs carriers of gateway 1."""
 
-    def __init__(self, rig, name, dns, inside, users=(), keys=None, relay=True):
+    def __init__(self, rig, name, dns, inside, users=(), keys=None, relay=True, dkim=()):
         self.rig, self.name, self.dns = rig, name, dns
         self.gateways = []
         lmtp = inside.startswith("dovecot")
@@ -70,7 +70,7 @@ class Chain:
         self.handed = Tap(rig, "handed", one.inside_port if one else self.relayed.port)
         self.returned = Tap(rig, "returned", self.exim.port if self.exim else self.home.port)
         if one:
-            one.start(f"smtp://127.0.0.1:{self.home.port}", f"smtp://127.0.0.1:{self.relayed.port}", dns)
+            one.start(f"smtp://127.0.0.1:{self.home.port}", f"smtp://127.0.0.1:{self.relayed.port}", dns, dkim)
             two.start(hop, f"smtp://127.0.0.1:{self.returned.port}", dns)
         self.postfix = None
         if relay:

@@ -9,7 +9,7 @@ from .process import Process, RigError, free_port
 AUTHSERV = "gateway"  # host part of the gateways' names
 
 
-def config_text(keys, state, inside_port, outside_port, inside_hop, outside_hop, dns):
+def config_text(keys, state, inside_port, outside_port, inside_hop, outside_hop, dns, dkim=()):
     """The configuration of one gateway. The only place that knows its key names."""
     with open(keys.directory / "mta-seal.toml", "rb") as made:
         (domain,) = tomllib.load(made)["domain"]
@@ -19,6 +19,7 @@ def config_text(keys, state, inside_port, outside_port, inside_hop, outside_hop,
         "[[domain]]",
         f'name = "{keys.domain}"',
         f'keys = "{keys.directory / domain["keys"]}"',
+        *([f"dkim = [{', '.join(signer.table for signer in dkim)}]"] if dkim else []),
         "[outbound]",
         f'listen = ["127.0.0.1:{inside_port}"]',
         'clients = ["127.0.0.0/8"]',
@@ -42,13 +43,14 @@ class Keys:
         self.binary, self.domain = binary, domain
         self.directory = rig.directory / "keys" / domain
         self.directory.parent.mkdir(exist_ok=True)
-        self._run("init", "--domain", domain, "--dir", self.directory)
-        printed = self._run("zone", "--config", self.directory / "mta-seal.toml")
+        self.run("init", "--domain", domain, "--dir", self.directory)
+        printed = self.run("zone", "--config", self.directory / "mta-seal.toml")
         self.zone = printed.splitlines()
         if not any(re.search(r"\bTXT\b", line) for line in self.zone):
             raise RigError(f"`zone` printed no TXT line:\n{printed}")
 
-    def _run(self, *words):
+    def run(self, *words):
+        """What the program prints."""
         done = subprocess.run(
             [str(word) for word in (self.binary, *words)], capture_output=True, text=True
         )
@@ -66,14 +68,14 @@ class Gateway:
         self.directory = rig.make_directory(name)
         self.process = None
 
-    def start(self, inside_hop, outside_hop, dns):
-        """Writes the configuration beside the keys and serves; hops are URLs."""
+    def start(self, inside_hop, outside_hop, dns, dkim=()):
+        """Writes the configuration beside the keys and serves; hops are URLs, `dkim` signs carriers."""
         self.config = self.directory / "mta-seal.toml"
         state = self.directory / "state"  # each chain begins with an empty ledger
         state.mkdir(mode=0o700)
         self.config.write_text(
             config_text(
-                self.keys, state, self.inside_port, self.outside_port, inside_hop, outside_hop, dns
+                self.keys, state, self.inside_port, self.outside_port, inside_hop, outside_hop, dns, dkim
             )
         )
         self.restart()

@@ -1,10 +1,11 @@
 //! What must hold between the keys of a configuration file.
 
+use super::dkim;
 use super::error::{Source, nearest};
 use super::file::{self, DnsMode, File};
 use super::{
-    Config, ConfigError, Inbound, ListenerTls, LocalDomain, Network, NextHop, Outbound, Partner,
-    Treatment,
+    Config, ConfigError, DkimEntry, Inbound, ListenerTls, LocalDomain, Network, NextHop, Outbound,
+    Partner, Treatment,
 };
 use crate::core::Domain;
 use crate::dns::{AnchorSource, DnsConfig, Mode, Servers};
@@ -24,7 +25,8 @@ const MAX_DELAY_NOTICE: Duration = Duration::from_secs(5 * 24 * 3600);
 pub(super) fn check(file: File, source: &Source<'_>) -> Result<Config, ConfigError> {
     let base = source.file.parent().unwrap_or(Path::new(""));
     let mut warnings = Vec::new();
-    let domains = domains(file.domain, base, source)?;
+    let outgoing = file.outbound.is_some();
+    let domains = domains(file.domain, outgoing, base, source, &mut warnings)?;
     if file.outbound.is_none() && file.inbound.is_none() {
         let hint = "[outbound] seals mail of this organisation, [inbound] unseals mail for it";
         return Err(source.error(0..0, "neither [outbound] nor [inbound]: nothing to do", hint));
@@ -97,8 +99,10 @@ fn find(source: &Source<'_>, needle: &str) -> Range<usize> {
 
 fn domains(
     tables: Vec<Spanned<file::LocalDomain>>,
+    outgoing: bool,
     base: &Path,
     source: &Source<'_>,
+    warnings: &mut Vec<ConfigError>,
 ) -> Result<Vec<LocalDomain>, ConfigError> {
     let mut domains: Vec<LocalDomain> = Vec::new();
     for table in tables {
@@ -118,13 +122,50 @@ fn domains(
             let what = format!("domains {} and {name} share one keyring", other.name);
             return Err(source.error(keys_span, what, "give each domain a directory of its own"));
         }
-        domains.push(LocalDomain { name, keys });
+        let mut entries = Vec::new();
+        if let Some(tables) = table.dkim {
+            if !outgoing {
+                let what = format!("`dkim` of {name} has no effect without [outbound]");
+                warnings.push(source.error(tables.span(), what, "add [outbound], or remove it"));
+            }
+            entries = dkim_entries(&name, tables, base, source)?;
+        }
+        domains.push(LocalDomain { name, keys, dkim: entries });
     }
     if domains.is_empty() {
         let hint = "add [[domain]] with `name` and `keys`; `mta-seal init` makes both";
         return Err(source.error(0..0, "no [[domain]]: whom should the gateway act for?", hint));
     }
     Ok(domains)
+}
+
+/// The keys that sign a domain's carriers.
+fn dkim_entries(
+    domain: &Domain,
+    tables: Spanned<dkim::Tables>,
+    base: &Path,
+    source: &Source<'_>,
+) -> Result<Vec<DkimEntry>, ConfigError> {
+    let span = tables.span();
+    let mut entries: Vec<DkimEntry> = Vec::new();
+    for dkim::Table { selector, key } in tables.into_inner().0 {
+        let span = selector.span();
+        let selector = selector.into_inner().0;
+        if selector.record_name(domain).is_none() {
+            let what = format!("no name in DNS is as long as {selector}._domainkey.{domain}");
+            return Err(source.error(span, what, "choose a shorter selector"));
+        }
+        if entries.iter().any(|other| other.selector == selector) {
+            let what = format!("`dkim` of {domain} has selector {selector} twice");
+            return Err(source.error(span, what, "give each key a selector of its own"));
+        }
+        entries.push(DkimEntry { selector, key: base.join(key) });
+    }
+    if entries.is_empty() {
+        let hint = "name a key, or remove `dkim` if an MTA behind the gateway signs";
+        return Err(source.error(span, "`dkim` is empty", hint));
+    }
+    Ok(entries)
 }
 
 fn listen(

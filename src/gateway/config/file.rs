@@ -1,5 +1,6 @@
 //! The file as it is written, before anything is checked across keys.
 
+use super::dkim;
 use super::next_hop::NextHop;
 use super::settings::{Limits, Log, Timeouts};
 use super::value::{FromText, Text};
@@ -42,6 +43,7 @@ pub(super) struct File {
 pub(super) struct LocalDomain {
     pub(super) name: Spanned<Text<Domain>>,
     pub(super) keys: Spanned<PathBuf>,
+    pub(super) dkim: Option<Spanned<dkim::Tables>>,
 }
 
 #[derive(Deserialize)]

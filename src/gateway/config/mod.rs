@@ -5,6 +5,7 @@
 //! default.
 
 mod check;
+mod dkim;
 mod error;
 mod file;
 mod network;
@@ -12,6 +13,7 @@ mod next_hop;
 mod settings;
 mod value;
 
+pub use dkim::DkimEntry;
 pub use error::{ConfigError, ConfigWarning};
 pub use network::Network;
 pub use next_hop::NextHop;
@@ -72,6 +74,8 @@ pub struct LocalDomain {
     pub name: Domain,
     /// Directory of its keyring.
     pub keys: PathBuf,
+    /// Keys that sign its carriers; none if an MTA behind the gateway does.
+    pub dkim: Vec<DkimEntry>,
 }
 
 /// The inside listener: takes mail of this organisation and seals it.

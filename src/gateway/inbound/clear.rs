@@ -4,10 +4,10 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use tracing::{Instrument, info};
 
+use super::mailboxes::{delivered_to, is_contact};
 use super::submission::{Submission, Verdict};
 use super::{Inbound, Stop, Transaction};
 use crate::core::Domain;
-use crate::core::address::ForwardPath;
 use crate::gateway::booking::{Answered, Booked, Entry};
 use crate::gateway::config::{ClearMail, Treatment};
 use crate::gateway::failure::Failure;
@@ -81,10 +81,11 @@ impl Inbound {
         let Transaction { sender, recipients, .. } = &transaction;
         let mut answers = vec![None; recipients.len()];
         let mut entry = None;
-        if self.may_differ(&transaction) {
-            let domain = recipients.iter().find_map(|recipient| recipient.path.domain());
+        if self.may_differ() {
+            // Recipients of all our domains share an entry, whichever of them a retry names first.
+            let all = Some(&self.shared.config.hostname);
             let (begun, settled) =
-                Entry::begin(&self.shared, sender, domain, header.raw(), recipients).await?;
+                Entry::begin(&self.shared, sender, all, header.raw(), recipients).await?;
             (entry, answers) = (Some(begun), settled);
         }
         let expected = entry.as_ref().and_then(Entry::message_hash);
@@ -103,6 +104,10 @@ impl Inbound {
             answers.into_iter().map(|answer| answer.or_else(|| Some(lost.clone()))).collect();
         let replies: Vec<Reply> = answers.iter().flatten().map(Answered::reply).collect();
         let reply = settle(&replies, false).reply;
+        if entry.is_some() && reply.is_transient() && !replies.iter().any(Reply::is_transient) {
+            // Accepted for some and refused for good for others: it is told one by one.
+            self.one_by_one.insert(&sender.path, self.shared.clock.now());
+        }
         let mut booking = None;
         if let Some(entry) = entry {
             // A client that has left will send the message again.
@@ -137,7 +142,7 @@ impl Inbound {
     ) -> Result<Sent, Stop> {
         let waiting = open(answers);
         if waiting.len() < answers.len() && !waiting.is_empty() {
-            let again = waiting.iter().map(|&n| transaction.recipients[n].clone()).collect();
+            let again = waiting.iter().map(|&n| delivered_to(&transaction.recipients[n])).collect();
             let (path, parameters) = downstream.sender().clone();
             let replies =
                 downstream.become_one(path, parameters, again).await.map_err(Stop::Pass)?;
@@ -178,15 +183,14 @@ impl Inbound {
     }
 
     /// Whether recipients may have different outcomes that the client cannot be told one by one: LMTP behind us and SMTP
-    /// before. What was accepted is then not sent again.
-    fn may_differ(&self, transaction: &Transaction) -> bool {
-        self.protocol == Protocol::Smtp
-            && self.hop.protocol() == Protocol::Lmtp
-            && transaction.recipients.len() > 1
+    /// before. What was accepted is then not sent again. This is about one recipient too: it may be all that is left of
+    /// more.
+    fn may_differ(&self) -> bool {
+        self.protocol == Protocol::Smtp && self.hop.protocol() == Protocol::Lmtp
     }
 
     /// The domain whose clear mail is refused, if this message claims to be from one. A partner whose sealing is
-    /// broken must be able to say so to the postmaster.
+    /// broken must be able to say so to the postmaster [R-uns-08].
     fn must_seal(&self, transaction: &Transaction, header: &Header) -> Option<Domain> {
         if transaction.recipients.iter().all(|recipient| is_contact(&recipient.path)) {
             return None;
@@ -213,12 +217,4 @@ impl Inbound {
 /// Places of the recipients without an answer.
 fn open(answers: &[Option<Answered>]) -> Vec<usize> {
     (0..answers.len()).filter(|&n| answers[n].is_none()).collect()
-}
-
-/// Whether mail to this recipient is for those who run the mail (RFC 2142 sections 3 and 4).
-fn is_contact(path: &ForwardPath) -> bool {
-    path.mailbox().is_none_or(|mailbox| {
-        let local = mailbox.local_part();
-        ["postmaster", "abuse"].iter().any(|name| local.eq_ignore_ascii_case(name))
-    })
 }

@@ -2,7 +2,9 @@
 
 mod clear;
 mod envelope;
+mod mailboxes;
 mod notices;
+mod one_by_one;
 mod sealed;
 mod submission;
 mod verification;
@@ -26,6 +28,8 @@ use crate::smtp::server::{DataChunk, ServerConnection, SessionError};
 use crate::smtp::{Capabilities, Protocol, Reply};
 use crate::store::ledger::{Fate, Scope};
 use envelope::{EnvelopeReader, scan_failure};
+use mailboxes::delivered_to;
+pub(super) use one_by_one::OneByOne;
 
 /// Room in the advertised SIZE for base64 that a hop wrapped to shorter lines, in percent.
 const REWRAP_MARGIN: u64 = 4;
@@ -37,6 +41,8 @@ pub(super) struct Inbound {
     pub(super) protocol: Protocol,
     /// Deliver the whole signed list instead of its intersection with the outer one [R-uns-03].
     pub(super) deliver_signed: bool,
+    /// Senders with one recipient at a time.
+    pub(super) one_by_one: OneByOne,
 }
 
 /// An open transaction of the outside listener.
@@ -76,6 +82,10 @@ impl Direction for Inbound {
 
     fn admits(&self, _client: IpAddr) -> bool {
         true
+    }
+
+    fn now(&self) -> u64 {
+        self.shared.clock.now()
     }
 
     async fn capabilities(&self) -> Capabilities {
@@ -199,7 +209,7 @@ impl Inbound {
                 transaction.downstream.insert(begun)
             }
         };
-        let reply = downstream.recipient(recipient.clone()).await;
+        let reply = downstream.recipient(delivered_to(&recipient)).await;
         if reply.is_positive() {
             transaction.recipients.push(recipient);
         }
@@ -212,6 +222,9 @@ impl Inbound {
     async fn may_have_several(&self, sender: &Sender) -> bool {
         if self.protocol == Protocol::Lmtp || self.hop.protocol() == Protocol::Smtp {
             return true;
+        }
+        if self.one_by_one.contains(&sender.path, self.shared.clock.now()) {
+            return false;
         }
         match sender.path.domain() {
             Some(domain) => self.shared.discovery.seals(domain).await,

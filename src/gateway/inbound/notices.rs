@@ -2,7 +2,7 @@
 //! passed on to a next hop that sends no notices.
 //!
 //! The sender is authentic, so this is no backscatter; but a hop can send a carrier again and again. A refusal of a
-//! recipient is therefore claimed in the ledger like a delivery, and reported once.
+//! recipient is therefore claimed in the ledger like a delivery, and reported once [R-uns-10].
 
 use tracing::warn;
 
@@ -84,7 +84,7 @@ impl Inbound {
 }
 
 /// What is claimed for the notice. A space never begins a mailbox, so it collides with no delivery.
-fn notice_of(recipient: &Recipient, action: Action) -> String {
+pub(super) fn notice_of(recipient: &Recipient, action: Action) -> String {
     let what = match action {
         Action::Failed => "refused",
         Action::Relayed => "relayed",

@@ -3,6 +3,8 @@
 use tracing::{Instrument, info, warn};
 
 use super::envelope::EnvelopeReader;
+use super::mailboxes::delivered_to;
+use super::notices::notice_of;
 use super::submission::{Submission, Verdict};
 use super::verification::{Genuine, broken};
 use super::{Inbound, Stop, Transaction};
@@ -151,7 +153,7 @@ impl Inbound {
         (slots, outer)
     }
 
-    /// Check 11: who has it already.
+    /// Check 11: who has it already, and who was reported to the sender as refused, which stays true [R-uns-10].
     async fn recall_deliveries(&self, genuine: &Genuine, slots: &mut [Slot]) -> Result<(), Stop> {
         let names: Vec<String> = slots.iter().map(|slot| slot.name.clone()).collect();
         let now = self.shared.clock.now();
@@ -160,8 +162,18 @@ impl Inbound {
             warn!(%error, "ledger unavailable");
             Failure::Ledger
         })?;
-        for (slot, status) in slots.iter_mut().zip(known) {
+        let notices: Vec<String> =
+            slots.iter().map(|slot| notice_of(&slot.recipient, Action::Failed)).collect();
+        let told = self.shared.ledger.incoming_status(&genuine.message, &notices, now).await;
+        let told = told.map_err(|error| {
+            warn!(%error, "ledger unavailable");
+            Failure::Ledger
+        })?;
+        for ((slot, status), told) in slots.iter_mut().zip(known).zip(told) {
             slot.reply = match status {
+                IncomingStatus::New if told == IncomingStatus::Delivered => {
+                    Some(Reply::new(250, (2, 0, 0), "refused and reported before"))
+                }
                 IncomingStatus::New => None,
                 IncomingStatus::Delivered => Some(Reply::new(250, (2, 0, 0), "delivered before")),
                 IncomingStatus::InProgress => Some(Failure::InProgress.reply()),
@@ -182,7 +194,7 @@ impl Inbound {
         let Genuine { verified, level, sender: (path, parameters), message, keep_until, .. } =
             genuine;
         let mut open: Vec<usize> = (0..slots.len()).filter(|&n| slots[n].reply.is_none()).collect();
-        let recipients = open.iter().map(|&n| slots[n].recipient.clone()).collect();
+        let recipients = open.iter().map(|&n| delivered_to(&slots[n].recipient)).collect();
         let replies = match downstream.become_one(path, parameters, recipients).await {
             Ok(replies) => replies,
             Err(reply) => {

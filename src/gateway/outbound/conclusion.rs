@@ -3,14 +3,17 @@
 use tracing::{Instrument, info, warn};
 
 use super::destination::Course;
+use super::spool::Spool;
 use super::{Outbound, Transaction};
 use crate::gateway::booking::{Answered, Booked};
 use crate::gateway::failure::Failure;
+use crate::gateway::hop::Downstream;
 use crate::gateway::report;
 use crate::gateway::session::Answer;
 use crate::gateway::settlement::settle;
 use crate::mail::header::Header;
 use crate::mail::notice::Action;
+use crate::smtp::client::Outcome;
 use crate::smtp::server::ServerConnection;
 use crate::smtp::{Protocol, Reply};
 use crate::store::ledger::{Fate, Side, Upstream};
@@ -24,11 +27,12 @@ impl Outbound {
         connection: &mut ServerConnection,
     ) -> Answer<Vec<Booked>> {
         let silent = silent(&transaction);
-        // Each dot waits on its own, also if this task is ended.
+        // Each dot waits on its own, also if this task is ended. A client that does not wait so long is seen below.
         let mut waits = Vec::new();
         for (at, destination) in transaction.destinations.iter_mut().enumerate() {
             if let Some(downstream) = destination.downstream.take() {
-                waits.push((at, tokio::spawn(downstream.finish().in_current_span())));
+                let delivery = deliver(downstream, destination.spool.take());
+                waits.push((at, tokio::spawn(delivery.in_current_span())));
             }
         }
         for (at, wait) in waits {
@@ -140,6 +144,14 @@ impl Outbound {
         }
         (bookings, all)
     }
+}
+
+/// Sends what was kept for signing, and the final dot. The error is the reply for a message whose final dot was not sent.
+async fn deliver(mut downstream: Downstream, spool: Option<Spool>) -> Result<Vec<Outcome>, Reply> {
+    if let Some(spool) = spool {
+        spool.send(&mut downstream).await?;
+    }
+    downstream.finish().await
 }
 
 /// The recipients that a next hop without DSN is about to answer for: places in the client's order.

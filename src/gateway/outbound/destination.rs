@@ -8,6 +8,7 @@ use super::super::failure::Failure;
 use super::super::hop::Downstream;
 use super::super::session::{Recipient, Sender};
 use super::super::smtp_envelope::{forward_path_field, reverse_path_field};
+use super::spool::Spool;
 use crate::core::address::ReversePath;
 use crate::core::esmtp::{MailParameters, RcptParameters};
 use crate::core::{
@@ -71,6 +72,8 @@ pub(super) struct Destination {
     pub(super) course: Course,
     /// `None` once nothing is to be sent, or the transaction has failed.
     pub(super) downstream: Option<Downstream>,
+    /// Where the carrier goes instead, if it is to be signed; the next hop waits before DATA meanwhile.
+    pub(super) spool: Option<Spool>,
     /// Every recipient that was accepted at RCPT, as the client named it.
     pub(super) recipients: Vec<Recipient>,
     /// What became of each recipient so far.
@@ -89,6 +92,7 @@ impl Destination {
             domain,
             course,
             downstream: Some(downstream),
+            spool: None,
             recipients: Vec::new(),
             answers: Vec::new(),
             entry: None,
@@ -114,6 +118,15 @@ impl Destination {
         }
     }
 
+    /// Passes on octets of what is sent, if anything is.
+    pub(super) async fn send(&mut self, octets: &[u8]) -> Result<(), Reply> {
+        match (&mut self.spool, &mut self.downstream) {
+            (Some(spool), _) => spool.write(octets).await,
+            (None, Some(downstream)) => downstream.write(octets).await,
+            (None, None) => Ok(()),
+        }
+    }
+
     /// Gives every recipient this outcome, also those that an earlier attempt seemed to have settled.
     pub(super) fn forget(&mut self, reply: &Reply) {
         self.answers.fill(None);
@@ -124,6 +137,7 @@ impl Destination {
     /// dot.
     pub(super) fn fail(&mut self, reply: &Reply) {
         self.downstream = None;
+        self.spool = None;
         for answer in &mut self.answers {
             answer.get_or_insert_with(|| Answered::Reply(reply.clone()));
         }
@@ -147,6 +161,8 @@ pub(super) struct Sealing<'a> {
     pub(super) delivery_id: DeliveryId,
     /// The next hop's limit on the size of a message.
     pub(super) limit: Option<u64>,
+    /// Octets that DKIM puts before a carrier.
+    pub(super) dkim: u64,
 }
 
 /// The stream of one message to one destination.
@@ -173,7 +189,7 @@ pub(super) struct SealedSize {
     sender: Domain,
     recipient: Domain,
     prefix: usize,
-    /// The next hop's limit.
+    /// The next hop's limit, without what DKIM puts before the carrier.
     limit: Option<u64>,
 }
 
@@ -220,7 +236,7 @@ impl Stream {
             sender: sealing.sender_domain.clone(),
             recipient: domain.clone(),
             prefix: prefix.encoded_len().map_err(|_| Failure::TooManyRecipients)?,
-            limit: sealing.limit,
+            limit: sealing.limit.map(|limit| limit.saturating_sub(sealing.dkim)),
         };
         if !size.fits(sender.parameters.size.unwrap_or(0)) {
             return Err(Failure::SealedTooLarge);

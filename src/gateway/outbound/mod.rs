@@ -7,6 +7,7 @@ mod admission;
 mod conclusion;
 mod destination;
 mod relay;
+mod spool;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -53,6 +54,10 @@ impl Direction for Outbound {
     fn admits(&self, client: IpAddr) -> bool {
         let settings = self.shared.config.outbound.as_ref();
         settings.is_some_and(|table| table.clients.iter().any(|range| range.contains(client)))
+    }
+
+    fn now(&self) -> u64 {
+        self.shared.clock.now()
     }
 
     async fn capabilities(&self) -> Capabilities {

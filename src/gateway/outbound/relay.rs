@@ -1,13 +1,17 @@
 //! Passing a message on to every destination while it arrives, up to but not including the final dots.
 
+use std::sync::Arc;
+
 use tracing::info;
 
 use super::destination::{Destination, Sealing, Stream};
+use super::spool::Spool;
 use super::{Outbound, Transaction};
 use crate::gateway::failure::Failure;
 use crate::gateway::message::Start;
 use crate::gateway::session::Recipient;
 use crate::gateway::system_rng;
+use crate::mail::dkim::CarrierSigner;
 use crate::smtp::server::{DataChunk, DataEnd, ServerConnection, SessionError};
 
 impl Outbound {
@@ -87,6 +91,7 @@ impl Outbound {
             foreign: *foreign,
             sealed_at: self.shared.clock.now(),
             delivery_id: entry.delivery_id(),
+            dkim: local.dkim.iter().map(CarrierSigner::field_len).sum(),
             limit: destination.downstream.as_ref().and_then(|d| d.capabilities().size_limit()),
         };
         let begun = Stream::begin(
@@ -99,6 +104,11 @@ impl Outbound {
         );
         let result = match begun {
             Ok(stream) => match &mut destination.downstream {
+                Some(_) if matches!(stream, Stream::Sealed(_)) && !local.dkim.is_empty() => {
+                    let directory = self.shared.config.state.clone();
+                    destination.spool = Some(Spool::new(directory, Arc::clone(&local.dkim)));
+                    Ok(stream)
+                }
                 Some(downstream) => downstream.data().await.map(|()| stream),
                 None => Ok(stream),
             },
@@ -129,10 +139,9 @@ impl Outbound {
         out: &mut Vec<u8>,
     ) {
         out.clear();
-        let result = match (stream.finish(out), &mut destination.downstream) {
-            (Ok(hash), Some(downstream)) => downstream.write(out).await.map(|()| hash),
-            (Ok(hash), None) => Ok(hash),
-            (Err(failure), _) => Err(failure.reply()),
+        let result = match stream.finish(out) {
+            Ok(hash) => destination.send(out).await.map(|()| hash),
+            Err(failure) => Err(failure.reply()),
         };
         match result {
             Ok(hash) => destination.message_hash = Some(hash),
@@ -161,10 +170,9 @@ async fn push(
         out.clear();
         return;
     };
-    let result = match (open.write(content, out), destination.downstream.as_mut()) {
-        (Ok(()), Some(downstream)) => downstream.write(out).await,
-        (Ok(()), None) => Ok(()),
-        (Err(failure), _) => Err(failure.reply()),
+    let result = match open.write(content, out) {
+        Ok(()) => destination.send(out).await,
+        Err(failure) => Err(failure.reply()),
     };
     out.clear();
     if let Err(reply) = result {

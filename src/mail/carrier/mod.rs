@@ -28,5 +28,9 @@ pub const FILE_SUFFIX: &str = ".mtaseal";
 /// Field of the outer header that holds the token.
 pub const TOKEN_FIELD: &str = "MTA-Seal-Token";
 
+/// The fields of a carrier's own header, all that a signature can cover.
+pub const FIELDS: [&str; 8] =
+    ["Date", "From", "To", "Subject", "Message-ID", TOKEN_FIELD, "MIME-Version", "Content-Type"];
+
 /// First octets of every envelope [R-env-01].
 const MAGIC: [u8; 8] = *b"\xd3MTASEAL";

@@ -45,7 +45,10 @@
 //!    that it lacks is taken from another candidate with the same message hash, where the
 //!    recipient becomes moved: an outcome is used once. A candidate with a moved recipient that
 //!    would have to be sent does not give its delivery id.
-//! 4. Recipients with a final outcome are returned as `already`, all others are to be sent.
+//! 4. Recipients with a final outcome are returned as `already`, all others are to be sent. While the transaction is
+//!    open its outcomes are *lent*: no other transaction gets them.
+//! 5. An open entry gives no delivery id, but the outcomes that its transaction has not asked for: the client may retry
+//!    parts of one group over several connections at once. They move as in rule 3, to a fresh entry if need be.
 //!
 //! Entries with disjoint recipients keep different delivery ids: the far side remembers delivery
 //! id *and* recipient, and two groups retried at the same time must not wait for each other.
@@ -153,6 +156,8 @@ pub struct Outgoing {
 /// What an entry says about one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
+    /// The transaction that has the entry open is at it.
+    Busy,
     /// Neither accepted nor refused for good; `doubt` once an outcome was unknown.
     Waiting { doubt: bool },
     /// Settled, and the client does not know it.
@@ -163,10 +168,11 @@ pub(super) enum Standing {
     Moved,
 }
 
-/// An entry as `begin` sees it: not open, not expired, only the recipients of the transaction.
+/// An entry as `begin` sees it: not expired, only the recipients of the transaction.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) delivery_id: DeliveryId,
+    pub(super) open: bool,
     pub(super) message_hash: Option<[u8; 32]>,
     pub(super) recipients: HashMap<String, Standing>,
 }
@@ -174,22 +180,25 @@ pub(super) struct Entry {
 /// Which entry a retry continues.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Retry {
-    /// The entry, as an index.
-    pub(super) entry: usize,
+    /// The entry, as an index; `None`: a fresh one, to which outcomes move.
+    pub(super) entry: Option<usize>,
     /// The hash that the message must have, if any is known.
     pub(super) message_hash: Option<[u8; 32]>,
     /// Settled recipients with the entry that says so.
     pub(super) already: Vec<(String, FinalOutcome, usize)>,
 }
 
-/// Applies rules 1 to 4 of the module; `entries` begin with the latest. `None`: a fresh entry.
+/// Applies rules 1 to 5 of the module; `entries` begin with the latest. `None`: a fresh entry.
 pub(super) fn decide(entries: &[Entry], recipients: &[String]) -> Option<Retry> {
     let candidates: Vec<usize> = (0..entries.len())
         .filter(|&at| {
             let known = &entries[at].recipients;
             let here = || recipients.iter().filter_map(|path| known.get(path));
-            here().all(|standing| *standing != Standing::Told)
-                && here().any(|standing| *standing != Standing::Moved)
+            let useful = |standing: &Standing| match standing {
+                Standing::Moved | Standing::Busy => false,
+                _ => !entries[at].open || matches!(standing, Standing::Final(_)),
+            };
+            here().all(|standing| *standing != Standing::Told) && here().any(useful)
         })
         .collect();
     let weight = |at: usize| {
@@ -198,17 +207,23 @@ pub(super) fn decide(entries: &[Entry], recipients: &[String]) -> Option<Retry> 
         let doubtful = here().filter(|s| **s == Standing::Waiting { doubt: true }).count();
         (doubtful, here().filter(|s| **s != Standing::Moved).count())
     };
-    let mut donors = candidates.clone();
+    let mut donors: Vec<usize> =
+        candidates.iter().copied().filter(|&at| !entries[at].open).collect();
     // The sort is stable: of equals the latest stays first.
     donors.sort_by_key(|&at| std::cmp::Reverse(weight(at)));
-    donors.into_iter().find_map(|entry| resume(entries, &candidates, entry, recipients))
+    let resumed =
+        donors.into_iter().find_map(|at| resume(entries, &candidates, Some(at), recipients));
+    resumed.or_else(|| {
+        let retry = resume(entries, &candidates, None, recipients)?;
+        (!retry.already.is_empty()).then_some(retry)
+    })
 }
 
-/// What a retry under the id of `entry` looks like; `None` if its id must not be used.
+/// What a retry under the id of `entry`, or a fresh one, looks like; `None` if its id must not be used.
 fn resume(
     entries: &[Entry],
     candidates: &[usize],
-    entry: usize,
+    entry: Option<usize>,
     recipients: &[String],
 ) -> Option<Retry> {
     let outcome = |at: usize, path: &String| match entries[at].recipients.get(path) {
@@ -217,19 +232,20 @@ fn resume(
     };
     // An attempt that never read the message to its end recorded no hash; the hash that the
     // message at hand must have is then that of the outcomes it relies on.
-    let message_hash = entries[entry].message_hash.or_else(|| {
+    let message_hash = entry.and_then(|at| entries[at].message_hash).or_else(|| {
         let settled = |at: &usize| recipients.iter().any(|path| outcome(*at, path).is_some());
         candidates.iter().copied().filter(settled).find_map(|at| entries[at].message_hash)
     });
-    let same = |at: &usize| *at != entry && entries[*at].message_hash == message_hash;
+    let same = |at: &usize| Some(*at) != entry && entries[*at].message_hash == message_hash;
     let mut already = Vec::new();
     for path in recipients {
         let others = candidates.iter().copied().filter(same);
-        let found =
-            std::iter::once(entry).chain(others).find_map(|at| Some((outcome(at, path)?, at)));
+        let found = entry.into_iter().chain(others).find_map(|at| Some((outcome(at, path)?, at)));
+        let moved =
+            entry.is_some_and(|at| entries[at].recipients.get(path) == Some(&Standing::Moved));
         match found {
             Some((outcome, at)) => already.push((path.clone(), outcome, at)),
-            None if entries[entry].recipients.get(path) == Some(&Standing::Moved) => return None,
+            None if moved => return None,
             None => {}
         }
     }

@@ -16,6 +16,7 @@ use crate::core::DeliveryId;
 /// Most entries of one retry key that are looked at, the latest first.
 const MAX_ENTRIES: i64 = 64;
 
+// In an open entry, `doubt` of a final outcome says that it is lent to the transaction.
 const PENDING: i64 = 0;
 const WAITING: i64 = 1;
 const ACCEPTED: i64 = 2;
@@ -39,12 +40,12 @@ pub(super) fn begin(
         send: recipients,
         already: Vec::new(),
         message_hash: None,
-        retry: retry.is_some(),
+        retry: retry.as_ref().is_some_and(|retry| retry.entry.is_some()),
         retry_key,
         token: instance.token(),
     };
     match retry {
-        Some(retry) => resume(connection, &entries, retry, &mut outgoing)?,
+        Some(retry) => resume(connection, &entries, retry, &mut outgoing, now)?,
         None => insert(connection, fresh, retry_key, None, now)?,
     }
     connection
@@ -74,8 +75,8 @@ pub(super) fn begin(
     Ok(outgoing)
 }
 
-/// Entries of the retry key that are neither open nor expired, the latest first, with what they
-/// say about the recipients of the transaction.
+/// Entries of the retry key that are not expired, the latest first and open ones last, with what they say about the
+/// recipients of the transaction.
 fn load(
     connection: &Connection,
     retry_key: RetryKey,
@@ -84,38 +85,41 @@ fn load(
 ) -> Result<Vec<Entry>, LedgerError> {
     let wanted: HashSet<&str> = recipients.iter().map(String::as_str).collect();
     let mut entries = connection.prepare_cached(
-        "SELECT delivery_id, message_hash FROM outgoing
+        "SELECT delivery_id, message_hash, open_epoch IS NOT NULL AND open_until > ?2
+             AND open_epoch IN (SELECT epoch FROM epoch) AS open FROM outgoing
          WHERE retry_key = ?1 AND expires > ?2
-             AND NOT (open_until > ?2 AND open_epoch IN (SELECT epoch FROM epoch)
-                      AND open_epoch IS NOT NULL)
-         ORDER BY touched DESC, delivery_id LIMIT ?3",
+         ORDER BY open, touched DESC, delivery_id LIMIT ?3",
     )?;
     let entries = entries
         .query_map(params![retry_key.as_bytes(), sql_time(now), MAX_ENTRIES], |row| {
-            Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Option<[u8; 32]>>(1)?))
+            Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Option<[u8; 32]>>(1)?, row.get(2)?))
         })?
-        .collect::<Result<Vec<_>, _>>()?;
+        .collect::<Result<Vec<(_, _, bool)>, _>>()?;
     let mut known = connection.prepare_cached(
         "SELECT path, state, doubt, code, reply FROM outgoing_recipient WHERE delivery_id = ?1",
     )?;
     let mut loaded = Vec::with_capacity(entries.len());
-    for (delivery_id, message_hash) in entries {
+    for (delivery_id, message_hash, open) in entries {
         let mut recipients = HashMap::new();
         let mut rows = known.query([delivery_id])?;
         while let Some(row) = rows.next()? {
             let path: String = row.get(0)?;
             if wanted.contains(path.as_str()) {
-                recipients.insert(path, standing(row)?);
+                recipients.insert(path, standing(row, open)?);
             }
         }
         let delivery_id = DeliveryId::from_bytes(delivery_id);
-        loaded.push(Entry { delivery_id, message_hash, recipients });
+        loaded.push(Entry { delivery_id, open, message_hash, recipients });
     }
     Ok(loaded)
 }
 
-fn standing(row: &Row<'_>) -> Result<Standing, LedgerError> {
-    Ok(match row.get::<_, i64>(1)? {
+fn standing(row: &Row<'_>, open: bool) -> Result<Standing, LedgerError> {
+    let state: i64 = row.get(1)?;
+    if open && (state == PENDING || (is_final(state) && row.get(2)?)) {
+        return Ok(Standing::Busy);
+    }
+    Ok(match state {
         // Its transaction vanished at a point nobody knows.
         PENDING => Standing::Waiting { doubt: true },
         WAITING => Standing::Waiting { doubt: row.get(2)? },
@@ -130,25 +134,39 @@ fn standing(row: &Row<'_>) -> Result<Standing, LedgerError> {
     })
 }
 
-/// Makes the transaction continue an entry, and books the outcomes of others to it.
+fn is_final(state: i64) -> bool {
+    matches!(state, ACCEPTED | REFUSED)
+}
+
+/// Makes the transaction continue an entry, or gives it a fresh one, and books the outcomes of others to it.
 fn resume(
     connection: &Connection,
     entries: &[Entry],
     retry: Retry,
     outgoing: &mut Outgoing,
+    now: u64,
 ) -> Result<(), LedgerError> {
-    let entry = &entries[retry.entry];
-    outgoing.delivery_id = entry.delivery_id;
     outgoing.message_hash = retry.message_hash;
+    match retry.entry {
+        Some(entry) => outgoing.delivery_id = entries[entry].delivery_id,
+        None => {
+            insert(connection, outgoing.delivery_id, outgoing.retry_key, retry.message_hash, now)?
+        }
+    }
     let settled: HashSet<&str> = retry.already.iter().map(|(path, ..)| path.as_str()).collect();
     outgoing.send.retain(|path| !settled.contains(path.as_str()));
     for (path, outcome, from) in &retry.already {
-        if *from != retry.entry {
+        if Some(*from) != retry.entry {
             let other = entries[*from].delivery_id;
             set_final(connection, outgoing.delivery_id, path, outcome)?;
             set_state(connection, other, path, MOVED, None)?;
             drop_if_settled(connection, other)?;
         }
+        connection
+            .prepare_cached(
+                "UPDATE outgoing_recipient SET doubt = 1 WHERE delivery_id = ?1 AND path = ?2",
+            )?
+            .execute(params![outgoing.delivery_id.as_bytes(), path])?;
     }
     outgoing.already =
         retry.already.into_iter().map(|(path, outcome, _)| (path, outcome)).collect();
