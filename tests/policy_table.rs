@@ -9,8 +9,9 @@ use std::path::Path;
 
 use mta_seal::core::SealingPublicKey;
 use mta_seal::policy::{
-    Alarm, Allowances, Authenticity, Decision, Demand, Denial, Hold, KeyFailure, Level,
-    LocalPolicy, LookupFailure, Memory, MemoryUpdate, Outcome, Rule, Source, Verdict, decide,
+    Alarm, Allowances, Authenticity, ClearReason, Decision, Demand, Denial, Hold, KeyFailure,
+    Level, LocalPolicy, LookupFailure, Memory, MemoryUpdate, Outcome, Rule, Source, Verdict,
+    decide,
 };
 use mta_seal::records::{Mode, SealingEntry};
 use policy_support::*;
@@ -366,11 +367,21 @@ fn the_properties_hold_for_every_operator() {
             let clear = matches!(verdict.decision, Decision::Clear(_));
             cases += 1;
 
+            // Under an override [R-dec-18] only a demand forbids clear mail; an alarm says what was lifted.
+            let overridden =
+                matches!(verdict.decision, Decision::Clear(ClearReason::LocalAllowance));
+            let alarmed = verdict.alarms.iter().any(|alarm| {
+                matches!(alarm, Alarm::ClearOnFailure(_) | Alarm::ClearThoughRequired(_))
+            });
+            assert_eq!(overridden, alarmed, "{}", case());
+            assert!(!overridden || local.allow.clear_on_failure, "{}", case());
+            assert!(!(clear && demand == Demand::Sealed), "{}", case());
+            let clear = clear && !overridden;
+
             assert!(!(clear && must_seal(rule, demand)), "{}", case());
 
             let failed = matches!(instance.outcome, Outcome::Failed(_));
-            let allowed = rule == Rule::Never || local.allow.clear_on_failure;
-            assert!(!(clear && failed && !allowed), "{}", case());
+            assert!(!(clear && failed && rule != Rule::Never), "{}", case());
 
             // Clear mail beside a remembered `enforce`: `never`, or `none` by the same identity.
             let enforced = memory.is_some_and(|m| m.enforces(NOW));
@@ -454,26 +465,52 @@ fn the_operator_hears_of_what_looks_like_an_attack() {
     });
 }
 
+/// The weaker suite where it is allowed, and nothing else [R-dec-17].
 #[test]
-fn exceptions_do_what_they_say_and_no_more() {
-    let open = LocalPolicy {
-        allow: Allowances { weaker_suite: true, clear_on_failure: true },
-        ..LocalPolicy::default()
-    };
-    every_case(|row, letters, instance, memory, rule, demand| {
-        let local = LocalPolicy { rule, ..open };
-        let plain = LocalPolicy { rule, ..LocalPolicy::default() };
-        let with = decide(&local, &instance.outcome, memory, demand, NOW).decision;
-        let without = decide(&plain, &instance.outcome, memory, demand, NOW).decision;
-        let failed = matches!(instance.outcome, Outcome::Failed(_))
-            || ["expired", "not yet valid"].contains(&row);
-        let loosened = failed && letters == "N" && rule == Rule::Prefer && demand == Demand::Absent;
-        if loosened {
-            assert!(matches!(with, Decision::Clear(_)), "{row}");
-        } else if row.contains("other key") && rule != Rule::Never {
+fn an_allowed_suite_is_used_and_nothing_else_changes() {
+    let allow = Allowances { weaker_suite: true, ..Allowances::default() };
+    every_case(|row, _, instance, memory, rule, demand| {
+        let allowed = LocalPolicy { rule, allow, ..LocalPolicy::default() };
+        let with = decide(&allowed, &instance.outcome, memory, demand, NOW).decision;
+        let without = decide(&local(rule), &instance.outcome, memory, demand, NOW).decision;
+        if row.contains("other key") && rule != Rule::Never {
             assert!(matches!(with, Decision::Seal { ref key, .. } if *key == new_key()), "{row}");
         } else {
             assert_eq!(with, without, "{row}");
         }
     });
+}
+
+/// While an override lasts nothing waits but what demands to be sealed; what can be sealed is [R-dec-18].
+#[test]
+fn an_override_lets_mail_flow_and_seals_what_it_can() {
+    let allow = Allowances { clear_on_failure: true, ..Allowances::default() };
+    let suite = Allowances { weaker_suite: true, ..Allowances::default() };
+    let mut lifted = BTreeSet::new();
+    every_case(|row, letters, instance, memory, rule, demand| {
+        for minimum_level in Level::ALL {
+            for pin in [None, Some(fingerprint(STRANGER))] {
+                let local = LocalPolicy { rule, minimum_level, pin, allow };
+                let plain = LocalPolicy { allow: suite, ..local };
+                let with = decide(&local, &instance.outcome, memory, demand, NOW);
+                let without = decide(&plain, &instance.outcome, memory, demand, NOW);
+                let case = format!("{row}, {letters}, {local:?}, {demand:?}: {with:?}");
+                assert_eq!(with.memory, without.memory, "{case}");
+                let waits = matches!(without.decision, Decision::Defer(_) | Decision::Reject(_));
+                if waits && demand == Demand::Absent {
+                    let clear = Decision::Clear(ClearReason::LocalAllowance);
+                    assert_eq!(with.decision, clear, "{case}");
+                    lifted.insert((letters.to_owned(), rule.as_str()));
+                } else {
+                    assert_eq!(with, without, "{case}");
+                }
+            }
+        }
+    });
+    // Against a remembered `enforce` and against `require`, in every column.
+    for letters in ["N", "K", "KE", "E"] {
+        for rule in ["prefer", "require"] {
+            assert!(lifted.contains(&(letters.to_owned(), rule)), "{letters}, {rule}");
+        }
+    }
 }

@@ -3,9 +3,12 @@
 use super::failure::Failure;
 use super::terminal;
 use crate::core::{Domain, SigningKey};
+use crate::gateway::LEDGER_FILE;
 use crate::gateway::config::{Config, LocalDomain};
 use crate::records::{SignedPolicy, Validity, VerifiedPolicy};
 use crate::store::keyring::Keyring;
+use crate::store::ledger::{LedgerError, SqliteLedger};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -101,4 +104,34 @@ pub(super) fn local<'a>(config: &'a Config, domain: &Domain) -> Result<&'a Local
         Failure::refused(format!("{domain} is no domain of this gateway"))
             .hint(format!("configured: {}", names.join(", ")))
     })
+}
+
+/// The ledger of the gateway, for reading beside it.
+pub(super) fn ledger(config: &Config) -> Result<SqliteLedger, Failure> {
+    SqliteLedger::open_read_only(&config.state.join(LEDGER_FILE)).map_err(ledger_failure)
+}
+
+/// What to do when the ledger cannot be read or written.
+pub(super) fn ledger_failure(error: LedgerError) -> Failure {
+    match error {
+        LedgerError::Open { kind: io::ErrorKind::NotFound } => Failure::refused(&error)
+            .hint("there is none yet: the gateway makes it in `state` when it first starts"),
+        LedgerError::Open { kind: io::ErrorKind::PermissionDenied } => {
+            Failure::refused(&error).hint("run this as the user of the gateway, or as root")
+        }
+        LedgerError::OlderSchema { .. } => {
+            Failure::refused(&error).hint("start the gateway of this version once")
+        }
+        LedgerError::Unavailable { .. } | LedgerError::Full => Failure::temporary(&error),
+        _ => Failure::refused(&error),
+    }
+}
+
+/// Waits for what a command asks of the network or of the ledger.
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::temporary(format!("cannot start: {error}")))?;
+    Ok(runtime.block_on(future))
 }

@@ -3,8 +3,11 @@
 //! Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 75 worth trying again later. Errors go
 //! to standard error as `mta-seal: what` and, where something can be done, `hint: what to do`.
 
+mod advice;
+mod bypass;
 mod check;
 mod context;
+mod deferred;
 mod demo;
 mod descriptors;
 mod discovery;
@@ -14,6 +17,9 @@ mod init;
 mod inspect;
 mod log;
 mod manager;
+mod moment;
+mod operator;
+mod partner;
 mod password;
 mod policy;
 mod record_files;
@@ -21,6 +27,7 @@ mod seal;
 mod sealed_input;
 mod serve;
 mod stream;
+mod table;
 mod terminal;
 mod unseal;
 mod zone;
@@ -69,6 +76,15 @@ enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+    /// Say which mail waits, since when, why, and what to do
+    Deferred(deferred::Args),
+    /// Let mail to a partner that cannot be sealed go clear for a while
+    Partner {
+        #[command(subcommand)]
+        command: PartnerCommand,
+    },
+    /// Look whether mail leaves, or comes in, past the gateway
+    Bypass(bypass::Args),
     /// Work with the configuration
     Config {
         #[command(subcommand)]
@@ -85,6 +101,16 @@ enum Command {
 enum PolicyCommand {
     /// Sign the policy anew, for another 30 days, and print the records to publish
     Sign(policy::SignArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum PartnerCommand {
+    /// Override: until a given time, mail to DOMAIN leaves in clear where it would wait, or be refused for want of a key
+    AllowClear(partner::AllowArgs),
+    /// End the override of DOMAIN
+    DisallowClear(partner::DisallowArgs),
+    /// Show current and past overrides
+    List(partner::ListArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -125,6 +151,15 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Inspect(args) => inspect::run(args),
         Command::Password(args) => password::run(args),
         Command::Policy { command: PolicyCommand::Sign(args) } => policy::sign(args, config),
+        Command::Bypass(args) => bypass::run(args, config),
+        Command::Deferred(args) => deferred::run(args, config),
+        Command::Partner { command: PartnerCommand::AllowClear(args) } => {
+            partner::allow(args, config)
+        }
+        Command::Partner { command: PartnerCommand::DisallowClear(args) } => {
+            partner::disallow(args, config)
+        }
+        Command::Partner { command: PartnerCommand::List(args) } => partner::list(args, config),
         Command::Config { command: ConfigCommand::Check } => check::run(config),
         Command::Demo { message } => demo::run(message.clone()),
     }

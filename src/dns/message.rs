@@ -27,12 +27,17 @@ pub(super) struct Asking {
 
 /// A question for the TXT records of `name`.
 pub(super) fn question(name: &Name<Bytes>, asking: Asking) -> Result<Question, Failure> {
+    query(name, Rtype::TXT, asking)
+}
+
+/// A question for the records of one type of `name`.
+pub(super) fn query(name: &Name<Bytes>, rtype: Rtype, asking: Asking) -> Result<Question, Failure> {
     let mut builder = MessageBuilder::new_vec();
     builder.header_mut().set_rd(true);
     builder.header_mut().set_cd(asking.checking_disabled);
     builder.header_mut().set_ad(asking.authentic_data);
     let mut builder = builder.question();
-    builder.push((name, Rtype::TXT))?;
+    builder.push((name, rtype))?;
     let mut request = RequestMessage::new(builder).map_err(|_| Failure::Malformed)?;
     request.set_udp_payload_size(UDP_PAYLOAD);
     request.set_dnssec_ok(asking.dnssec_ok);

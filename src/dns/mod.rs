@@ -24,6 +24,7 @@ mod chain;
 mod config;
 mod excerpt;
 mod message;
+mod mx;
 mod outcome;
 mod resolver;
 mod stub;
@@ -33,6 +34,7 @@ mod validate;
 pub use anchor::{AnchorError, Anchors};
 pub use cache::{Clock, FAILURE_TTL, MAX_TTL};
 pub use config::{AnchorSource, ConfigError, DnsConfig, Mode, Servers};
+pub use mx::{MAX_MAIL_HOSTS, MailHosts};
 pub use outcome::{
     Authenticity, Denial, Found, Lookup, MAX_CHAIN, MAX_TXT_OCTETS, MAX_TXT_RECORDS,
 };

@@ -11,6 +11,7 @@ use super::MAX_TTL;
 use super::cache::{Cache, Clock};
 use super::config::{ConfigError, DnsConfig, Trust};
 use super::message::{self, Asking, End};
+use super::mx::{self, MailHosts};
 use super::outcome::{Authenticity, Denial, Found, Lookup, MAX_CHAIN};
 use super::resolver::{LookupFuture, QueryName, Resolver};
 use super::transport::Transport;
@@ -54,6 +55,16 @@ impl StubResolver {
         };
         let cache = Cache::new(config.cache_entries, clock);
         Ok(Self { inner: Arc::new(Inner { engine: Arc::new(engine), cache }) })
+    }
+}
+
+impl StubResolver {
+    /// Looks up which hosts take the mail of `domain`, afresh and without regard to DNSSEC: for advice to an operator, never for
+    /// a decision about mail.
+    pub async fn mail_hosts(&self, domain: &QueryName) -> MailHosts {
+        let engine = &self.inner.engine;
+        let asked = mx::mail_hosts(&engine.transport, domain, engine.asking());
+        timeout(engine.budget, asked).await.unwrap_or(MailHosts::Unknown)
     }
 }
 

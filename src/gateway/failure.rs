@@ -177,6 +177,24 @@ impl Failure {
         }
     }
 
+    /// The name of the row by which a reply was written; `None` if another server wrote it, unless in the very same words.
+    #[must_use]
+    pub fn row_of(reply: &Reply) -> Option<&'static str> {
+        let domain = Domain::from_canonical(b"domain.invalid").ok()?;
+        let first = reply.lines().next()?;
+        let wrote = |failure: &Self| {
+            let (_, code, (class, subject, detail), text) = failure.row();
+            let status = reply.status();
+            let text = match text.split_once("DOMAIN") {
+                Some((before, after)) => first.starts_with(before) && first.ends_with(after),
+                None => first == text,
+            };
+            text && reply.code() == code
+                && (status.class(), status.subject(), status.detail()) == (class, subject, detail)
+        };
+        Self::all(&domain).into_iter().find(wrote).map(|failure| failure.name())
+    }
+
     /// Whether the sender may try again with a chance of success.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
@@ -243,5 +261,26 @@ impl Failure {
             Self::Stalled(_) => ("stalled", 451, (4, 4, 5), "mail for DOMAIN does not move on now; please send again"),
             Self::Mixed => ("mixed", 451, (4, 5, 0), "some recipients were refused for now; please send again"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_reply_is_traced_to_its_row() {
+        for failure in Failure::all(&Domain::parse("b.example").unwrap()) {
+            let name = failure.name();
+            assert_eq!(Failure::row_of(&failure.reply()), Some(name));
+            assert_eq!(Failure::row_of(&failure.reply().with_line("because")), Some(name));
+        }
+        for other in ["Greylisted", "next hop is not available", ""] {
+            assert_eq!(Failure::row_of(&Reply::new(451, (4, 4, 1), other)), None);
+        }
+        let text = "next hop is unavailable";
+        assert_eq!(Failure::row_of(&Reply::new(450, (4, 4, 1), text)), None);
     }
 }

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use super::access::Access;
+use super::attempts::Attempts;
 use super::authorisation::Authorisation;
 use super::booking::Late;
 use super::breaker::Breaker;
@@ -39,6 +40,8 @@ pub(super) struct Foundation {
     pub(super) late: Arc<Late>,
     /// Wakes the outbox when something was put into it.
     pub(super) outbox: Arc<Notify>,
+    /// How recipients were answered, for the operator.
+    pub(super) attempts: Arc<Attempts>,
 }
 
 /// One configuration with its keys, next hops and certificates.
@@ -74,6 +77,7 @@ impl Generation {
             breaker,
             late: Arc::clone(&foundation.late),
             outbox: Arc::clone(&foundation.outbox),
+            attempts: Arc::clone(&foundation.attempts),
         });
         let config = &shared.config;
         let mut outbound = None;

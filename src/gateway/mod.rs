@@ -5,11 +5,13 @@
 //! messages on through a `hop`, decide with the help of `discovery`, and answer by the table of `failure`.
 
 mod access;
+mod attempts;
 mod authorisation;
 mod booking;
 mod breaker;
 mod clock;
 pub mod config;
+mod delay;
 mod discovery;
 pub mod dkim;
 mod failure;
@@ -42,13 +44,14 @@ pub use authorisation::{Authorisation, AuthorisationError};
 pub use clock::{Clock, SystemClock};
 pub use failure::Failure;
 pub use local::{LocalKeys, LocalKeysError};
-pub use parts::{Parts, Settings, StartError};
+pub use parts::{LEDGER_FILE, Parts, Settings, StartError};
 pub use serve::Gateway;
 
 use crate::core::Domain;
 use crate::mail::trace::{Protocol as TraceProtocol, Received};
 use crate::smtp::Protocol;
 use crate::store::ledger::SharedLedger;
+use attempts::Attempts;
 use booking::Late;
 use breaker::Breaker;
 use config::Config;
@@ -67,6 +70,8 @@ pub(crate) struct Shared {
     late: Arc<Late>,
     /// Wakes the outbox when something was put into it.
     outbox: Arc<Notify>,
+    /// How recipients were answered, for the operator.
+    attempts: Arc<Attempts>,
 }
 
 impl Shared {

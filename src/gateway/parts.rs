@@ -17,7 +17,7 @@ use crate::store::ledger::{self, LedgerError, SharedLedger, SqliteLedger};
 use crate::store::permissions::PermissionError;
 
 /// Name of the ledger in the state directory.
-const LEDGER_FILE: &str = "ledger.sqlite";
+pub const LEDGER_FILE: &str = "ledger.sqlite";
 
 /// Why a gateway does not start, or does not take up another configuration.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use super::attempts::Attempts;
 use super::config::Config;
+use super::delay;
 use super::failure::Failure;
 use super::generation::{Current, Foundation, Generation, Side};
 use super::listener::{ConnectionLimits, Listeners, Places, Which, accept};
@@ -48,7 +50,14 @@ impl Gateway {
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
         let Parts { config, domains, ledger, resolver, clock } = parts;
         let outbox = Arc::default();
-        let foundation = Foundation { ledger, clock, late: Arc::default(), outbox };
+        let waiting = Arc::default();
+        let attempts = Arc::new(Attempts::start(
+            Arc::clone(&ledger),
+            Arc::clone(&clock),
+            Arc::clone(&waiting),
+        ));
+        let late = Arc::default();
+        let foundation = Foundation { ledger, clock, late, outbox, attempts };
         let generation = Generation::new(&foundation, config, domains, resolver)?;
         let mut listeners = Listeners::default();
         let plan = listeners.plan(&wanted(generation.config())).await?;
@@ -72,6 +81,7 @@ impl Gateway {
         let (stop, tasks) = (gateway.stop.clone(), &gateway.tasks);
         let bell = Arc::clone(&gateway.foundation.outbox);
         tasks.spawn(outbox::run(Arc::clone(&gateway.current), bell, stop.clone()));
+        tasks.spawn(delay::run(Arc::clone(&gateway.current), waiting, stop.clone()));
         let Foundation { ledger, clock, .. } = &gateway.foundation;
         tasks.spawn(expire(Arc::clone(ledger), Arc::clone(clock), stop));
         Ok(gateway)

@@ -2,7 +2,7 @@
 
 use crate::core::KeyId;
 
-use super::{KeyFailure, Level};
+use super::{DeferReason, KeyFailure, Level, RejectReason};
 
 /// Something that mail does not fail on, or not only, but that a person should look into.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
@@ -64,7 +64,10 @@ pub enum Alarm {
     /// Clear mail by the rule `never` to a domain that asks for `enforce`.
     #[error("clear mail by local rule, although the domain asks for enforce")]
     NeverOverEnforce,
-    /// Clear mail by the operator's allowance, although the policy could not be had.
-    #[error("clear mail by local allowance, although the policy could not be had")]
-    ClearOnFailure,
+    /// Clear mail by the operator's override, where it would have waited.
+    #[error("clear mail by the operator's override, although: {0}")]
+    ClearOnFailure(DeferReason),
+    /// Clear mail by the operator's override, where it would have been refused.
+    #[error("clear mail by the operator's override, although: {0}")]
+    ClearThoughRequired(RejectReason),
 }

@@ -8,7 +8,7 @@ use super::keys::choose;
 use super::memory::Lesson;
 use super::{
     Alarm, Authenticity, ClearReason, DeferReason, Demand, Level, LocalPolicy, Memory,
-    MemoryUpdate, Outcome, Refusal, RejectReason, Rule,
+    MemoryUpdate, Outcome, RejectReason, Rule,
 };
 
 /// Where the key of a decision comes from.
@@ -72,6 +72,7 @@ pub fn decide(
         Ok(accepted) => case.accepted(&accepted, &mut alarms),
         Err(lack) => (case.lacking(lack, &mut alarms), MemoryUpdate::Keep),
     };
+    let decision = case.overridden(decision, &mut alarms);
     Verdict { decision, memory, alarms }
 }
 
@@ -124,8 +125,10 @@ impl Case<'_> {
         }
         // [R-dec-14]: the only case in which a key that cannot be used leads to clear mail.
         let clear_allowed = mode == Mode::Testing && !enforced && !self.must_seal();
+        // [R-dec-17], [R-dec-18]: a weaker seal is better than none.
+        let weaker = self.local.allow.weaker_suite || self.local.allow.clear_on_failure;
         let decision = match (choice.key, choice.preferred) {
-            (Ok(_), Some(failure)) if !clear_allowed && !self.local.allow.weaker_suite => {
+            (Ok(_), Some(failure)) if !clear_allowed && !weaker => {
                 Decision::Defer(DeferReason::PreferredKey(failure))
             }
             (Ok(key), failure) => {
@@ -168,10 +171,7 @@ impl Case<'_> {
             });
         }
         match lack {
-            Lack::Failed(failure) => self.clear_on_failure(DeferReason::Lookup(failure), alarms),
-            Lack::Refused(refusal @ (Refusal::Expired | Refusal::NotYetValid)) => {
-                self.clear_on_failure(DeferReason::Refused(refusal), alarms)
-            }
+            Lack::Failed(failure) => Decision::Defer(DeferReason::Lookup(failure)),
             Lack::Refused(refusal) => Decision::Defer(DeferReason::Refused(refusal)),
             Lack::Denied(denial, authenticity) => {
                 if self.local.pin.is_some() {
@@ -232,18 +232,18 @@ impl Case<'_> {
         (level < minimum).then_some(DeferReason::BelowMinimum { level, minimum })
     }
 
-    /// [R-dec-18]: the operator's exception for a domain whose policy cannot be had.
-    fn clear_on_failure(&self, otherwise: DeferReason, alarms: &mut Vec<Alarm>) -> Decision {
-        let allowed = self.local.allow.clear_on_failure
-            && !self.must_seal()
-            && self.local.pin.is_none()
-            && self.local.minimum_level < Level::Dnssec;
-        if allowed {
-            alarms.push(Alarm::ClearOnFailure);
-            Decision::Clear(ClearReason::LocalAllowance)
-        } else {
-            Decision::Defer(otherwise)
+    /// [R-dec-18]: what the operator's override makes of a decision. The rule `never` has gone before, and rejects only for
+    /// the sake of a demand.
+    fn overridden(&self, decision: Decision, alarms: &mut Vec<Alarm>) -> Decision {
+        if !self.local.allow.clear_on_failure || self.demand == Demand::Sealed {
+            return decision;
         }
+        alarms.push(match decision {
+            Decision::Defer(why) => Alarm::ClearOnFailure(why),
+            Decision::Reject(why) => Alarm::ClearThoughRequired(why),
+            Decision::Seal { .. } | Decision::Clear(_) => return decision,
+        });
+        Decision::Clear(ClearReason::LocalAllowance)
     }
 }
 

@@ -22,8 +22,8 @@ pub enum ClearReason {
     /// The operator's rule is `never`.
     #[error("local rule")]
     LocalRule,
-    /// The operator allows clear mail when the policy cannot be had.
-    #[error("local allowance")]
+    /// The operator's override [R-dec-18].
+    #[error("the operator's override")]
     LocalAllowance,
 }
 

@@ -29,6 +29,10 @@ impl TestClock {
         self.0.store(now, Ordering::SeqCst);
     }
 
+    pub fn now_seconds(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
     pub fn advance(&self, seconds: u64) {
         self.0.fetch_add(seconds, Ordering::SeqCst);
     }

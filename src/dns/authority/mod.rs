@@ -169,7 +169,16 @@ impl Authority {
         self.replace(name.as_str(), vec![zone::cname(target)])
     }
 
-    /// Takes all TXT and CNAME records of `name` away.
+    /// Publishes these hosts as the mail exchangers of `name` in place of the records there.
+    pub fn set_mx(&self, name: &QueryName, hosts: &[(u16, &str)]) -> Result<(), AuthorityError> {
+        let mut records = Vec::new();
+        for (preference, host) in hosts {
+            records.push(zone::mx(*preference, absolute(host)?));
+        }
+        self.replace(name.as_str(), records)
+    }
+
+    /// Takes all records of `name` that were published here away.
     pub fn remove(&self, name: &QueryName) -> Result<(), AuthorityError> {
         self.replace(name.as_str(), Vec::new())
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hickory_proto::dnssec::crypto::Ed25519SigningKey;
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS, RRSIG};
 use hickory_proto::dnssec::{DigestType, DnssecSigner, SigningKey};
-use hickory_proto::rr::rdata::{CNAME, NS, SOA, TXT};
+use hickory_proto::rr::rdata::{CNAME, MX, NS, SOA, TXT};
 use hickory_proto::rr::{DNSClass, LowerName, Name, RData, Record, RecordSet, RrKey};
 use hickory_server::dnssec::NxProofKind;
 use hickory_server::store::in_memory::InMemoryZoneHandler;
@@ -222,6 +222,10 @@ fn dnskey(key: &PrivatePkcs8KeyDer<'static>) -> Result<DNSKEY, AuthorityError> {
 pub(super) fn txt(octets: &[u8]) -> RData {
     let strings = if octets.is_empty() { vec![octets] } else { octets.chunks(STRING).collect() };
     RData::TXT(TXT::from_bytes(strings))
+}
+
+pub(super) fn mx(preference: u16, exchange: Name) -> RData {
+    RData::MX(MX::new(preference, exchange))
 }
 
 pub(super) fn cname(target: Name) -> RData {

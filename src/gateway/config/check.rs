@@ -19,6 +19,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
 
+/// Bounds of `delay_notice`: a message is not late after seconds, and MTAs give up after 5 days.
+const MIN_DELAY_NOTICE: Duration = Duration::from_secs(60);
+const MAX_DELAY_NOTICE: Duration = Duration::from_secs(5 * 24 * 3600);
+
 pub(super) fn check(file: File, source: &Source<'_>) -> Result<Config, ConfigError> {
     let base = source.file.parent().unwrap_or(Path::new(""));
     let mut warnings = Vec::new();
@@ -28,6 +32,10 @@ pub(super) fn check(file: File, source: &Source<'_>) -> Result<Config, ConfigErr
         let hint = "[outbound] seals mail of this organisation, [inbound] unseals mail for it";
         return Err(source.error(0..0, "neither [outbound] nor [inbound]: nothing to do", hint));
     }
+    let delay_notice = file
+        .outbound
+        .as_ref()
+        .and_then(|table| table.get_ref().delay_notice.as_ref().map(Spanned::span));
     let outbound = match file.outbound {
         Some(table) => Some(outbound(table, &domains, base, source, &mut warnings)?),
         None => None,
@@ -36,6 +44,11 @@ pub(super) fn check(file: File, source: &Source<'_>) -> Result<Config, ConfigErr
         Some(table) => Some(inbound(table, base, source, &mut warnings)?),
         None => None,
     };
+    if let (Some(span), None) = (delay_notice, &inbound) {
+        let hint = "add [inbound], or let the MTA before the gateway send the notices (Postfix: delay_warning_time)";
+        let what = "`delay_notice` needs [inbound]: notices go to the senders by its next hop";
+        return Err(source.error(span, what, hint));
+    }
     let listeners = Listeners {
         outbound: outbound.as_ref().map_or(&[], |(table, _)| &table.listen),
         inbound: inbound.as_ref().map_or(&[], |(table, _)| &table.listen),
@@ -295,6 +308,13 @@ fn outbound(
         }
     };
     let (next_hop, next_hop_span) = next_hop(table.next_hop, base);
+    if let Some(delay) = &table.delay_notice {
+        let delay = (delay.get_ref().0, delay.span());
+        if !(MIN_DELAY_NOTICE..=MAX_DELAY_NOTICE).contains(&delay.0) {
+            let hint = "4h is usual; greylisting alone may take an hour, and MTAs give up after 5d";
+            return Err(source.error(delay.1, "`delay_notice` is not between 1m and 5d", hint));
+        }
+    }
     let outbound = Outbound {
         protocol: table.protocol.map_or(Protocol::Smtp, |text| text.0),
         clients,
@@ -305,6 +325,7 @@ fn outbound(
         next_hop,
         listen,
         tls: tls(table.tls, base),
+        delay_notice: table.delay_notice.map(|delay| delay.into_inner().0),
     };
     Ok((outbound, next_hop_span))
 }
@@ -418,6 +439,7 @@ fn partners(
                 inbound: table.inbound.unwrap_or(defaults.inbound),
             },
             identity: table.identity.map(|text| text.0),
+            allow_weaker_suite: table.allow_weaker_suite,
         });
     }
     Ok(partners)

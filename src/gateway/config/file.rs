@@ -60,6 +60,7 @@ pub(super) struct Outbound {
     pub(super) domain: Option<Spanned<Text<Domain>>>,
     pub(super) next_hop: Spanned<NextHops>,
     pub(super) tls: Option<ListenerTls>,
+    pub(super) delay_notice: Option<Spanned<Text<Duration>>>,
 }
 
 #[derive(Deserialize)]
@@ -119,6 +120,8 @@ pub(super) struct Partner {
     pub(super) minimum_level: Option<Spanned<Text<Level>>>,
     pub(super) identity: Option<Text<KeyId>>,
     pub(super) inbound: Option<ClearMail>,
+    #[serde(default)]
+    pub(super) allow_weaker_suite: bool,
 }
 
 /// A DNS server, port 53 unless it says otherwise.

@@ -25,13 +25,23 @@ pub use settings::{Limits, Log, LogFormat, LogLevel, Timeouts};
 
 use crate::core::{Domain, KeyId};
 use crate::dns::DnsConfig;
-use crate::policy::{Level, LocalPolicy, Rule, SenderPolicy};
+use crate::policy::{Allowances, Level, LocalPolicy, Rule, SenderPolicy};
 use crate::smtp::Protocol;
 use crate::smtp::client_certificate::{TrustedClients, asking_server_config};
 use crate::smtp::tls::{Identity, TlsError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Reads a length of time as the file has it: `30s`, `5m`, `4h` or `2d`.
+///
+/// # Errors
+///
+/// What is wrong with it, in words.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    <Duration as value::FromText>::from_text(text)
+}
 
 /// A whole, validated configuration.
 #[derive(Debug, Clone)]
@@ -96,6 +106,9 @@ pub struct Outbound {
     pub next_hop: Vec<NextHop>,
     /// Certificate and key to offer STARTTLS with.
     pub tls: Option<ListenerTls>,
+    /// After how long a sender is told that a message is still waiting; `None`: the MTA before us does that. Needs
+    /// [`Config::inbound`], by whose next hop the notice goes.
+    pub delay_notice: Option<Duration>,
 }
 
 /// The outside listener: takes mail from the world, unseals it, and passes it to our MTA.
@@ -197,6 +210,8 @@ pub struct Partner {
     pub treatment: Treatment,
     /// Fingerprint (SHA-256) of its identity key [R-key-01], compared out of band.
     pub identity: Option<KeyId>,
+    /// Seal to a less preferred suite if the key of the preferred one cannot be had [R-dec-17].
+    pub allow_weaker_suite: bool,
 }
 
 impl Config {
@@ -243,7 +258,11 @@ impl Config {
             rule: treatment.policy,
             minimum_level: treatment.minimum_level,
             pin: self.pin(domain),
-            ..LocalPolicy::default()
+            allow: Allowances {
+                weaker_suite: self.partner(domain).is_some_and(|p| p.allow_weaker_suite),
+                // For the operator's command only, which ends by itself and leaves a trace [R-dec-18].
+                clear_on_failure: false,
+            },
         }
     }
 

@@ -33,8 +33,8 @@ fn example_states_the_real_defaults() {
 }
 
 fn is_default(line: &str) -> bool {
-    const NOT_DEFAULTS: [&str; 6] =
-        ["dkim", "servers", "trust_anchor", "tls", "identity", "next_hop"];
+    const NOT_DEFAULTS: [&str; 7] =
+        ["dkim", "servers", "trust_anchor", "tls", "identity", "next_hop", "delay_notice"];
     let Some((key, _)) = line.split_once(" = ") else { return false };
     key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && !NOT_DEFAULTS.contains(&key)
 }
@@ -125,4 +125,22 @@ fn passwords_are_read_from_private_files() {
     let config = with_next_hop(directory.path(), table);
     let error = config.outbound.unwrap().next_hop[0].credentials().unwrap_err();
     assert!(matches!(&error, PasswordError::File(SecretFileError::Io { .. })), "{error}");
+}
+
+#[test]
+fn a_partner_may_be_allowed_a_weaker_suite_but_never_clear_mail() {
+    let config = |line: &str| {
+        parse(&format!(
+            "hostname = 'gw.a.example'\n[[domain]]\nname = 'a.example'\nkeys = 'k'\n\
+             [inbound]\nlisten = ['127.0.0.1:25']\nnext_hop = 'lmtp://[::1]:24'\n\
+             [[partner]]\ndomain = 'b.example'\n{line}\n"
+        ))
+    };
+    let of = |config: &Config, name| config.destination(&Domain::parse(name).unwrap()).allow;
+    let allowing = config("allow_weaker_suite = true").unwrap();
+    assert!(of(&allowing, "b.example").weaker_suite);
+    assert!(!of(&allowing, "b.example").clear_on_failure);
+    assert!(!of(&allowing, "c.example").weaker_suite);
+    assert!(!of(&config("").unwrap(), "b.example").weaker_suite);
+    assert!(config("allow_clear = true").is_err());
 }

@@ -15,6 +15,7 @@ use tracing::info;
 
 use super::Shared;
 use super::access::Access;
+use super::attempts::Answered;
 use super::booking::Booked;
 use super::failure::Failure;
 use super::hop::{Downstream, Hop, Mail};
@@ -26,6 +27,7 @@ use crate::core::esmtp::MailParameters;
 use crate::mail::carrier::{Limits, Scanner, State};
 use crate::smtp::server::{DataChunk, ServerConnection, SessionError};
 use crate::smtp::{Capabilities, Protocol, Reply};
+use crate::store::ledger::{Fate, Scope};
 use envelope::{EnvelopeReader, scan_failure};
 use mailboxes::delivered_to;
 pub(super) use one_by_one::OneByOne;
@@ -108,9 +110,14 @@ impl Direction for Inbound {
     }
 
     async fn recipient(&self, transaction: &mut Transaction, recipient: Recipient) -> Reply {
-        match self.admit(transaction, recipient).await {
-            Ok(reply) | Err(reply) => reply,
+        let asked = recipient.clone();
+        let (Ok(reply) | Err(reply)) = self.admit(transaction, recipient).await;
+        // A stranger who is refused before anybody was asked is no news.
+        let asked_for = reply.is_transient() || transaction.downstream.is_some();
+        if !reply.is_positive() && asked_for {
+            self.note(&transaction.sender, &asked, &reply);
         }
+        reply
     }
 
     async fn message(
@@ -123,8 +130,17 @@ impl Direction for Inbound {
             self.shared.config.limits.message_size,
         );
         connection.accept_data(Some(limit)).await?;
+        let (sender, recipients) = (transaction.sender.clone(), transaction.recipients.clone());
         let reply = match self.pass(transaction, connection).await {
-            Ok(answer) => return Ok(answer),
+            Ok(answer) => {
+                // One reply is about all of them.
+                for (n, recipient) in recipients.iter().enumerate() {
+                    if let Some(reply) = answer.replies.get(n).or(answer.replies.first()) {
+                        self.note(&sender, recipient, reply);
+                    }
+                }
+                return Ok(answer);
+            }
             Err(Stop::Session(error)) => return Err(error),
             Err(Stop::Pass(reply)) => reply,
             Err(Stop::Refuse(failure)) => {
@@ -132,6 +148,9 @@ impl Direction for Inbound {
                 failure.reply()
             }
         };
+        for recipient in &recipients {
+            self.note(&sender, recipient, &reply);
+        }
         let replies = refuse_all(connection, &reply).await?;
         Ok(Answer { replies, booking: None })
     }
@@ -152,6 +171,19 @@ impl Direction for Inbound {
 }
 
 impl Inbound {
+    /// Notes how a recipient was answered.
+    fn note(&self, sender: &Sender, recipient: &Recipient, reply: &Reply) {
+        self.shared.attempts.note(&Answered {
+            scope: Scope::Incoming,
+            domain: sender.path.domain(),
+            sender,
+            recipient,
+            reply,
+            accepted: Fate::Delivered,
+            ours: false,
+        });
+    }
+
     /// Answers RCPT: our own domains only.
     async fn admit(
         &self,

@@ -22,7 +22,7 @@ use crate::mail::notice::Action;
 use crate::smtp::client::Outcome;
 use crate::smtp::server::ServerConnection;
 use crate::smtp::{Protocol, Reply};
-use crate::store::ledger::{Side, Upstream};
+use crate::store::ledger::{Fate, Side, Upstream};
 
 impl Outbound {
     /// Sends the final dots, records the outcomes, and says what the client is told [R-seal-06].
@@ -77,6 +77,7 @@ impl Outbound {
             }
         }
         log(&transaction, &replies);
+        self.note_each(&transaction, &replies);
         Answer { replies: answer, booking }
     }
 
@@ -124,6 +125,18 @@ impl Outbound {
             }
         }
         (bookings, all)
+    }
+
+    /// Notes how each recipient was answered, for the operator.
+    fn note_each(&self, transaction: &Transaction, replies: &[Reply]) {
+        for (&(at, place), reply) in transaction.accepted.iter().zip(replies) {
+            let destination = &transaction.destinations[at];
+            let accepted = match &destination.course {
+                Course::Seal { .. } => Fate::Sealed,
+                Course::Clear => Fate::Clear,
+            };
+            self.note(transaction, &destination.recipients[place], reply, accepted);
+        }
     }
 
     /// Puts a notice about recipients that failed for good, or were relayed, into the outbox; `false` if it has no room.

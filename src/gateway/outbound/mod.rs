@@ -16,6 +16,7 @@ use tracing::info;
 
 use super::Shared;
 use super::access::Access;
+use super::attempts::Answered;
 use super::authorisation::Grant;
 use super::booking::Booked;
 use super::failure::Failure;
@@ -26,7 +27,7 @@ use super::session::{Answer, Direction, Recipient, Sender};
 use crate::core::Domain;
 use crate::smtp::server::{ServerConnection, SessionError};
 use crate::smtp::{Capabilities, Protocol, Reply};
-use crate::store::ledger::Upstream;
+use crate::store::ledger::{Fate, Scope, Upstream};
 use destination::Destination;
 
 /// The sealing direction.
@@ -86,9 +87,12 @@ impl Direction for Outbound {
     }
 
     async fn recipient(&self, transaction: &mut Transaction, recipient: Recipient) -> Reply {
-        match self.admit(transaction, recipient).await {
-            Ok(reply) | Err(reply) => reply,
+        let asked = recipient.clone();
+        let (Ok(reply) | Err(reply)) = self.admit(transaction, recipient).await;
+        if !reply.is_positive() {
+            self.note(transaction, &asked, &reply, Fate::Refused);
         }
+        reply
     }
 
     async fn message(
@@ -101,6 +105,7 @@ impl Direction for Outbound {
         let mut start = match message::start(connection, limits).await? {
             Ok(start) => start,
             Err(refusal) => {
+                self.note_all(&transaction, &refusal);
                 self.abandon(transaction).await;
                 return answer_all(connection, refusal).await;
             }
@@ -115,6 +120,7 @@ impl Direction for Outbound {
         if let Err(failure) = prepared {
             let sender = &transaction.sender;
             info!(from = %sender.path, reason = failure.name(), "message refused");
+            self.note_all(&transaction, &failure.reply());
             self.abandon(transaction).await;
             return answer_all(connection, failure.reply()).await;
         }
@@ -130,6 +136,7 @@ impl Direction for Outbound {
             }
             self.book(&mut transaction, Upstream::Deferred, false).await;
             ended?;
+            self.note_all(&transaction, &failure.reply());
             return answer_all(connection, failure.reply()).await;
         }
         Ok(self.conclude(transaction, &start.header, connection).await)
@@ -154,6 +161,36 @@ impl Direction for Outbound {
     async fn take_back(&self, bookings: Vec<Booked>) {
         for booked in bookings {
             booked.take_back(&self.shared).await;
+        }
+    }
+}
+
+impl Outbound {
+    /// Notes how a recipient was answered; `accepted` is what a positive reply means.
+    fn note(
+        &self,
+        transaction: &Transaction,
+        recipient: &Recipient,
+        reply: &Reply,
+        accepted: Fate,
+    ) {
+        let Transaction { sender, foreign, .. } = transaction;
+        self.shared.attempts.note(&Answered {
+            scope: Scope::Outgoing,
+            domain: recipient.path.domain(),
+            sender,
+            recipient,
+            reply,
+            accepted,
+            ours: !foreign && !sender.path.is_null(),
+        });
+    }
+
+    /// Notes that a whole message was refused.
+    fn note_all(&self, transaction: &Transaction, refusal: &Reply) {
+        for &(at, place) in &transaction.accepted {
+            let recipient = &transaction.destinations[at].recipients[place];
+            self.note(transaction, recipient, refusal, Fate::Refused);
         }
     }
 }

@@ -20,6 +20,9 @@ pub enum Bound {
     /// A message larger than [`super::MAX_OUTBOX_MESSAGE`].
     #[error("outbox message too large")]
     OutboxMessage,
+    /// An override without a reason, with an overlong one, or for longer than [`super::MAX_ALLOWANCE`].
+    #[error("override without reason, or too long")]
+    Allowance,
     /// The outbox holds as many messages or octets as it may.
     #[error("outbox full")]
     Outbox,

@@ -5,22 +5,31 @@
 //! one SQLite file. Every operation that changes something is durable when its future resolves.
 //! The caller passes the time, in Unix seconds. Nothing secret is stored.
 
+mod allowance;
+mod deferral;
 mod error;
 pub mod incoming;
 mod memory;
 mod outbox;
 pub mod outgoing;
+mod probe;
 mod sqlite;
 
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use allowance::{Allowance, MAX_ALLOWANCE, MAX_ALLOWANCES, MAX_WHY, Operator};
+pub use deferral::{
+    Attempt, Cause, DEFERRAL_GAP, DEFERRAL_MEMORY, DELAY_NOTICE_GAP, Deferral, Fate, MAX_ATTEMPTS,
+    MAX_DEFERRAL_TEXT, MAX_DEFERRALS, MAX_DELAYED,
+};
 pub use error::{Bound, LedgerError};
 pub use incoming::{Claim, Claimed, IncomingMessage, IncomingStatus};
 pub use memory::{Remembered, Scope};
 pub use outbox::{NewOutboxItem, OutboxId, OutboxItem, Side};
 pub use outgoing::{FinalOutcome, FinalReply, Outcome, Outgoing, RetryKey, Upstream};
-pub use sqlite::{Options, SqliteLedger};
+pub use probe::{MAX_PROBE, ProbeId, Sighting};
+pub use sqlite::{OperatorLedger, Options, SqliteLedger};
 
 use crate::core::{DeliveryId, Domain};
 
@@ -166,6 +175,39 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// Makes a message due again at `next_attempt` (Unix seconds).
     fn postpone(&self, id: OutboxId, next_attempt: u64) -> LedgerFuture<'_, ()>;
+
+    /// Records how attempts ended: those that were answered 4xx are kept, those that were settled are
+    /// forgotten. Nothing that is told to a client may wait for it. Attempts with an oversize path, and those beyond
+    /// [`MAX_ATTEMPTS`], are left out.
+    fn record_attempts(&self, attempts: &[Attempt]) -> LedgerFuture<'_, ()>;
+
+    /// Pairs of sender and recipient that wait, latest attempt first within their domain; at most `limit` and
+    /// [`MAX_DEFERRALS`].
+    fn deferrals(&self, domain: Option<&Domain>, limit: usize) -> LedgerFuture<'_, Vec<Deferral>>;
+
+    /// Outgoing pairs that have been tried in vain for `delay` seconds or more, whose sender may be told, and was not told
+    /// about the domain in the last [`DELAY_NOTICE_GAP`]; by sender and domain. At most `limit` and [`MAX_DELAYED`].
+    fn delayed(&self, delay: u64, now: u64, limit: usize) -> LedgerFuture<'_, Vec<Deferral>>;
+
+    /// Puts a notice of delay into the outbox and remembers, in the same step, that `sender` was told about `domain`.
+    ///
+    /// # Errors
+    /// As [`Ledger::enqueue`].
+    fn tell_delay(
+        &self,
+        notice: &NewOutboxItem,
+        sender: &str,
+        domain: &str,
+    ) -> LedgerFuture<'_, OutboxId>;
+
+    /// The operator's override that holds for a destination now, the longest of several.
+    fn allowance(&self, domain: &Domain, now: u64) -> LedgerFuture<'_, Option<Allowance>>;
+
+    /// All overrides, the latest first; at most `limit` and [`MAX_ALLOWANCES`].
+    fn allowances(&self, limit: usize) -> LedgerFuture<'_, Vec<Allowance>>;
+
+    /// What was seen of a probe.
+    fn sighting(&self, probe: ProbeId) -> LedgerFuture<'_, Option<Sighting>>;
 
     /// Deletes what has expired, at most about `limit` rows of each kind, and says how many went;
     /// call again while it is not 0. Run it every few minutes.

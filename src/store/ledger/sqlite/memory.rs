@@ -12,7 +12,7 @@ const MAKE_ROOM: i64 = 100;
 const COLUMNS: &str = "domain, identity_key, serial, policy, level, first_seen, last_observed,
     until, enforce_until, hold, counted_at, pinned_root";
 
-fn code(scope: Scope) -> i64 {
+pub(super) fn code(scope: Scope) -> i64 {
     match scope {
         Scope::Outgoing => 0,
         Scope::Incoming => 1,

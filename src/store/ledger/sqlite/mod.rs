@@ -1,9 +1,11 @@
 //! The ledger in one SQLite file: WAL, `synchronous=FULL`, one writer with group commit.
 
+mod deferral;
 mod error;
 mod incoming;
 mod memory;
 mod open;
+mod operator;
 mod outbox;
 mod outgoing;
 mod schema;
@@ -19,12 +21,14 @@ use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Bound, Claim, Claimed, IncomingMessage, IncomingStatus, Ledger, LedgerError, LedgerFuture,
-    MAX_KEY_RECORD, MAX_KEY_RECORDS, MAX_LIST, MAX_OUTBOX_MESSAGE, MAX_PATH, MAX_POLICY,
-    MAX_RECIPIENTS, NewOutboxItem, OutboxId, OutboxItem, Outcome, Outgoing, Remembered, RetryKey,
-    Scope, Upstream,
+    Allowance, Attempt, Bound, Claim, Claimed, DEFERRAL_MEMORY, DELAY_NOTICE_GAP, Deferral,
+    IncomingMessage, IncomingStatus, Ledger, LedgerError, LedgerFuture, MAX_ALLOWANCES,
+    MAX_DEFERRALS, MAX_DELAYED, MAX_KEY_RECORD, MAX_KEY_RECORDS, MAX_LIST, MAX_OUTBOX_MESSAGE,
+    MAX_PATH, MAX_POLICY, MAX_RECIPIENTS, NewOutboxItem, OutboxId, OutboxItem, Outcome, Outgoing,
+    ProbeId, Remembered, RetryKey, Scope, Sighting, Upstream,
 };
 use crate::core::{DeliveryId, Domain};
+pub use operator::OperatorLedger;
 use writer::{Counters, Message, submit};
 
 /// How to open a ledger.
@@ -39,6 +43,8 @@ pub struct Options {
     pub max_outbox_items: u64,
     /// Most octets of messages in the outbox. Default 64 MiB.
     pub max_outbox_octets: u64,
+    /// Most pairs of sender and recipient that wait, kept for the operator, in each direction. Default 10,000.
+    pub max_deferrals: u64,
     /// Largest size of the database file in octets, rounded down to pages of 4 KiB; beyond it
     /// the ledger is full. Default none: the file system decides.
     pub max_size: Option<u64>,
@@ -53,6 +59,7 @@ impl Default for Options {
             max_remembered: 100_000,
             max_outbox_items: 10_000,
             max_outbox_octets: 64 * 1_024 * 1_024,
+            max_deferrals: 10_000,
             max_size: None,
             busy_timeout: Duration::from_secs(5),
         }
@@ -67,6 +74,7 @@ struct Instance {
     retry_memory: u64,
     max_remembered: u64,
     max_outbox: (u64, u64),
+    max_deferrals: u64,
 }
 
 impl Instance {
@@ -167,6 +175,17 @@ fn bounded(recipients: &[String]) -> Result<Vec<String>, LedgerError> {
         return Err(LedgerError::Limit(Bound::Path));
     }
     Ok(recipients.to_vec())
+}
+
+/// Whether a message may be put into the outbox.
+fn fits(item: &NewOutboxItem) -> Result<(), LedgerError> {
+    if item.message.len() > MAX_OUTBOX_MESSAGE {
+        return Err(LedgerError::Limit(Bound::OutboxMessage));
+    }
+    if item.reverse_path.len() > MAX_PATH {
+        return Err(LedgerError::Limit(Bound::Path));
+    }
+    bounded(&item.recipients).map(drop)
 }
 
 /// SQLite's integers are signed; a time past year 292 billion is "never".
@@ -310,13 +329,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn enqueue(&self, item: &NewOutboxItem) -> LedgerFuture<'_, OutboxId> {
-        if item.message.len() > MAX_OUTBOX_MESSAGE {
-            return fail(LedgerError::Limit(Bound::OutboxMessage));
-        }
-        if item.reverse_path.len() > MAX_PATH {
-            return fail(LedgerError::Limit(Bound::Path));
-        }
-        if let Err(error) = bounded(&item.recipients) {
+        if let Err(error) = fits(item) {
             return fail(error);
         }
         let (instance, item) = (self.instance.clone(), item.clone());
@@ -335,20 +348,86 @@ impl Ledger for SqliteLedger {
         self.write(move |connection| outbox::postpone(connection, id, next_attempt))
     }
 
-    fn expire(&self, now: u64, limit: usize) -> LedgerFuture<'_, usize> {
+    fn record_attempts(&self, attempts: &[Attempt]) -> LedgerFuture<'_, ()> {
+        let (instance, attempts) = (self.instance.clone(), deferral::bounded(attempts));
+        self.write(move |connection| deferral::record(connection, &instance, &attempts))
+    }
+
+    fn deferrals(&self, domain: Option<&Domain>, limit: usize) -> LedgerFuture<'_, Vec<Deferral>> {
+        let (domain, limit) = (domain.cloned(), limit.min(MAX_DEFERRALS));
+        self.read(move |connection| deferral::list(connection, domain.as_ref(), limit))
+    }
+
+    fn delayed(&self, delay: u64, now: u64, limit: usize) -> LedgerFuture<'_, Vec<Deferral>> {
+        let limit = limit.min(MAX_DELAYED);
+        self.read(move |connection| deferral::delayed(connection, delay, now, limit))
+    }
+
+    fn tell_delay(
+        &self,
+        notice: &NewOutboxItem,
+        sender: &str,
+        domain: &str,
+    ) -> LedgerFuture<'_, OutboxId> {
+        if let Err(error) = fits(notice) {
+            return fail(error);
+        }
+        let (instance, notice) = (self.instance.clone(), notice.clone());
+        let (sender, domain) = (sender.to_owned(), domain.to_owned());
         self.write(move |connection| {
-            let mut gone = 0;
-            for statement in [
+            deferral::tell(connection, &instance, &notice, &sender, &domain)
+        })
+    }
+
+    fn allowance(&self, domain: &Domain, now: u64) -> LedgerFuture<'_, Option<Allowance>> {
+        let domain = domain.clone();
+        self.read(move |connection| operator::allowance(connection, &domain, now))
+    }
+
+    fn allowances(&self, limit: usize) -> LedgerFuture<'_, Vec<Allowance>> {
+        let limit = limit.min(MAX_ALLOWANCES);
+        self.read(move |connection| operator::list(connection, limit))
+    }
+
+    fn sighting(&self, probe: ProbeId) -> LedgerFuture<'_, Option<Sighting>> {
+        self.read(move |connection| deferral::sighting(connection, probe))
+    }
+
+    fn expire(&self, now: u64, limit: usize) -> LedgerFuture<'_, usize> {
+        let since = |seconds: u64| sql_time(now.saturating_sub(seconds));
+        let statements = [
+            (
+                sql_time(now),
                 "DELETE FROM outgoing WHERE delivery_id IN
                      (SELECT delivery_id FROM outgoing WHERE expires <= ?1 LIMIT ?2)",
+            ),
+            (
+                sql_time(now),
                 "DELETE FROM incoming WHERE key IN
                      (SELECT key FROM incoming WHERE expires <= ?1 LIMIT ?2)",
+            ),
+            (
+                sql_time(now),
                 "DELETE FROM remembered WHERE rowid IN
                      (SELECT rowid FROM remembered WHERE expires <= ?1 LIMIT ?2)",
-            ] {
+            ),
+            (
+                since(DEFERRAL_MEMORY),
+                "DELETE FROM deferral WHERE rowid IN
+                     (SELECT rowid FROM deferral WHERE last_seen <= ?1 LIMIT ?2)",
+            ),
+            (
+                since(DELAY_NOTICE_GAP),
+                "DELETE FROM delay_notice WHERE (sender, domain) IN
+                     (SELECT sender, domain FROM delay_notice WHERE told <= ?1 LIMIT ?2)",
+            ),
+        ];
+        self.write(move |connection| {
+            let mut gone = 0;
+            for (time, statement) in statements {
                 gone += connection
                     .prepare_cached(statement)?
-                    .execute(params![sql_time(now), sql_time(limit as u64)])?;
+                    .execute(params![time, sql_time(limit as u64)])?;
             }
             Ok(gone)
         })

@@ -54,6 +54,7 @@ pub(super) fn for_writing(
         retry_memory: options.retry_memory,
         max_remembered: options.max_remembered,
         max_outbox: (options.max_outbox_items, options.max_outbox_octets),
+        max_deferrals: options.max_deferrals,
     };
     let reader = start_reader(path, options.busy_timeout)?;
     let counters = Arc::new(Counters::default());
@@ -73,10 +74,7 @@ pub(super) fn for_reading(path: &Path) -> Result<SqliteLedger, LedgerError> {
     // SQLite would say only "cannot open".
     File::open(path).map_err(open_error)?;
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, busy)?;
-    let found = schema::version(&connection)?;
-    if found < schema::VERSION {
-        return Err(LedgerError::OlderSchema { found, supported: schema::VERSION });
-    }
+    schema::current(&connection)?;
     drop(connection);
     let instance = Instance {
         epoch: 0,
@@ -84,6 +82,7 @@ pub(super) fn for_reading(path: &Path) -> Result<SqliteLedger, LedgerError> {
         retry_memory: 0,
         max_remembered: 0,
         max_outbox: (0, 0),
+        max_deferrals: 0,
     };
     Ok(SqliteLedger {
         instance: Arc::new(instance),
@@ -149,7 +148,11 @@ fn create(path: &Path) -> Result<(), LedgerError> {
     }
 }
 
-fn connect(path: &Path, access: OpenFlags, busy: Duration) -> Result<Connection, LedgerError> {
+pub(super) fn connect(
+    path: &Path,
+    access: OpenFlags,
+    busy: Duration,
+) -> Result<Connection, LedgerError> {
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(busy)?;
@@ -159,7 +162,7 @@ fn connect(path: &Path, access: OpenFlags, busy: Duration) -> Result<Connection,
     Ok(connection)
 }
 
-fn open_error(error: io::Error) -> LedgerError {
+pub(super) fn open_error(error: io::Error) -> LedgerError {
     if error.kind() == io::ErrorKind::StorageFull {
         return LedgerError::Full;
     }

@@ -8,7 +8,7 @@ use super::super::LedgerError;
 const APPLICATION_ID: i64 = 0x4d53_4c67;
 
 /// The steps from each schema version to the next; a released step never changes.
-const STEPS: &[&str] = &[VERSION_1];
+const STEPS: &[&str] = &[VERSION_1, VERSION_2];
 
 /// The schema this version of the program reads and writes.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
@@ -123,6 +123,74 @@ CREATE TRIGGER remembered_out AFTER DELETE ON remembered BEGIN
 END;
 ";
 
+/// What an operator looks at in the first hour: who waits, what was overridden, what a probe saw.
+const VERSION_2: &str = "
+-- scope: 0 outgoing, 1 incoming; tell: the sender may be told of the delay
+CREATE TABLE deferral (
+    scope      INTEGER NOT NULL CHECK (scope IN (0, 1)),
+    sender     TEXT NOT NULL,
+    recipient  TEXT NOT NULL,
+    domain     TEXT NOT NULL,
+    reason     TEXT NOT NULL,
+    words      TEXT NOT NULL,
+    reply      TEXT NOT NULL,
+    queue      TEXT,
+    trace      TEXT NOT NULL,
+    tell       INTEGER NOT NULL CHECK (tell IN (0, 1)),
+    original   TEXT,
+    envid      TEXT,
+    first_seen INTEGER NOT NULL,
+    last_seen  INTEGER NOT NULL,
+    attempts   INTEGER NOT NULL,
+    PRIMARY KEY (scope, sender, recipient)
+) STRICT;
+CREATE INDEX deferral_last_seen ON deferral (scope, last_seen);
+CREATE INDEX deferral_expires ON deferral (last_seen);
+CREATE TABLE delay_notice (
+    sender TEXT NOT NULL,
+    domain TEXT NOT NULL,
+    told   INTEGER NOT NULL,
+    PRIMARY KEY (sender, domain)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX delay_notice_told ON delay_notice (told);
+INSERT INTO tally VALUES ('deferral 0', 0, 0), ('deferral 1', 0, 0);
+CREATE TRIGGER deferral_in AFTER INSERT ON deferral BEGIN
+    UPDATE tally SET items = items + 1 WHERE name = 'deferral ' || new.scope;
+END;
+CREATE TRIGGER deferral_out AFTER DELETE ON deferral BEGIN
+    UPDATE tally SET items = items - 1 WHERE name = 'deferral ' || old.scope;
+END;
+
+-- the audit trail of overrides: rows are ended, never deleted
+CREATE TABLE allowance (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    domain      TEXT NOT NULL,
+    created     INTEGER NOT NULL,
+    until       INTEGER NOT NULL,
+    why         TEXT NOT NULL CHECK (length(trim(why)) > 0),
+    uid         INTEGER NOT NULL,
+    login       TEXT NOT NULL,
+    ended       INTEGER,
+    ended_uid   INTEGER,
+    ended_login TEXT,
+    CHECK (until - created BETWEEN 1 AND 604800)
+) STRICT;
+CREATE INDEX allowance_domain ON allowance (domain, until);
+CREATE TRIGGER allowance_kept BEFORE DELETE ON allowance BEGIN
+    SELECT RAISE(ABORT, 'overrides are kept');
+END;
+
+CREATE TABLE probe (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    recipient TEXT NOT NULL,
+    until     INTEGER NOT NULL,
+    seen      INTEGER,
+    how       TEXT,
+    reply     TEXT
+) STRICT;
+CREATE INDEX probe_recipient ON probe (recipient);
+";
+
 /// Says which schema version the file has; 0 for a file without any content.
 pub(super) fn version(connection: &Connection) -> Result<i64, LedgerError> {
     let pragma = |name: &str| {
@@ -140,6 +208,15 @@ pub(super) fn version(connection: &Connection) -> Result<i64, LedgerError> {
         (APPLICATION_ID, found) if found > 0 => Ok(found),
         _ => Err(LedgerError::NotALedger),
     }
+}
+
+/// Refuses a file that only a daemon may bring to this version.
+pub(super) fn current(connection: &Connection) -> Result<(), LedgerError> {
+    let found = version(connection)?;
+    if found < VERSION {
+        return Err(LedgerError::OlderSchema { found, supported: VERSION });
+    }
+    Ok(())
 }
 
 /// Brings the file to [`VERSION`] in one transaction, and begins a new epoch: every earlier one
@@ -162,4 +239,71 @@ pub(super) fn migrate(connection: &mut Connection, now: i64) -> Result<i64, Ledg
     transaction.execute("DELETE FROM incoming WHERE epoch IS NOT NULL AND epoch <> ?1", [epoch])?;
     transaction.commit()?;
     Ok(epoch)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// A ledger as version 1 of the schema left it.
+    fn first_version() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(VERSION_1).unwrap();
+        connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        connection
+    }
+
+    #[test]
+    fn an_earlier_ledger_becomes_one_of_today_and_keeps_what_it_held() {
+        let mut connection = first_version();
+        let outbox =
+            "INSERT INTO outbox (side, reverse_path, message, created, next_attempt, attempts)
+             VALUES (0, '', x'00', 1, 1, 0)";
+        connection.execute(outbox, []).unwrap();
+        let insert = "INSERT INTO deferral VALUES
+             (0, '', 'bob@b.example', 'b.example', '', '', '', NULL, '', 0, NULL, NULL, 1, 1, 1)";
+        assert!(connection.execute(insert, []).is_err());
+        migrate(&mut connection, 2).unwrap();
+        assert_eq!(version(&connection), Ok(VERSION));
+        connection.execute(insert, []).unwrap();
+        let count = |name: &str| -> i64 {
+            let query = "SELECT items FROM tally WHERE name = ?1";
+            connection.query_row(query, [name], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(["outbox", "deferral 0", "deferral 1"].map(count), [1, 1, 0]);
+        // A second opening changes nothing.
+        migrate(&mut connection, 3).unwrap();
+        assert_eq!(version(&connection), Ok(VERSION));
+    }
+
+    #[test]
+    fn an_earlier_and_a_fresh_ledger_have_the_same_tables() {
+        let tables = |mut connection: Connection| -> Vec<(String, Option<String>)> {
+            migrate(&mut connection, 1).unwrap();
+            let mut rows =
+                connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();
+            let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+            rows.collect::<Result<_, _>>().unwrap()
+        };
+        assert_eq!(tables(first_version()), tables(Connection::open_in_memory().unwrap()));
+    }
+
+    #[test]
+    fn overrides_cannot_be_deleted_nor_be_without_reason_or_end() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, 1).unwrap();
+        let insert = |until: i64, why: &str| {
+            let query = "INSERT INTO allowance (domain, created, until, why, uid, login)
+                 VALUES ('b.example', 0, ?1, ?2, 0, 'root')";
+            connection.execute(query, rusqlite::params![until, why])
+        };
+        assert!(insert(604_801, "key lost").is_err());
+        assert!(insert(0, "key lost").is_err());
+        assert!(insert(60, " ").is_err());
+        insert(604_800, "key lost").unwrap();
+        assert!(connection.execute("DELETE FROM allowance", []).is_err());
+    }
 }

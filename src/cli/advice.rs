@@ -1,0 +1,90 @@
+//! What an operator can do about mail that waits.
+
+use crate::store::ledger::{Deferral, Scope};
+
+/// What to do about a deferral, by the name of its row and by where the mail is going.
+pub(super) fn about(deferral: &Deferral) -> String {
+    let domain = &deferral.domain;
+    let fixed = match deferral.cause.reason.as_str() {
+        "policy-unknown" => {
+            return format!(
+                "look up `_mta-seal.{domain}` (TXT) from this host: if it fails for others too, tell its postmaster; \
+                 if only here, see [dns]. If the mail must go now, unsealed: mta-seal partner allow-clear {domain} --for 4h --why TEXT"
+            );
+        }
+        "policy-unusable" => {
+            return format!(
+                "tell the postmaster of {domain} the reason above, by telephone if it may be an attack. If the mail must go \
+                 now, unsealed: mta-seal partner allow-clear {domain} --for 4h --why TEXT"
+            );
+        }
+        "sender-unknown" => {
+            return format!(
+                "the records of {domain} cannot be verified from here: see [dns], and tell its postmaster; the mail waits \
+                 there"
+            );
+        }
+        "in-future" => "compare the clocks of both sides; this gateway's with `timedatectl`",
+        "in-progress" => {
+            "nothing, if it passes within the hour: another connection is still delivering the message"
+        }
+        "too-many-domains" | "too-many-recipients" => {
+            "nothing: the MTA before the gateway sends the rest in a transaction of its own"
+        }
+        "mixed" => "nothing: only the recipients that were refused for now are sent again",
+        "ledger" | "spool" => "see the log, and the room left on the disk of the `state` directory",
+        "signature" => "see the log, and the `dkim` keys of the domain that sends",
+        "next-hop" | "next-hop-lost" => match deferral.scope {
+            Scope::Outgoing => {
+                "see whether the server at [outbound] next_hop runs, and what its log says"
+            }
+            Scope::Incoming => {
+                "see whether the server at [inbound] next_hop runs, and what its log says"
+            }
+        },
+        "next-hop-reply" => match deferral.scope {
+            Scope::Outgoing => {
+                "the reply is that of the server at [outbound] next_hop: see its log"
+            }
+            Scope::Incoming => "the reply is that of the server at [inbound] next_hop: see its log",
+        },
+        _ => "see the log of the gateway for the trace id",
+    };
+    fixed.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::core::Domain;
+    use crate::gateway::Failure;
+    use crate::store::ledger::Cause;
+
+    #[test]
+    fn every_temporary_refusal_has_its_advice() {
+        let domain = Domain::parse("b.example").unwrap();
+        let about = |scope, reason: &str| {
+            about(&Deferral {
+                scope,
+                domain: "b.example".to_owned(),
+                sender: String::new(),
+                recipient: String::new(),
+                cause: Cause { reason: reason.to_owned(), ..Cause::default() },
+                first_seen: 0,
+                last_seen: 0,
+                attempts: 1,
+            })
+        };
+        let unknown = about(Scope::Outgoing, "no such row");
+        let names = Failure::all(&domain).into_iter().filter(Failure::is_temporary);
+        let names: Vec<&str> = names.map(|f| f.name()).chain(["next-hop-reply"]).collect();
+        assert!(names.len() > 10);
+        for name in names {
+            for scope in [Scope::Outgoing, Scope::Incoming] {
+                assert_ne!(about(scope, name), unknown, "{name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Who gives a command, for the audit trail.
+
+use crate::store::ledger::Operator;
+
+/// What the kernel says of a process that nobody has logged in for.
+const NO_LOGIN: u32 = u32::MAX;
+
+/// Most octets of a login name.
+const MAX_LOGIN: usize = 64;
+
+/// The user of this process, under the name with which the person has logged in: that of the kernel's login uid, which `sudo`
+/// and `su` leave as it is; else what `sudo` says; else the name of the user.
+pub(super) fn current() -> Operator {
+    let uid = rustix::process::getuid().as_raw();
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let login_uid = std::fs::read_to_string("/proc/self/loginuid")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .filter(|login| *login != NO_LOGIN);
+    let login = login_uid
+        .and_then(|login| account(&accounts, login))
+        .or_else(|| std::env::var("SUDO_USER").ok().filter(|name| !name.is_empty()))
+        .or_else(|| account(&accounts, uid))
+        .unwrap_or_else(|| "unknown".to_owned());
+    let login = login.get(..login.floor_char_boundary(MAX_LOGIN)).unwrap_or_default();
+    Operator { uid, login: super::table::printable(login) }
+}
+
+/// The name of a uid in a file of accounts (passwd(5)).
+fn account(accounts: &str, uid: u32) -> Option<String> {
+    let found = accounts
+        .lines()
+        .find(|line| line.split(':').nth(2).is_some_and(|field| field.parse() == Ok(uid)))?;
+    found.split(':').next().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_are_found_by_uid() {
+        let accounts = "root:x:0:0:root:/root:/bin/sh\nbroken\nalice:x:1000:1000::/home/alice:\n";
+        assert_eq!(account(accounts, 1_000).as_deref(), Some("alice"));
+        assert_eq!(account(accounts, 0).as_deref(), Some("root"));
+        assert_eq!(account(accounts, 7), None);
+    }
+}

@@ -1,0 +1,134 @@
+//! The operator's commands beside a daemon that holds the ledger.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use assert_cmd::Command;
+use mta_seal::store::ledger::{Attempt, Cause, Fate, Ledger, Options, Scope, SqliteLedger};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+struct Output {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn mta_seal(config: &Path, arguments: &[&str]) -> Output {
+    let output = Command::new(env!("CARGO_BIN_EXE_mta-seal"))
+        .env("MTA_SEAL_CONFIG", config)
+        .args(arguments)
+        .output()
+        .unwrap();
+    Output {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A configuration with its state directory inside `dir`.
+fn configured(dir: &Path) -> PathBuf {
+    let gateway = dir.join("gw");
+    let made = Command::new(env!("CARGO_BIN_EXE_mta-seal"))
+        .args(["init", "--domain", "company1.example", "--dir"])
+        .arg(&gateway)
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    let config = gateway.join("mta-seal.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with("state"));
+    let text: Vec<&str> = std::iter::once("state = \"state\"").chain(lines).collect();
+    std::fs::write(&config, text.join("\n")).unwrap();
+    std::fs::create_dir_all(gateway.join("state")).unwrap();
+    config
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// The ledger as the daemon of this configuration holds it.
+fn daemon(config: &Path) -> SqliteLedger {
+    let path = config.with_file_name("state").join("ledger.sqlite");
+    SqliteLedger::open(&path, &Options::default(), now()).unwrap()
+}
+
+#[tokio::test]
+async fn overrides_are_given_listed_and_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = configured(dir.path());
+    let partner = |arguments: &[&str]| mta_seal(&config, &[&["partner"], arguments].concat());
+    let give = |time: &str, why: &str| {
+        partner(&["allow-clear", "company2.example", "--for", time, "--why", why])
+    };
+    let early = give("4h", "x");
+    assert_eq!(early.code, 1);
+    assert!(early.err.contains("hint: there is none yet"), "{}", early.err);
+
+    let ledger = daemon(&config);
+    for (time, why) in [("8d", "x"), ("4", "x"), ("0s", "x"), ("100ms", "x"), ("4h", "  ")] {
+        assert_eq!(give(time, why).code, 2, "{time} {why}");
+    }
+    let missing = partner(&["allow-clear", "company2.example", "--for", "4h"]);
+    assert_eq!(missing.code, 2);
+    assert!(missing.err.contains("--why"), "{}", missing.err);
+    let own = partner(&["allow-clear", "company1.example", "--for", "4h", "--why", "x"]);
+    assert_eq!(own.code, 1);
+    assert_eq!(partner(&["list"]).out, "no overrides\n");
+
+    let given = give("4h", "key lost, ticket 4711");
+    assert_eq!((given.code, given.out.as_str()), (0, "override 1 for company2.example, 4h\n"));
+    assert!(given.err.contains("leaves in clear"), "{}", given.err);
+    let name = mta_seal::core::Domain::parse("company2.example").unwrap();
+    let seen = ledger.allowance(&name, now()).await.unwrap().unwrap();
+    assert_eq!(seen.until - seen.created, 4 * 3_600);
+    assert!(!seen.by.login.is_empty());
+    let list = partner(&["list", "--current"]).out;
+    assert!(list.contains("holds, ") && list.contains("key lost, ticket 4711"), "{list}");
+
+    let ended = partner(&["disallow-clear", "company2.example"]);
+    assert_eq!(ended.out, "override 1 for company2.example ended\n");
+    assert_eq!(ledger.allowance(&name, now()).await, Ok(None));
+    assert_eq!(partner(&["disallow-clear", "company2.example"]).code, 1);
+    assert_eq!(partner(&["list", "--current"]).out, "no overrides\n");
+    assert!(partner(&["list"]).out.contains("ended "));
+}
+
+#[tokio::test]
+async fn what_waits_is_shown_beside_the_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = configured(dir.path());
+    let ledger = daemon(&config);
+    assert_eq!(mta_seal(&config, &["deferred"]).out, "nothing waits\n");
+    let cause = Cause {
+        reason: "policy-unknown".to_owned(),
+        words: "the look-up timed out".to_owned(),
+        ..Cause::default()
+    };
+    let attempt = |domain: &str, ago: u64, fate: Fate| Attempt {
+        scope: Scope::Outgoing,
+        domain: domain.to_owned(),
+        sender: "alice@company1.example".to_owned(),
+        recipient: format!("bob@{domain}"),
+        at: now() - ago,
+        fate,
+    };
+    let deferred = || Fate::Deferred(Box::new(cause.clone()));
+    let attempts = [
+        attempt("company2.example", 60, deferred()),
+        attempt("b.example", 60, deferred()),
+        attempt("old.example", 8 * 86_400, deferred()),
+    ];
+    ledger.record_attempts(&attempts).await.unwrap();
+    let shown = mta_seal(&config, &["deferred"]);
+    assert_eq!((shown.code, shown.err.as_str()), (0, ""));
+    for part in ["b.example: mail to it waits", "bob@company2.example", "allow-clear b.example"] {
+        assert!(shown.out.contains(part), "{part}: {}", shown.out);
+    }
+    assert!(!shown.out.contains("old.example"), "{}", shown.out);
+    let one = mta_seal(&config, &["deferred", "--domain", "B.example", "--json"]);
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&one.out).unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0]["recipient"], "bob@b.example");
+    assert_eq!(mta_seal(&config, &["deferred", "--domain", "-"]).code, 2);
+}
