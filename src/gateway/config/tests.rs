@@ -113,7 +113,7 @@ fn passwords_are_read_from_private_files() {
     assert!(write("s3cret word ", 0o600).unwrap().unwrap() != plain);
     for mode in [0o644, 0o640, 0o604, 0o660, 0o610] {
         let error = write("s3cret", mode).unwrap_err();
-        assert!(matches!(&error, PasswordError::File(SecretFileError::Open { .. })), "{error}");
+        assert!(matches!(&error, PasswordError::File(SecretFileError::Permission(_))), "{error}");
         assert!(error.hint().unwrap().contains("chmod 600"));
     }
     for text in ["", "\n", "one\ntwo\n", "a\0b"] {
