@@ -264,13 +264,13 @@ fn the_minimum_level_holds_for_every_evidence() {
             assert_eq!(rejected, believed);
         }
     }
-    // The exception for failures does not reach over a minimum of `dnssec`.
+    // An override reaches over a minimum and a pin, and not over `require` [R-dec-18].
     let mut local = at_least(Level::Dnssec);
-    local.allow.clear_on_failure = true;
-    assert!(matches!(run(&local, &FAILED, None, NOW).decision, Decision::Defer(_)));
-    local.minimum_level = Level::Remembered;
-    assert!(matches!(run(&local, &FAILED, None, NOW).decision, Decision::Clear(_)));
     local.pin = Some(fingerprint(OWN));
+    assert!(matches!(run(&local, &FAILED, None, NOW).decision, Decision::Defer(_)));
+    local.allow.clear_on_failure = true;
+    assert!(matches!(run(&local, &FAILED, None, NOW).decision, Decision::Clear(_)));
+    local.rule = Rule::Require;
     assert!(matches!(run(&local, &FAILED, None, NOW).decision, Decision::Defer(_)));
 }
 

@@ -33,6 +33,11 @@ pub(super) fn about(deferral: &Deferral) -> String {
         }
         "mixed" => "nothing: only the recipients that were refused for now are sent again",
         "ledger" | "spool" => "see the log, and the room left on the disk of the `state` directory",
+        "stalled" => {
+            "nothing, if it passes: DNS or the next hop has stopped answering for this domain, and its mail waits so that no \
+             other has to"
+        }
+        "login-busy" => "nothing, if it passes: more clients log in at once than can be checked",
         "signature" => "see the log, and the `dkim` keys of the domain that sends",
         "next-hop" | "next-hop-lost" => match deferral.scope {
             Scope::Outgoing => {

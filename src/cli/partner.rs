@@ -9,6 +9,7 @@ use super::terminal;
 use crate::core::Domain;
 use crate::gateway::LEDGER_FILE;
 use crate::gateway::config::{Config, parse_duration};
+use crate::policy::Rule;
 use crate::store::ledger::{
     Allowance, Ledger, MAX_ALLOWANCE, MAX_ALLOWANCES, MAX_WHY, Operator, OperatorLedger,
 };
@@ -66,6 +67,10 @@ pub(super) fn allow(args: &AllowArgs, config: Option<&Path>) -> Result<(), Failu
     if config.local(&domain).is_some() {
         return Err(Failure::refused(format!("{domain} is a domain of this gateway"))
             .hint("an override is about mail to a partner"));
+    }
+    if config.destination(&domain).rule == Rule::Require {
+        return Err(Failure::refused(format!("mail to {domain} must be sealed: its policy is \"require\""))
+            .hint("an override does not lift that; set policy = \"prefer\" for it and reload, and set it back afterwards"));
     }
     let ledger = open(&config)?;
     let now = context::now();

@@ -95,7 +95,7 @@ impl Answered<'_> {
             reason: row.unwrap_or(NEXT_HOP_REPLY).to_owned(),
             words,
             reply: self.reply.to_string(),
-            queue: None,
+            queue: self.sender.queue.as_ref().map(|id| id.as_str().to_owned()),
             trace: self.sender.trace.to_string(),
             tell: self.ours && !spared,
             original: parameters.orcpt.as_ref().map(|orcpt| {

@@ -2,7 +2,7 @@
 
 use crate::core::KeyId;
 
-use super::{DeferReason, KeyFailure, Level, RejectReason};
+use super::{DeferReason, KeyFailure, Level};
 
 /// Something that mail does not fail on, or not only, but that a person should look into.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
@@ -67,7 +67,4 @@ pub enum Alarm {
     /// Clear mail by the operator's override, where it would have waited.
     #[error("clear mail by the operator's override, although: {0}")]
     ClearOnFailure(DeferReason),
-    /// Clear mail by the operator's override, where it would have been refused.
-    #[error("clear mail by the operator's override, although: {0}")]
-    ClearThoughRequired(RejectReason),
 }

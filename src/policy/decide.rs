@@ -232,18 +232,15 @@ impl Case<'_> {
         (level < minimum).then_some(DeferReason::BelowMinimum { level, minimum })
     }
 
-    /// [R-dec-18]: what the operator's override makes of a decision. The rule `never` has gone before, and rejects only for
-    /// the sake of a demand.
+    /// [R-dec-18]: what the operator's override makes of a decision.
     fn overridden(&self, decision: Decision, alarms: &mut Vec<Alarm>) -> Decision {
-        if !self.local.allow.clear_on_failure || self.demand == Demand::Sealed {
-            return decision;
+        match decision {
+            Decision::Defer(why) if self.local.allow.clear_on_failure && !self.must_seal() => {
+                alarms.push(Alarm::ClearOnFailure(why));
+                Decision::Clear(ClearReason::LocalAllowance)
+            }
+            other => other,
         }
-        alarms.push(match decision {
-            Decision::Defer(why) => Alarm::ClearOnFailure(why),
-            Decision::Reject(why) => Alarm::ClearThoughRequired(why),
-            Decision::Seal { .. } | Decision::Clear(_) => return decision,
-        });
-        Decision::Clear(ClearReason::LocalAllowance)
     }
 }
 

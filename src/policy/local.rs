@@ -59,9 +59,8 @@ pub struct Allowances {
     /// Seal to a less preferred suite if the key of the preferred one cannot be had [R-dec-17].
     pub weaker_suite: bool,
     /// For a while: seal to whatever key of the policy can be used, and send clear mail where the message
-    /// would wait otherwise, or be refused for want of a key. The operator has named the domain, a time and a reason, so
-    /// this wins over a remembered `enforce`, a pin, a minimum level and [`Rule::Require`]; never over the demand of the
-    /// message [R-dec-18].
+    /// would wait otherwise. The operator has named the domain, a time and a reason, so this wins over a remembered
+    /// `enforce`, a pin and a minimum level; never over [`Rule::Require`] or the demand of the message [R-dec-18].
     pub clear_on_failure: bool,
 }
 
