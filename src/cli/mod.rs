@@ -105,7 +105,7 @@ enum PolicyCommand {
 
 #[derive(Debug, Subcommand)]
 enum PartnerCommand {
-    /// Override: until a given time, mail to DOMAIN leaves in clear where it would wait, or be refused for want of a key
+    /// Override: until a given time, mail to DOMAIN leaves in clear where it would wait
     AllowClear(partner::AllowArgs),
     /// End the override of DOMAIN
     DisallowClear(partner::DisallowArgs),
