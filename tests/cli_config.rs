@@ -105,7 +105,7 @@ fn write_secret(dir: &tempfile::TempDir, name: &str, text: &str, mode: u32) {
 #[test]
 fn a_secret_field_needs_a_secret() {
     let dir = configured(|text| {
-        text + "\n[[outbound.shared]]\nclients = [\"40.92.0.0/15\"]\n\
+        text + "\n[[outbound.shared]]\nclients = [\"10.92.0.0/16\"]\n\
                 header = { name = \"X-Seal\", secret_file = \"secret\" }\n"
     });
     let refused = |dir, why: &str| {

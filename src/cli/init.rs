@@ -200,11 +200,11 @@ fn announce(
     let (config, keys, zone_file) = (config.display(), keys.display(), zone_file.display());
     let text = format!(
         "made {config}\nmade {keys} (keys, readable by their owner only)\nmade {zone_file}\n\n\
-         Publish in the zone of {domain}:\n\n{zone}\n\
+         The records of {domain}:\n\n{zone}\n\
          Next steps:\n\
-         1. Publish the records above; `mta-seal zone --config {config} --format values` prints them for a DNS panel.\n\
-         2. Set the listeners and next hops in {config}, then run `mta-seal config check --config {config}`.\n\
-         3. Run `mta-seal serve --config {config}` and route mail through it.\n\
+         1. Set the listeners and next hops in {config}, then run `mta-seal config check --config {config}`.\n\
+         2. Run `mta-seal serve --config {config}` and route mail through it, incoming mail above all.\n\
+         3. Then publish the records, for from then on partners seal; `mta-seal zone --config {config} --format values` prints them for a DNS panel.\n\
          4. The policy is signed for 30 days: run `mta-seal policy sign` before they end. The gateway itself does not need identity.pem: keep a copy off this machine.\n"
     );
     std::io::stdout()

@@ -17,8 +17,9 @@ pub(super) struct SignArgs {
     /// The domain, if the configuration has several
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<String>,
-    /// From now on ask senders to seal if they can (testing), or to send nothing else (enforce) [default: as before]
-    #[arg(long, value_name = "MODE", value_parser = ["testing", "enforce"])]
+    /// From now on ask senders to seal if they can (testing), to send nothing else (enforce), or to stop sealing (none)
+    /// [default: as before]
+    #[arg(long, value_name = "MODE", value_parser = ["testing", "enforce", "none"])]
     mode: Option<String>,
     /// Days for which the policy is signed
     #[arg(long, value_name = "DAYS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=90))]
@@ -57,7 +58,11 @@ pub(super) fn sign(args: &SignArgs, config: Option<&Path>) -> Result<(), Failure
     draft.serial = now.max(record.serial.saturating_add(1));
     draft.expiry = now.saturating_add(args.days * DAY);
     if let Some(mode) = &args.mode {
-        draft.mode = if mode == "enforce" { Mode::Enforce } else { Mode::Testing };
+        draft.mode = match mode.as_str() {
+            "enforce" => Mode::Enforce,
+            "none" => Mode::None,
+            _ => Mode::Testing,
+        };
     }
     let text = draft.sign(&local.name, identity).map_err(Failure::refused)?;
     own.keyring.set_policy(&text)?;

@@ -195,6 +195,11 @@ impl Authorisation {
         }
     }
 
+    /// Whether nothing is proven yet: all depends on a field of the header block.
+    pub(super) fn is_hoped_for(grant: &Grant) -> bool {
+        matches!(&grant.reach, Reach::Only(domains) if domains.is_empty())
+    }
+
     /// Whether a message with this reverse-path may still come of the grant.
     pub(super) fn may_begin(&self, grant: &Grant, path: &ReversePath) -> Result<(), Failure> {
         let pending = grant.pending.iter().filter_map(|&at| self.shared.get(at));

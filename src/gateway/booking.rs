@@ -1,9 +1,10 @@
 //! What the ledger knows of a message that is on its way to one recipient domain, so that a retry does not send again
 //! what was accepted.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, warn};
 
 use super::Shared;
@@ -80,11 +81,39 @@ impl From<client::Outcome> for Answered {
 /// The retry keys of transactions that are finished in the background. A retry of one gives way until then: it would
 /// be taken for another message.
 #[derive(Debug, Default)]
-pub(super) struct Late(Mutex<HashSet<RetryKey>>);
+pub(super) struct Late {
+    /// How many there are of each key.
+    keys: Mutex<HashMap<RetryKey, usize>>,
+    /// What a stop of the gateway waits for.
+    tasks: TaskTracker,
+}
 
 impl Late {
-    fn lock(&self) -> MutexGuard<'_, HashSet<RetryKey>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// With the tasks that a stop of the gateway waits for.
+    pub(super) fn new(tasks: TaskTracker) -> Self {
+        Self { keys: Mutex::default(), tasks }
+    }
+
+    fn contains(&self, key: &RetryKey) -> bool {
+        self.lock().contains_key(key)
+    }
+
+    fn add(&self, key: RetryKey) {
+        *self.lock().entry(key).or_default() += 1;
+    }
+
+    fn remove(&self, key: &RetryKey) {
+        let mut keys = self.lock();
+        if let Some(many) = keys.get_mut(key) {
+            *many -= 1;
+            if *many == 0 {
+                keys.remove(key);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RetryKey, usize>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -117,7 +146,7 @@ impl Entry {
         recipients: &[Recipient],
     ) -> Result<(Self, Vec<Option<Answered>>), Failure> {
         let key = retry_key(&sender.path, domain, header);
-        if shared.late.lock().contains(&key) {
+        if shared.late.contains(&key) {
             return Err(Failure::InProgress);
         }
         let names: Vec<String> = recipients.iter().map(|r| mailbox_text(&r.path)).collect();
@@ -182,13 +211,14 @@ impl Entry {
         message_hash: Option<[u8; 32]>,
     ) {
         let (shared, key) = (Arc::clone(shared), self.key);
-        shared.late.lock().insert(key);
+        shared.late.add(key);
+        let tasks = shared.late.tasks.clone();
         let finish = async move {
             let answers = answers.await;
             self.finish(&shared, &answers, message_hash, Upstream::Deferred).await;
-            shared.late.lock().remove(&key);
+            shared.late.remove(&key);
         };
-        tokio::spawn(finish.in_current_span());
+        tasks.spawn(finish.in_current_span());
     }
 
     /// Forgets the delivery id: the message is another one than that of the earlier attempt.

@@ -44,7 +44,7 @@ pub(super) struct Breaker {
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// So many times what is usual is long.
-const LONG: u32 = 3;
+const LONG: u32 = 2;
 
 #[derive(Debug, Default)]
 struct Waits {

@@ -35,12 +35,14 @@ impl Discovery {
         Self { resolver, ledger, clock, budget }
     }
 
-    /// Decides about mail to `domain` [R-seal-01]. What was learned is durable when this returns.
+    /// Decides about mail to `domain` [R-seal-01]. What was learned is durable when this returns; for a client that has not
+    /// proved that it may send, nothing is learned: a stranger must not choose the moment of first use.
     pub(super) async fn recipient(
         &self,
         domain: &Domain,
         local: &LocalPolicy,
         demand: Demand,
+        proven: bool,
     ) -> Result<Verdict, LedgerError> {
         let memory = self.recall(Scope::Outgoing, domain).await?;
         let outcome = look_up(
@@ -65,7 +67,9 @@ impl Discovery {
                 warn!(%domain, allowance = id, until, by, "mail goes clear by an operator's override");
             }
         }
-        self.learn(Scope::Outgoing, domain, &verdict.memory).await?;
+        if proven {
+            self.learn(Scope::Outgoing, domain, &verdict.memory).await?;
+        }
         report(domain, &verdict.alarms);
         Ok(verdict)
     }

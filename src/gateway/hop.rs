@@ -6,6 +6,7 @@ mod downstream;
 mod rest;
 mod server;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,23 +94,38 @@ impl Hop {
                 continue;
             }
             match self.mail_to(server, mail).await {
-                Ok(opened) => return Ok(opened),
-                Err(reply) => refused = reply,
+                ControlFlow::Break(outcome) => return outcome,
+                ControlFlow::Continue(reply) => refused = reply,
             }
         }
         for server in later {
             match self.mail_to(server, mail).await {
-                Ok(opened) => return Ok(opened),
-                Err(reply) => refused = reply,
+                ControlFlow::Break(outcome) => return outcome,
+                ControlFlow::Continue(reply) => refused = reply,
             }
         }
         Err(refused)
     }
 
-    async fn mail_to(&self, server: &Arc<Server>, mail: &Mail) -> Result<Opened, Reply> {
+    /// Sends MAIL to one server; goes on with the reply if another one is worth asking.
+    async fn mail_to(
+        &self,
+        server: &Arc<Server>,
+        mail: &Mail,
+    ) -> ControlFlow<Result<Opened, Reply>, Reply> {
         match server.mail(mail).await {
-            Ok((connection, reply)) => Ok((Arc::clone(server), connection, reply)),
-            Err(error) => Err(self.refusal(server, &error)),
+            Ok((connection, reply)) => {
+                ControlFlow::Break(Ok((Arc::clone(server), connection, reply)))
+            }
+            Err(error) => {
+                let reply = self.refusal(server, &error);
+                // Refused for the sake of the client: it is not to try its luck with all of them.
+                if matches!(error, ClientError::Refused { step: Step::Origin, .. }) {
+                    ControlFlow::Break(Err(reply))
+                } else {
+                    ControlFlow::Continue(reply)
+                }
+            }
         }
     }
 

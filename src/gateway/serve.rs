@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use super::attempts::Attempts;
+use super::booking::Late;
 use super::config::Config;
 use super::delay;
 use super::failure::Failure;
@@ -56,7 +57,8 @@ impl Gateway {
             Arc::clone(&clock),
             Arc::clone(&waiting),
         ));
-        let late = Arc::default();
+        let tasks = TaskTracker::new();
+        let late = Arc::new(Late::new(tasks.clone()));
         let foundation = Foundation { ledger, clock, late, outbox, attempts };
         let generation = Generation::new(&foundation, config, domains, resolver)?;
         let mut listeners = Listeners::default();
@@ -75,7 +77,7 @@ impl Gateway {
             outbound_places,
             inbound_places,
             stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            tasks,
         };
         gateway.listen(plan);
         let (stop, tasks) = (gateway.stop.clone(), &gateway.tasks);

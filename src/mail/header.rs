@@ -293,19 +293,6 @@ impl Header {
         Self::split(&kept).0
     }
 
-    /// Whether the MTA before us has marked the message as one of a kind: its topmost field is a `Received:` with an id (RFC 5321
-    /// section 4.4).
-    #[must_use]
-    pub fn is_marked(&self) -> bool {
-        self.fields().next().is_some_and(|field| {
-            let words = field.unfolded();
-            field.is("Received")
-                && words
-                    .split(|octet| matches!(octet, b' ' | b'\t'))
-                    .any(|word| word.eq_ignore_ascii_case(b"id"))
-        })
-    }
-
     /// Appends the block to `out` without the fields that `remove` names; every other octet is
     /// unchanged. Returns how many fields were left out.
     pub fn write_without(

@@ -463,7 +463,9 @@ impl ServerConnection {
         self.pending = Pending::Nothing;
         self.hello = None;
         self.transaction = None;
+        // RFC 3207 section 4.2: what was said in clear counts for nothing.
         self.forwarded = None;
+        self.replaced = None;
         self.auth_offered = false;
         self.put(&Reply::new(220, (2, 0, 0), "ready for TLS"));
         self.flush().await?;

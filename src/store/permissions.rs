@@ -73,12 +73,20 @@ impl PermissionError {
 ///
 /// [`PermissionError`], with what to change.
 pub fn secret(path: &Path) -> Result<(), PermissionError> {
-    let Some(file) = metadata(path)? else { return Ok(()) };
+    metadata(path)?.map_or(Ok(()), |file| secret_as(path, &file))
+}
+
+/// The same for a file whose metadata are known.
+///
+/// # Errors
+///
+/// [`PermissionError`], with what to change.
+pub fn secret_as(path: &Path, file: &Metadata) -> Result<(), PermissionError> {
     let own = rustix::process::geteuid().as_raw();
     let foreign_root = file.uid() == ROOT && own != ROOT;
     let (others, change) = if foreign_root { (0o037, "g-wx,o=") } else { (0o077, "600") };
-    owned(path, &file, own, true, "its owner can read and change the secret")?;
-    closed(path, &file, others, change, "the secret in it counts as known to them")
+    owned(path, file, own, true, "its owner can read and change the secret")?;
+    closed(path, file, others, change, "the secret in it counts as known to them")
 }
 
 /// Refuses a file that says what the gateway does, such as its configuration, if others can write it.

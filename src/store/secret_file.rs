@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -52,11 +53,17 @@ impl SecretFileError {
 ///
 /// It cannot be read, others have access as [`permissions::secret`] has it, or it is no text.
 pub fn read(path: &Path) -> Result<Zeroizing<String>, SecretFileError> {
-    permissions::secret(path)?;
     let io = |source| SecretFileError::Io { path: path.to_owned(), source };
     let malformed = |what| SecretFileError::Malformed { path: path.to_owned(), what };
-    let mut file = File::open(path).map_err(io)?;
+    // Without waiting for somebody who writes into a pipe.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let mut file = File::options().read(true).custom_flags(flags).open(path).map_err(io)?;
+    // Of the very file that is read.
     let metadata = file.metadata().map_err(io)?;
+    permissions::secret_as(path, &metadata)?;
+    if !metadata.is_file() {
+        return Err(malformed("not a file"));
+    }
     if metadata.len() > MAX_FILE {
         return Err(malformed("too large for a secret"));
     }

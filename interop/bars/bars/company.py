@@ -23,7 +23,7 @@ class Company(Keys):
 
     def records(self):
         """Names and values of its TXT records."""
-        lines = self._run("zone", "--config", self.config, "--format", "values").split("\n")
+        lines = self.run("zone", "--config", self.config, "--format", "values").split("\n")
         lines = [line for line in lines if line]
         return dict(zip(lines[::2], lines[1::2]))
 

@@ -276,7 +276,13 @@ fn outbound(
     let table = table.into_inner();
     let listen = listen(table.listen, source)?;
     let clients = clients::own(table.clients, source, warnings)?;
-    let around = clients::Surroundings { domains, own: &clients, tls: table.tls.is_some(), base };
+    let around = clients::Surroundings {
+        domains,
+        own: &clients,
+        tls: table.tls.is_some(),
+        tls_required: table.tls.as_ref().is_some_and(|tls| tls.required),
+        base,
+    };
     let shared = table
         .shared
         .into_iter()

@@ -178,6 +178,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) own: &'a [Network],
     /// Whether the listener offers STARTTLS.
     pub(super) tls: bool,
+    /// It takes mail under TLS only.
+    pub(super) tls_required: bool,
     pub(super) base: &'a Path,
 }
 
@@ -236,8 +238,17 @@ pub(super) fn shared(
         }
         (None, None) => None,
     };
+    let at = table.header.as_ref().map(|header| header.name.span());
     let header =
         table.header.map(|header| secret_field(header, around.base, source)).transpose()?;
+    if let Some(span) = at
+        && !around.tls_required
+        && !clients.iter().all(Network::is_private)
+    {
+        let what = "`header` without TLS: whoever reads the secret on the way could send as us";
+        let hint = "set `required = true` in tls of [outbound]";
+        return Err(source.error(span, what, hint));
+    }
     if passwords.is_none() && certificate.is_none() && header.is_none() {
         let what = "[[outbound.shared]] asks for no proof: strangers would be signed as us";
         return Err(source.error(span, what, "add `passwords`, `client_ca` or `header`"));

@@ -229,12 +229,12 @@ impl<'de> Visitor<'de> for NextHopVisitor {
                 )));
             }
         };
-        if hop.login.is_some() && hop.tls < TlsLevel::Required {
-            // RFC 4954 section 4: PLAIN and LOGIN show the password to whoever listens.
+        if hop.login.is_some() && hop.tls < TlsLevel::Verified {
+            // RFC 4954 section 4: PLAIN and LOGIN show the password to the peer, whoever that is.
             if !is_local(&hop.address) {
                 return Err(A::Error::custom(with_hint(
-                    "`user` without TLS would show the password to anybody on the way",
-                    "set tls = \"verified\", or at least \"required\"",
+                    "`user` would show the password to whoever answers in place of this next hop",
+                    "set tls = \"verified\"",
                 )));
             }
             if said.is_none() {

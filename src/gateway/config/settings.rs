@@ -116,8 +116,8 @@ pub struct Timeouts {
     #[serde(deserialize_with = "duration")]
     pub dot: Duration,
     /// DNS and next hop: no answer for a recipient domain for which `limits.stalled` transactions wait. All but one are then
-    /// answered 451, and so is further mail for it, until an answer comes. Where answers are quick, three times what they take
-    /// is enough, but not less than a second. Default 30s.
+    /// answered 451, and so is further mail for it, until an answer comes. Where answers are quick, twice what they take is
+    /// enough, but not less than a second. Default 30s.
     #[serde(deserialize_with = "duration")]
     pub stalled: Duration,
     /// Next hop: the reply to RSET. Default 60s.

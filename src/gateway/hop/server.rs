@@ -165,6 +165,12 @@ impl Server {
                     self.give_back(connection);
                     return Err(error);
                 }
+                Err(error @ ClientError::Refused { step: Step::Origin, .. }) => return Err(error),
+                // A silent server is not asked twice.
+                Err(error @ ClientError::Timeout(_)) => {
+                    self.failed();
+                    return Err(error);
+                }
                 Err(_) => {}
             }
         }
@@ -180,6 +186,7 @@ impl Server {
                 self.give_back(connection);
                 Err(error)
             }
+            Err(error @ ClientError::Refused { step: Step::Origin, .. }) => Err(error),
             Err(error) => {
                 self.failed();
                 Err(error)
@@ -187,7 +194,8 @@ impl Server {
         }
     }
 
-    /// Sends MAIL, and before it whom the message is from.
+    /// Sends MAIL, and before it whom the message is from. What the server refuses for the sake of that client is an error of
+    /// [`Step::Origin`], and no failure of the server.
     pub(super) async fn begin(
         &self,
         connection: &mut Connection,
@@ -198,7 +206,8 @@ impl Server {
             && !client.capabilities().xclient.is_empty()
             && let Some(session) = self.session(&mail.origin)
         {
-            client.xclient(&session, &self.options.hello_name).await?;
+            let told = client.xclient(&session, &self.options.hello_name).await;
+            told.map_err(about_the_client)?;
             connection.told = Some(session);
         }
         if let Some(refusal) = client.xforward(&mail.origin).await? {
@@ -206,14 +215,22 @@ impl Server {
         }
         let reply = client.mail(&mail.path, &mail.parameters).await?;
         connection.transactions += 1;
-        about_the_message(reply)
+        let answered = about_the_message(reply);
+        if connection.told.is_some() { answered.map_err(about_the_client) } else { answered }
     }
 
     /// The part of an origin that XCLIENT tells, if it is told at all: not for messages of our own, and not to a server that
     /// wants a password, which lets in us and nobody else.
     fn session(&self, origin: &Origin) -> Option<Origin> {
-        let told = origin.address.is_some() && self.options.credentials.is_none();
+        let told = *origin != Origin::default() && self.options.credentials.is_none();
         told.then(|| Origin { ident: None, source: None, ..origin.clone() })
+    }
+}
+
+fn about_the_client(error: ClientError) -> ClientError {
+    match error {
+        ClientError::Refused { reply, .. } => ClientError::Refused { step: Step::Origin, reply },
+        other => other,
     }
 }
 

@@ -34,7 +34,7 @@ impl Outbound {
                 if transaction.destinations.len() >= self.shared.config.limits.recipient_domains {
                     return Err(Failure::TooManyDomains.reply());
                 }
-                let course = self.course(domain.as_ref(), Demand::Absent);
+                let course = self.course(domain.as_ref(), Demand::Absent, transaction.proven);
                 let found = |course: &Result<Course, Reply>| {
                     course.as_ref().err().is_none_or(|refusal| !refusal.is_transient())
                 };
@@ -87,7 +87,12 @@ impl Outbound {
     }
 
     /// Decides for a domain [R-seal-01]; the error is the refusal.
-    async fn course(&self, domain: Option<&Domain>, demand: Demand) -> Result<Course, Reply> {
+    async fn course(
+        &self,
+        domain: Option<&Domain>,
+        demand: Demand,
+        proven: bool,
+    ) -> Result<Course, Reply> {
         let Some(domain) = domain else {
             // [R-id-02]: nothing to seal to.
             let required = self.shared.config.defaults.policy == Rule::Require;
@@ -98,7 +103,7 @@ impl Outbound {
             };
         };
         let local = self.shared.config.destination(domain);
-        let verdict = self.shared.discovery.recipient(domain, &local, demand).await;
+        let verdict = self.shared.discovery.recipient(domain, &local, demand, proven).await;
         let verdict = verdict.map_err(|error| {
             warn!(%domain, %error, "ledger unavailable");
             Failure::Ledger.reply()
@@ -137,16 +142,16 @@ impl Outbound {
         start: &Start,
     ) -> Result<(), Failure> {
         let demand = start.demand()?;
-        let Transaction { sender, destinations, .. } = transaction;
+        let Transaction { sender, destinations, learned, .. } = transaction;
         for destination in destinations {
             if destination.recipients.is_empty() {
                 // MAIL was sent for a recipient that was then refused.
                 destination.release().await;
                 continue;
             }
-            if demand == Demand::Sealed {
+            if demand == Demand::Sealed || !*learned {
                 // Also where it would be sealed anyway: a demand may forbid the key that was chosen [R-dec-05].
-                match self.course(destination.domain.as_ref(), demand).await {
+                match self.course(destination.domain.as_ref(), demand, true).await {
                     Ok(course) => destination.course = course,
                     Err(reply) => {
                         destination.release().await;

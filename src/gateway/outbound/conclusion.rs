@@ -14,6 +14,7 @@ use crate::gateway::booking::{Answered, Booked, Entry};
 use crate::gateway::breaker::Step;
 use crate::gateway::failure::Failure;
 use crate::gateway::hop::Downstream;
+use crate::gateway::queue_id::QueueId;
 use crate::gateway::report;
 use crate::gateway::session::Answer;
 use crate::gateway::settlement::settle;
@@ -33,7 +34,8 @@ impl Outbound {
         connection: &mut ServerConnection,
     ) -> Answer<Vec<Booked>> {
         let silent = silent(&transaction);
-        let marked = header.is_marked();
+        // The MTA before us has made it one of a kind (RFC 5321 section 4.4).
+        let marked = QueueId::of(header).is_some();
         let (mut booking, all) = self.finish(&mut transaction, marked).await;
         let replies = replies(&transaction);
         // A client that has grown tired of waiting will send the message again.
@@ -68,13 +70,16 @@ impl Outbound {
         self.notify(&transaction, header, Action::Relayed, &replies, &relayed).await;
         let (rest, booked) = self.book(&mut transaction, upstream, marked).await;
         booking.extend(rest);
-        if upstream == Upstream::Told && marked {
-            booking = booking.into_iter().map(Booked::telling).collect();
-        }
         if !(all && booked) {
             for reply in answer.iter_mut().filter(|reply| !reply.is_transient()) {
                 *reply = Failure::Ledger.reply();
             }
+            // Nobody is told anything, so the retry must find what was booked.
+            for booked in booking.drain(..) {
+                booked.take_back(&self.shared).await;
+            }
+        } else if upstream == Upstream::Told && marked {
+            booking = booking.into_iter().map(Booked::telling).collect();
         }
         log(&transaction, &replies);
         self.note_each(&transaction, &replies);

@@ -193,6 +193,8 @@ pub(super) struct SealedStream {
     /// For the exact size of the carrier [R-car-03].
     size: SealedSize,
     taken: u64,
+    /// As for a clear message: a retry may take the other course.
+    hash: digest::Context,
 }
 
 /// The size of a carrier as a function of the length of the message.
@@ -315,7 +317,9 @@ impl Stream {
         );
         carrier.write(&envelope, out);
         envelope.clear();
-        Ok(Self::Sealed(Box::new(SealedStream { sealer, carrier, envelope, size, taken: 0 })))
+        let hash = digest::Context::new(&digest::SHA256);
+        let sealed = SealedStream { sealer, carrier, envelope, size, taken: 0, hash };
+        Ok(Self::Sealed(Box::new(sealed)))
     }
 
     /// The envelope's id, if there is one.
@@ -336,6 +340,7 @@ impl Stream {
             }
             Self::Sealed(sealed) => sealed,
         };
+        sealed.hash.update(content);
         sealed.taken += content.len() as u64;
         if !sealed.size.fits(sealed.taken) {
             return Err(Failure::SealedTooLarge);
@@ -348,17 +353,17 @@ impl Stream {
 
     /// Ends the message; returns the hash that a retry must repeat.
     pub(super) fn finish(self, out: &mut Vec<u8>) -> Result<[u8; 32], Failure> {
-        let mut sealed = match self {
-            Self::Clear(hash) => {
-                let mut octets = [0; 32];
-                octets.copy_from_slice(hash.finish().as_ref());
-                return Ok(octets);
+        let hash = match self {
+            Self::Clear(hash) => hash,
+            Self::Sealed(mut sealed) => {
+                sealed.sealer.finish(&mut sealed.envelope).map_err(|_| Failure::TooLarge)?;
+                sealed.carrier.write(&sealed.envelope, out);
+                sealed.carrier.finish(out);
+                sealed.hash
             }
-            Self::Sealed(sealed) => sealed,
         };
-        let done = sealed.sealer.finish(&mut sealed.envelope).map_err(|_| Failure::TooLarge)?;
-        sealed.carrier.write(&sealed.envelope, out);
-        sealed.carrier.finish(out);
-        Ok(done.blocks_hash)
+        let mut octets = [0; 32];
+        octets.copy_from_slice(hash.finish().as_ref());
+        Ok(octets)
     }
 }

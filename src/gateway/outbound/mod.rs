@@ -17,7 +17,7 @@ use tracing::info;
 use super::Shared;
 use super::access::Access;
 use super::attempts::Answered;
-use super::authorisation::Grant;
+use super::authorisation::{Authorisation, Grant};
 use super::booking::Booked;
 use super::failure::Failure;
 use super::hop::Hop;
@@ -45,6 +45,10 @@ pub(super) struct Transaction {
     sender: Sender,
     /// What the client may send.
     grant: Grant,
+    /// The client has proved that it may send. Until then nothing is remembered for its sake: strangers share its range.
+    proven: bool,
+    /// It had proved it before the first recipient, so that look-ups have left their traces.
+    learned: bool,
     /// The local domain that signs [R-seal-02]; certain when the header block is known.
     origin: Domain,
     foreign: bool,
@@ -83,7 +87,9 @@ impl Direction for Outbound {
         let foreign = local.is_none() && !sender.path.is_null();
         let origin = local.unwrap_or_else(|| self.domain.clone());
         let (destinations, accepted) = (Vec::new(), Vec::new());
-        Ok(Transaction { sender, grant, origin, foreign, destinations, accepted })
+        let proven = !Authorisation::is_hoped_for(&grant);
+        let learned = proven;
+        Ok(Transaction { sender, grant, proven, learned, origin, foreign, destinations, accepted })
     }
 
     async fn recipient(&self, transaction: &mut Transaction, recipient: Recipient) -> Reply {
@@ -174,7 +180,10 @@ impl Outbound {
         reply: &Reply,
         accepted: Fate,
     ) {
-        let Transaction { sender, foreign, .. } = transaction;
+        let Transaction { sender, foreign, proven, .. } = transaction;
+        if !proven {
+            return;
+        }
         self.shared.attempts.note(&Answered {
             scope: Scope::Outgoing,
             domain: recipient.path.domain(),

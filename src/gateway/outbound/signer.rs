@@ -36,6 +36,7 @@ impl Outbound {
             start.header = start.header.without(|field| list.is_secret(field));
         }
         transaction.origin = signer?;
+        transaction.proven = true;
         Ok(())
     }
 }

@@ -19,6 +19,9 @@ use crate::smtp::Reply;
 /// A carrier up to this size, in octets, stays in memory; a larger one is written and read in such pieces.
 const PIECE: usize = 256 * 1024;
 
+/// Octets that are left free on the file system, since the ledger needs some to say what has been delivered.
+const RESERVE: u64 = 64 << 20;
+
 /// A carrier that waits for its signatures.
 ///
 /// Beyond [`PIECE`] it lies in a file of mode 0600 that has no name: it is gone with this value, and with the process however
@@ -56,6 +59,10 @@ impl Spool {
                 none.insert(File::from_std(made.map_err(io::Error::other)??))
             }
         };
+        let room = rustix::fs::fstatvfs(&*file).map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+        if room? < RESERVE {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         file.write_all(&self.piece).await?;
         self.piece.clear();
         Ok(())

@@ -128,6 +128,9 @@ impl ServerConnection {
         if offered.is_empty() {
             return self.refused(&Reply::new(550, (5, 7, 0), "not allowed from here")).await;
         }
+        if self.options.require_tls && !matches!(self.stream, Stream::Tls(_)) {
+            return self.refused(&Reply::new(530, (5, 7, 0), "STARTTLS first")).await;
+        }
         if self.transaction.is_some() {
             return self.refused(&Reply::new(503, (5, 5, 1), "not during a transaction")).await;
         }
