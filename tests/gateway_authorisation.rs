@@ -174,7 +174,7 @@ async fn a_secret_field_proves_and_goes_no_further() {
 
 #[tokio::test]
 async fn a_secret_is_removed_from_whoever_sends_it() {
-    let house = House::new("", &HEADER.replace("127.0.0.0/8", "192.0.2.0/24")).await;
+    let house = House::new("", &HEADER.replace("127.0.0.0/8", "10.9.0.0/16")).await;
     let fields = format!("X-Company-Seal: {SECRET}\r\n");
     house.send("<alice@company1.example>", PLAIN, &fields).await.expect("250");
     assert_eq!(after_field(&house.relay.only().data), message(""));

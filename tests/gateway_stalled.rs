@@ -19,7 +19,7 @@ async fn world() -> World {
 }
 
 fn message(number: usize) -> Vec<u8> {
-    format!("Received: from a by b; id {number}\r\nFrom: alice@company1.example\r\n\r\ncanary\r\n")
+    format!("Received: from a by b id {number}; Sun, 22 Nov 2026 09:00:00 +0000\r\nFrom: alice@company1.example\r\n\r\ncanary\r\n")
         .into_bytes()
 }
 
