@@ -12,6 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use gateway_support::*;
 use mta_seal::dns::Scripted;
 use mta_seal::smtp::Protocol::Smtp;
+use mta_seal::store::ledger::Scope;
 use mta_seal::store::passwords;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::RootCertStore;
@@ -178,6 +179,17 @@ async fn a_secret_is_removed_from_whoever_sends_it() {
     let fields = format!("X-Company-Seal: {SECRET}\r\n");
     house.send("<alice@company1.example>", PLAIN, &fields).await.expect("250");
     assert_eq!(after_field(&house.relay.only().data), message(""));
+}
+
+/// Strangers in the range must not choose the moment at which a partner's key is seen for the first time.
+#[tokio::test]
+async fn nothing_is_learned_for_a_client_without_proof() {
+    let house = House::new(ELSEWHERE, HEADER).await;
+    let from = "<alice@company1.example>";
+    house.send(from, BOB, "").await.expect("550 5.7.1 message bears no proof");
+    assert!(!house.gw.ledger_knows(Scope::Outgoing, &house.company2).await);
+    house.send(from, BOB, &format!("X-Company-Seal: {SECRET}\r\n")).await.expect("250");
+    assert!(house.gw.ledger_knows(Scope::Outgoing, &house.company2).await);
 }
 
 #[tokio::test]

@@ -79,6 +79,25 @@ async fn temporary_failure_of_one_domain() {
     assert_eq!(sent_to(&world.relay, "company2").len(), 2);
 }
 
+/// A partner publishes its policy between two attempts: what went clear is not sent again in an envelope.
+#[tokio::test]
+async fn the_course_changes_between_attempts() {
+    let world = world(Smtp, Smtp, Smtp).await;
+    world.relay.rule(Step::Dot, "company2.example", 1, Act::Reply("450 4.2.0 later"));
+    let to = [BOB, "<x@late.example>"];
+    world.send(ALICE, &to, MESSAGE).await.expect("451 4.5.0");
+    Org::new("late.example", 40).publish(&world.dns);
+    world.send(ALICE, &to, MESSAGE).await.expect("250");
+    assert_eq!(sent_to(&world.relay, "late.example").len(), 1);
+    assert_eq!(sent_to(&world.relay, "company2.example").len(), 1);
+    // What comes next takes the new course.
+    world
+        .send(ALICE, &["<x@late.example>"], b"From: alice@company1.example\r\n\r\nnext\r\n")
+        .await
+        .expect("250");
+    assert!(!contains(&sent_to(&world.relay, "late.example")[1].data, b"next"));
+}
+
 /// Refused at RCPT: the real replies, and the others go on.
 #[tokio::test]
 async fn replies_to_recipients_are_the_next_hops() {
