@@ -145,3 +145,22 @@ async fn a_reply_that_was_not_read_was_not_told() {
     world.send(ALICE, &[BOB], &message(1)).await.expect("250");
     assert_eq!(sent_to(&world.relay, "company2"), 2);
 }
+
+/// A client that does not wait for the final dot and sends again at once gets no second delivery.
+#[tokio::test]
+async fn a_retry_gives_way_to_the_attempt_that_still_waits() {
+    let world = World::new().await;
+    world.relay.rule(Step::Dot, "company2", 1, Act::Hold);
+    let mut client = Client::greeted(world.gw1.outbound(), Smtp).await;
+    client.begin_data(ALICE, &[BOB]).await;
+    client.send(&stuff(&message(1))).await;
+    world.relay.wait_held(1).await;
+    drop(client);
+    world.send(ALICE, &[BOB], &message(1)).await.expect("451 4.5.0");
+    world.relay.release();
+    let settled = async {
+        while !world.send(ALICE, &[BOB], &message(1)).await.end.iter().all(|r| r.code == 250) {}
+    };
+    soon("the attempt to be settled", settled).await;
+    assert_eq!(sent_to(&world.relay, "company2"), 1);
+}

@@ -10,10 +10,12 @@ use tracing::{Instrument, debug, warn};
 use super::Shared;
 use super::failure::Failure;
 use super::ids::retry_key;
+use super::queue_id::QueueId;
 use super::session::{Recipient, Sender};
 use super::smtp_envelope::mailbox_text;
 use super::system_rng;
 use crate::core::{DeliveryId, Domain};
+use crate::mail::header::Header;
 use crate::smtp::{EnhancedStatus, Reply, client};
 use crate::store::ledger::{FinalOutcome, FinalReply, Outcome, Outgoing, RetryKey, Upstream};
 
@@ -78,42 +80,72 @@ impl From<client::Outcome> for Answered {
     }
 }
 
-/// The retry keys of transactions that are finished in the background. A retry of one gives way until then: it would
-/// be taken for another message.
+/// The messages that are on their way right now, those among them that are finished in the background. A retry of one gives
+/// way until then: it would be taken for another message.
 #[derive(Debug, Default)]
-pub(super) struct Late {
-    /// How many there are of each key.
-    keys: Mutex<HashMap<RetryKey, usize>>,
+pub(super) struct Underway {
+    places: Mutex<Places>,
     /// What a stop of the gateway waits for.
     tasks: TaskTracker,
 }
 
-impl Late {
+#[derive(Debug, Default)]
+struct Places {
+    /// Of each retry key the groups of recipients, each with its ticket.
+    groups: HashMap<RetryKey, Vec<(u64, Vec<String>)>>,
+    next: u64,
+}
+
+/// A group of recipients that is under way, until this is dropped.
+#[derive(Debug)]
+struct Place {
+    underway: Arc<Underway>,
+    key: RetryKey,
+    ticket: u64,
+}
+
+impl Underway {
     /// With the tasks that a stop of the gateway waits for.
-    pub(super) fn new(tasks: TaskTracker) -> Self {
-        Self { keys: Mutex::default(), tasks }
+    pub(super) fn new(tasks: TaskTracker) -> Arc<Self> {
+        Arc::new(Self { places: Mutex::default(), tasks })
     }
 
-    fn contains(&self, key: &RetryKey) -> bool {
-        self.lock().contains_key(key)
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, key: RetryKey) {
-        *self.lock().entry(key).or_default() += 1;
+    /// Lets recipients of a message in, unless one of them is under way. They hold a place if the message is `marked`.
+    fn admit(
+        self: &Arc<Self>,
+        key: RetryKey,
+        names: &[String],
+        marked: bool,
+    ) -> Result<Option<Place>, Failure> {
+        let mut places = self.lock();
+        let is_held = |(_, group): &(u64, Vec<String>)| group.iter().any(|n| names.contains(n));
+        if places.groups.get(&key).is_some_and(|groups| groups.iter().any(is_held)) {
+            return Err(Failure::InProgress);
+        }
+        Ok(marked.then(|| self.enter(&mut places, key, names)))
     }
 
-    fn remove(&self, key: &RetryKey) {
-        let mut keys = self.lock();
-        if let Some(many) = keys.get_mut(key) {
-            *many -= 1;
-            if *many == 0 {
-                keys.remove(key);
+    fn enter(self: &Arc<Self>, places: &mut Places, key: RetryKey, names: &[String]) -> Place {
+        let ticket = places.next;
+        places.next += 1;
+        places.groups.entry(key).or_default().push((ticket, names.to_vec()));
+        Place { underway: Arc::clone(self), key, ticket }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut places = self.underway.lock();
+        if let Some(groups) = places.groups.get_mut(&self.key) {
+            groups.retain(|(ticket, _)| *ticket != self.ticket);
+            if groups.is_empty() {
+                places.groups.remove(&self.key);
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<RetryKey, usize>> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,6 +155,8 @@ pub(super) struct Entry {
     outgoing: Outgoing,
     names: Vec<String>,
     key: RetryKey,
+    /// Of a message that the MTA before us has made one of a kind: nobody else may be at it.
+    place: Option<Place>,
 }
 
 /// An entry that was finished in the expectation that the client learns the answer.
@@ -138,18 +172,21 @@ pub(super) struct Booked {
 impl Entry {
     /// Opens the entry of a message, recognised by its retry key: a retry keeps its delivery id. Also returns what an
     /// earlier attempt has settled, for each recipient.
+    ///
+    /// A retry may come while the attempt before it still waits for an answer, which its client has not waited for. Of a
+    /// message that an MTA has marked with its queue id this is certain; others may be alike and yet two.
     pub(super) async fn begin(
         shared: &Shared,
         sender: &Sender,
         domain: Option<&Domain>,
-        header: &[u8],
+        header: &Header,
         recipients: &[Recipient],
     ) -> Result<(Self, Vec<Option<Answered>>), Failure> {
-        let key = retry_key(&sender.path, domain, header);
-        if shared.late.contains(&key) {
-            return Err(Failure::InProgress);
-        }
+        let key = retry_key(&sender.path, domain, header.raw());
         let names: Vec<String> = recipients.iter().map(|r| mailbox_text(&r.path)).collect();
+        // RFC 5321 section 4.4.
+        let marked = QueueId::of(header).is_some();
+        let place = shared.underway.admit(key, &names, marked)?;
         let fresh = DeliveryId::random(&mut system_rng());
         let begun = shared.ledger.begin_outgoing(key, &names, fresh, shared.clock.now()).await;
         let outgoing = begun.map_err(|error| {
@@ -163,7 +200,7 @@ impl Entry {
                 known.map(|(_, outcome)| Answered::before(outcome))
             })
             .collect();
-        Ok((Self { outgoing, names, key }, settled))
+        Ok((Self { outgoing, names, key, place }, settled))
     }
 
     /// The delivery id to seal with.
@@ -185,6 +222,8 @@ impl Entry {
         message_hash: Option<[u8; 32]>,
         upstream: Upstream,
     ) -> Option<Booked> {
+        // Until it is recorded.
+        let _place = self.place;
         let mut outcomes: Vec<(String, Outcome)> = Vec::new();
         for (name, answered) in self.names.into_iter().zip(answers) {
             if self.outgoing.send.contains(&name) && !outcomes.iter().any(|(n, _)| *n == name) {
@@ -205,18 +244,20 @@ impl Entry {
 
     /// Waits for the answers in the background and records them, while the client is told to try again.
     pub(super) fn finish_later(
-        self,
+        mut self,
         shared: &Arc<Shared>,
         answers: impl Future<Output = Vec<Option<Answered>>> + Send + 'static,
         message_hash: Option<[u8; 32]>,
     ) {
-        let (shared, key) = (Arc::clone(shared), self.key);
-        shared.late.add(key);
-        let tasks = shared.late.tasks.clone();
+        let shared = Arc::clone(shared);
+        let underway = &shared.underway;
+        if self.place.is_none() {
+            self.place = Some(underway.enter(&mut underway.lock(), self.key, &self.names));
+        }
+        let tasks = underway.tasks.clone();
         let finish = async move {
             let answers = answers.await;
             self.finish(&shared, &answers, message_hash, Upstream::Deferred).await;
-            shared.late.remove(&key);
         };
         tasks.spawn(finish.in_current_span());
     }

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use super::access::Access;
 use super::attempts::Attempts;
 use super::authorisation::Authorisation;
-use super::booking::Late;
+use super::booking::Underway;
 use super::breaker::Breaker;
 use super::clock::Clock;
 use super::config::{self, Config, NextHop, Recipients};
@@ -36,8 +36,8 @@ use crate::store::ledger::SharedLedger;
 pub(super) struct Foundation {
     pub(super) ledger: SharedLedger,
     pub(super) clock: Arc<dyn Clock>,
-    /// Transactions whose outcome is still waited for, though the client was told to try again.
-    pub(super) late: Arc<Late>,
+    /// Messages that are on their way right now.
+    pub(super) underway: Arc<Underway>,
     /// Wakes the outbox when something was put into it.
     pub(super) outbox: Arc<Notify>,
     /// How recipients were answered, for the operator.
@@ -75,7 +75,7 @@ impl Generation {
             discovery,
             clock: Arc::clone(&foundation.clock),
             breaker,
-            late: Arc::clone(&foundation.late),
+            underway: Arc::clone(&foundation.underway),
             outbox: Arc::clone(&foundation.outbox),
             attempts: Arc::clone(&foundation.attempts),
         });

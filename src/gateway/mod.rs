@@ -52,7 +52,7 @@ use crate::mail::trace::{Protocol as TraceProtocol, Received};
 use crate::smtp::Protocol;
 use crate::store::ledger::SharedLedger;
 use attempts::Attempts;
-use booking::Late;
+use booking::Underway;
 use breaker::Breaker;
 use config::Config;
 use discovery::Discovery;
@@ -66,8 +66,8 @@ pub(crate) struct Shared {
     discovery: Discovery,
     clock: Arc<dyn Clock>,
     breaker: Arc<Breaker>,
-    /// Transactions whose outcome is still waited for, though the client was told to try again.
-    late: Arc<Late>,
+    /// Messages that are on their way right now.
+    underway: Arc<Underway>,
     /// Wakes the outbox when something was put into it.
     outbox: Arc<Notify>,
     /// How recipients were answered, for the operator.

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use super::attempts::Attempts;
-use super::booking::Late;
+use super::booking::Underway;
 use super::config::Config;
 use super::delay;
 use super::failure::Failure;
@@ -58,8 +58,8 @@ impl Gateway {
             Arc::clone(&waiting),
         ));
         let tasks = TaskTracker::new();
-        let late = Arc::new(Late::new(tasks.clone()));
-        let foundation = Foundation { ledger, clock, late, outbox, attempts };
+        let underway = Underway::new(tasks.clone());
+        let foundation = Foundation { ledger, clock, underway, outbox, attempts };
         let generation = Generation::new(&foundation, config, domains, resolver)?;
         let mut listeners = Listeners::default();
         let plan = listeners.plan(&wanted(generation.config())).await?;

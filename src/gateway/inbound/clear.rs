@@ -85,7 +85,7 @@ impl Inbound {
             // Recipients of all our domains share an entry, whichever of them a retry names first.
             let all = Some(&self.shared.config.hostname);
             let (begun, settled) =
-                Entry::begin(&self.shared, sender, all, header.raw(), recipients).await?;
+                Entry::begin(&self.shared, sender, all, &header, recipients).await?;
             (entry, answers) = (Some(begun), settled);
         }
         let expected = entry.as_ref().and_then(Entry::message_hash);

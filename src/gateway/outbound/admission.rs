@@ -161,7 +161,7 @@ impl Outbound {
                 }
             }
             let domain = destination.domain.as_ref();
-            let header = start.header.raw();
+            let header = &start.header;
             let recipients = &destination.recipients;
             let begun = Entry::begin(&self.shared, sender, domain, header, recipients).await;
             let (entry, settled) = match begun {
