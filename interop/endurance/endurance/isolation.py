@@ -61,17 +61,19 @@ def measure(rig, report, binary, rounds, short):
         records.update(Company(rig, binary, domain).records())
     for names in NAMES:
         world = World(rig, names, company, Dns(rig, records), partners)
-        _measure(world, report, domains, *((8, 24) if short else (10, 40)))
+        _measure(world, report, domains, short, *((8, 24) if short else (10, 40)))
         world.stop()
 
 
-def _measure(world, report, domains, alone, during):
-    """The shares of all troubles, one after another."""
+def _measure(world, report, domains, short, alone, during):
+    """The shares of all troubles, one after another; in short only those again that were too small at first."""
     shares = {}
     world.rate(5)
     before = world.rate(alone)
     rates = [before]
     for (trouble, turn), several in domains.items():
+        if short and turn and shares[trouble][0] >= LEAST:
+            continue
         with world.trouble(zip(TROUBLES[trouble], several)):
             half = during / 2
             first, second = world.rate(half), world.rate(half)
