@@ -117,6 +117,16 @@ pub(super) struct Grant {
     pending: Vec<usize>,
 }
 
+impl Grant {
+    /// Whether anything is proven; otherwise all depends on a field of the header block.
+    pub(super) fn is_proven(&self) -> bool {
+        match &self.reach {
+            Reach::Any => true,
+            Reach::Only(domains) => !domains.is_empty(),
+        }
+    }
+}
+
 /// For whom a message may be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Reach {
@@ -193,11 +203,6 @@ impl Authorisation {
             (true, true) => Err(Failure::NotAuthenticated),
             (true, false) => Ok(Grant { reach: Reach::Only(domains), pending }),
         }
-    }
-
-    /// Whether nothing is proven yet: all depends on a field of the header block.
-    pub(super) fn is_hoped_for(grant: &Grant) -> bool {
-        matches!(&grant.reach, Reach::Only(domains) if domains.is_empty())
     }
 
     /// Whether a message with this reverse-path may still come of the grant.

@@ -17,7 +17,7 @@ use tracing::info;
 use super::Shared;
 use super::access::Access;
 use super::attempts::Answered;
-use super::authorisation::{Authorisation, Grant};
+use super::authorisation::Grant;
 use super::booking::Booked;
 use super::failure::Failure;
 use super::hop::Hop;
@@ -87,7 +87,7 @@ impl Direction for Outbound {
         let foreign = local.is_none() && !sender.path.is_null();
         let origin = local.unwrap_or_else(|| self.domain.clone());
         let (destinations, accepted) = (Vec::new(), Vec::new());
-        let proven = !Authorisation::is_hoped_for(&grant);
+        let proven = grant.is_proven();
         let learned = proven;
         Ok(Transaction { sender, grant, proven, learned, origin, foreign, destinations, accepted })
     }
