@@ -7,6 +7,7 @@ Gateway 1 runs with the recipe's `[outbound]` and `[inbound]`. All outgoing reci
 partner whose DNS fails must come back only once for all: gateways remember a failure for half a minute.
 """
 
+import re
 import time
 from pathlib import Path
 
@@ -86,6 +87,7 @@ class Outgoing:
         return "\n".join(text)
 
     where = None  # what the recipe's command of that name must show
+    forwards = False  # whether the MTA tells its queue id by XFORWARD
 
     @property
     def chosen(self):
@@ -137,7 +139,7 @@ class PostfixOut(Outgoing):
             self.rig, f"{self.name}/postfix", f"smtp:[127.0.0.1]:{shared.other.port}", lines=lines,
             relay_domains=ONE, relay_transport=f"smtp:[127.0.0.1]:{self.home.port}",
         )
-        self.move = move
+        self.move, self.forwards = move, not self.chosen
         if any(block.endswith("-transport") for block in blocks):
             self.where = "seal:inet:company2.seal.internal" if lmtp else "smtp:[127.0.0.1]"
 
@@ -180,7 +182,7 @@ class Incoming:
         self.gateway = Gateway(self.rig, f"{self.name}/gateway1", shared.keys)
         self.relayed = Tap(self.rig, f"{name}/relayed", self.peer.outside_port)
         self.handed = Tap(self.rig, f"{name}/handed", self.gateway.inside_port)
-        self.servers = [self.peer, self.gateway]
+        self.servers, self.edge = [self.peer, self.gateway], None
         self.ports = {"10025": self.handed.port, "10027": self.gateway.outside_port, "10028": free_port(), "10024": free_port()}
         self.port, self.inside = self.peer.inside_port, shared.inside
 
@@ -217,6 +219,7 @@ class Incoming:
             mynetworks="192.0.2.0/24", address_verify_poll_delay="1s",
         )
         self.servers.append(edge)
+        self.edge = edge
         return edge
 
     def arrival(self, address, seconds=30.0):
@@ -304,6 +307,8 @@ def unsealed(way, message):
     trace = checks.same_but_trace(arrived, message.data, 1)
     result = next(octets for name, octets in trace if name == b"authentication-results")
     checks.require(b"mta-seal=pass" in result, f"result: {result!r}")
+    if way.edge:
+        named(way.edge, way.gateway, message.to, "message is passed on")
 
 
 def unknown(way, message):
@@ -355,6 +360,18 @@ def waits(way, message):
     checks.require(not way.relayed.transactions(message.to), "it went out all the same")
     seen = way.queue()
     checks.require(message.to in seen, f"not in the queue: {seen}")
+    if way.forwards:  # it is not known by any other way before the header
+        named(way.mta, way.gateway, message.to, "recipient refused")
+
+
+def named(mta, gateway, address, what):
+    """The gateway's line `what` about the message for this recipient has its queue id at the MTA before."""
+
+    def same():
+        ids = set(re.findall(rf"(\w+): to=<{re.escape(address)}>", mta.log_text()))
+        return ids.intersection(re.findall(rf'\bqueue="?(\w+)"?\}}: {what}', gateway.log_text()))
+
+    wait_for(f"the queue id of the mail to {address} in both logs", same, 10)
 
 
 def refused(way, address):
