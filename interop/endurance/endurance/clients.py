@@ -14,6 +14,7 @@ class Clients:
     Half of them take their time in the middle of a message or between two. What is counted: messages `accepted` and
     `deferred` (4xx), other `refused`; connections `lost` after DATA was sent and before it was answered,
     `dropped` at any other moment without QUIT, `dismissed` by 421, and those that were not `connected`.
+    `put_off` has for each 4xx after DATA when DATA was sent, when it was answered, and the answer.
     """
 
     def __init__(self, port, mail, domain, tag, many, seed):
@@ -23,7 +24,7 @@ class Clients:
         self.count = dict.fromkeys(
             ("accepted", "deferred", "refused", "lost", "dropped", "dismissed", "unconnected", "connections"), 0
         )
-        self.taken, self.said, self.in_data = [], [], 0
+        self.taken, self.said, self.put_off, self.in_data = [], [], [], 0
         self.threads = [
             threading.Thread(target=self._run, args=(n, random.Random(f"{seed} {n}")), daemon=True) for n in range(many)
         ]
@@ -94,6 +95,7 @@ class Clients:
         head = f"From: <{self.mail}>\r\nTo: <{rcpt}>\r\nSubject: load\r\nMessage-ID: <{rcpt}>\r\n\r\n".encode()
         wire = stuff(head + b"".join(rng.randbytes(30).hex().encode() + b"\r\n" for _ in range(rng.randrange(1, 300))))
         cut = rng.randrange(len(wire))
+        begun = time.monotonic()
         with self.lock:
             self.in_data += 1
         try:
@@ -116,5 +118,8 @@ class Clients:
             with self.lock:
                 self.taken.append(rcpt)
         else:
+            if reply.startswith("4"):
+                with self.lock:
+                    self.put_off.append((begun, time.monotonic(), f"{self.tag}: {reply}"))
             self._note("deferred" if reply.startswith("4") else "refused", reply)
         return not reply.startswith("421")

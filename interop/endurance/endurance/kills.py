@@ -8,7 +8,7 @@ excuses no second copy of a sealed message, since the retry bears the same deliv
 
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rig.process import wait_for
 
@@ -39,9 +39,12 @@ def measure(rig, report, binary, seed, kills):
         seen = sum(len(tap.answers) for tap in taps)
         wait_for("mail through it again", lambda: sum(len(t.answers) for t in taps) > seen, 60)
         time.sleep(rng.uniform(0, 0.6))
-        in_data += any(tap.busy for tap in taps)
+        # Whoever sends DATA only after this look cannot have been taken by the next hop when the kill comes.
+        life = lives[which][-1]
+        life.in_data = sum(tap.busy for tap in taps)
         gateway.process.child.kill()
-        lives[which][-1].end = time.monotonic()
+        life.end = time.monotonic()
+        in_data += life.in_data > 0
         gateway.process.stop()
         lives[which].append(Life(time.monotonic()))
         gateway.restart()
@@ -62,6 +65,7 @@ def measure(rig, report, binary, seed, kills):
     report.figure("kills.window.sealed", len(count.window[TWO]), "copies")
     report.figure("kills.window.clear", len(count.window[ONE]), "copies")
     report.figure("kills.window.longest", max([0.0, *count.window[ONE], *count.window[TWO]]), "s")
+    report.none("kills.window.beyond", count.beyond(), "messages")
     report.none("kills.twice", len(count.outside), "copies")
     report.none("kills.strays", strays(world, load), "recipients")
     report.none("kills.bounces", len(world.home.taken), "recipients")
@@ -76,6 +80,8 @@ class Life:
 
     start: float
     end: float = None  # killed
+    in_data: int = 0  # connections that were between DATA and its answer then
+    doubled: set = field(default_factory=set)  # transactions in its window that came again
 
 
 def strays(world, load):
@@ -114,8 +120,14 @@ class Count:
         end, after = lives[at].end, lives[at + 1].start if lives[at].end else None
         if end and again > end and end - taken < LONGEST and not self.answered(front, rcpt, taken, after):
             self.window[front].append(max(0.0, end - taken))
+            # All recipients of a message at one domain are in one transaction.
+            lives[at].doubled.add((rcpt.partition(".")[0], rcpt.partition("@")[2]))
         else:
             self.outside.append(f"{rcpt}: taken, and again after {again - taken:.3f} s; {self.story(rcpt, taken, again)}")
+
+    def beyond(self):
+        """Transactions that came again beyond one for each connection that was in DATA at the kill: it has one at the dot."""
+        return sum(max(0, len(life.doubled) - life.in_data) for lives in self.lives for life in lives)
 
     def answered(self, name, rcpt, begin, end):
         """Whether the message of this recipient was answered in between."""

@@ -26,6 +26,10 @@ class Report:
         """Something of which there must be so much."""
         self._line(name, value, unit, f">= {limit:g}", value >= limit)
 
+    def most(self, name, value, unit, limit):
+        """Something of which there must not be more."""
+        self._line(name, value, unit, f"<= {limit:g}", value <= limit)
+
     def broken(self, what):
         """Counts what could not be measured."""
         self._line(what.splitlines()[0], "-", "-", "-", False)

@@ -15,6 +15,9 @@ from .world import ALICE, CLEAR, TWO, Load, World
 
 POSTFIX = {"default_destination_concurrency_failed_cohort_limit": "1000"}
 
+# `timeouts.shutdown` of the gateways, its default: what is still open then is cut off.
+SHUTDOWN = 30.0  # s
+
 # What Postfix says when its message has gone out and no answer came, or DATA was not answered.
 LOST = (
     "while sending end of data",
@@ -36,6 +39,9 @@ def measure(rig, report, binary, seed, rounds, reload):
         Clients(world.one.inside_port, ALICE, CLEAR, "clear", 2, seed + 1),
         Clients(world.two.outside_port, f"eve@{CLEAR}", TWO, "inbound", 4, seed + 2),
     ]
+    # The gateway that these clients speak to, and the one behind it.
+    behind = dict(zip(clients, (1, None, None)))
+    down = ([], [])  # for each gateway, from SIGTERM until it serves again
     unclean, in_data, longest = 0, 0, 0.0
     for number in range(rounds):
         gateway = world.gateways[number % 2]
@@ -49,6 +55,7 @@ def measure(rig, report, binary, seed, rounds, reload):
             renew(gateway, number)
         else:
             unclean += restart(gateway) != 0
+            down[number % 2].append((begin, time.monotonic()))
             longest = max(longest, time.monotonic() - begin)
     load.stop()
     for one in clients:
@@ -61,8 +68,13 @@ def measure(rig, report, binary, seed, rounds, reload):
     for what in ("connections", "accepted", "deferred"):
         report.figure(f"{name}.{what}", count[what], "messages" if what != "connections" else what)
     report.figure(f"{name}.postfix", load.messages, "messages")
+    excused, unfinished = sort_put_off(behind, down)
+    report.figure(f"{name}.deferred-after-data", excused, "messages")
+    report.none(f"{name}.unfinished", len(unfinished), "messages")
+    dots = [a for tap in (world.direct, world.relayed) for a in tap.answers if a.reply.startswith("4")]
+    report.none(f"{name}.taps.unfinished", len(dots), "transactions")
     if not reload:
-        report.figure(f"{name}.longest", longest, "s")
+        report.most(f"{name}.longest", longest, "s", SHUTDOWN)
         report.figure(f"{name}.dismissed", count["dismissed"], "connections")
         report.none(f"{name}.unclean", unclean, "exits")
     report.none(f"{name}.lost-after-data", count["lost"], "connections")
@@ -78,9 +90,24 @@ def measure(rig, report, binary, seed, rounds, reload):
     mail = load.rcpt + [rcpt for c in clients for rcpt in c.taken]
     report.none(f"{name}.lost", sum(not world.copies(rcpt) for rcpt in mail), "recipients")
     report.none(f"{name}.twice", sum(len(world.copies(rcpt)) > 1 for rcpt in mail), "recipients")
-    for what in [line for c in clients for line in c.said][:20] + lost[:5]:
+    for what in [line for c in clients for line in c.said][:20] + unfinished[:5] + [str(a) for a in dots[:5]] + lost[:5]:
         print("  ", what, flush=True)
     world.stop()
+
+
+def sort_put_off(behind, down):
+    """How many 4xx after DATA are due to the gateway behind, which was down meanwhile; and the others, which must not be.
+
+    A gateway that gets SIGTERM goes on with every transaction that it has begun.
+    """
+    excused, unfinished = 0, []
+    for clients, at in behind.items():
+        for begun, answered, reply in clients.put_off:
+            if at is not None and any(begun <= end and begin <= answered for begin, end in down[at]):
+                excused += 1
+            else:
+                unfinished.append(f"after {answered - begun:.3f} s {reply}")
+    return excused, unfinished
 
 
 def renew(gateway, number):
