@@ -21,18 +21,26 @@ const DOMAINS: [&str; 3] = ["@company2.example", "@company3.example", "@plain.ex
 fn case(number: usize, recipients: &[&str]) -> Case {
     let to = recipients.iter().enumerate();
     let to: Vec<String> = to.map(|(n, domain)| format!("<c{number}r{n}{domain}>")).collect();
-    let message = format!(
-        "Received: from a by b; id {number}\r\nFrom: alice@company1.example\r\n\r\ncanary {number}\r\n"
-    );
+    let marked = Dice::new(number + 1_000_000).below(2) == 0;
     Case {
         from: ALICE.to_owned(),
         to,
-        message: message.into_bytes(),
+        message: message(number, marked),
+        marked,
         grouping: Grouping::Whole,
         recipients: BTreeMap::new(),
         domains: BTreeMap::new(),
         leaves: None,
     }
+}
+
+/// Its Received field has a queue id, or only something like it.
+fn message(number: usize, marked: bool) -> Vec<u8> {
+    let trace = if marked { format!("id {number};") } else { format!("; id {number}") };
+    format!(
+        "Received: from a by b {trace} today\r\nFrom: alice@company1.example\r\n\r\ncanary {number}\r\n"
+    )
+    .into_bytes()
 }
 
 impl Case {
@@ -253,10 +261,17 @@ async fn clients_that_leave() {
     let [a, b, c] = DOMAINS;
     for inside in [Smtp, Lmtp] {
         let mut cases = Vec::new();
-        for leave in [Leave::BeforeData, Leave::InTheMiddle, Leave::AfterTheDot] {
+        for (leave, marked) in [
+            (Leave::BeforeData, true),
+            (Leave::InTheMiddle, true),
+            (Leave::AfterTheDot, true),
+            (Leave::AfterTheDot, false),
+        ] {
             for fates in words(&DOTS_AND_LOSSES, 3) {
-                let mut case = case(cases.len(), &[a, b, c, a]);
+                let number = cases.len();
+                let mut case = case(number, &[a, b, c, a]);
                 case.leaves = Some(leave);
+                (case.message, case.marked) = (message(number, marked), marked);
                 for (domain, fate) in DOMAINS.iter().zip(fates) {
                     case.domain(domain, &[fate]);
                 }

@@ -125,6 +125,8 @@ pub struct Case {
     /// With angle brackets; no two cases share a recipient.
     pub to: Vec<String>,
     pub message: Vec<u8>,
+    /// An MTA has marked the message with its queue id, so that no other one is like it.
+    pub marked: bool,
     pub grouping: Grouping,
     /// For each recipient: answers to RCPT, and to the final dot over LMTP.
     pub recipients: BTreeMap<String, Vec<Fate>>,
@@ -393,7 +395,9 @@ pub fn settle_accounts(
             let none = Vec::new();
             let copies = copies.get(to).unwrap_or(&none);
             let reports = reported.get(to).copied().unwrap_or_default();
-            let doubt = plan.taken(to) + usize::from(case.leaves == Some(Leave::AfterTheDot));
+            // The retry of a marked message waits for the attempt that its client has left, and then finds its outcome.
+            let left = case.leaves == Some(Leave::AfterTheDot) && !case.marked;
+            let doubt = plan.taken(to) + usize::from(left);
             let end = told.get(to).copied();
             let fine = match (end, reports) {
                 (Some(Told::Accepted), 0) => (1..=1 + doubt).contains(&copies.len()),
@@ -404,10 +408,7 @@ pub fn settle_accounts(
             // In one transaction at a time what may have arrived comes again under its own delivery id.
             let ids: BTreeSet<_> = copies.iter().collect();
             let sealed = copies.first().is_some_and(Option::is_some);
-            let same = !sealed
-                || ids.len() <= 1
-                || case.grouping != Grouping::Whole
-                || case.leaves == Some(Leave::AfterTheDot);
+            let same = !sealed || ids.len() <= 1 || case.grouping != Grouping::Whole || left;
             if !fine || !same {
                 wrong.push(format!(
                     "{to}: told {end:?}, {} copies ({} ids), {reports} reports, {doubt} doubts: {}",
