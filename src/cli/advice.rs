@@ -47,6 +47,16 @@ pub(super) fn about(deferral: &Deferral) -> String {
                 "see whether the server at [inbound] next_hop runs, and what its log says"
             }
         },
+        "next-hop-login" => match deferral.scope {
+            Scope::Outgoing => {
+                "check `user`, `password_file` and `tls` of [outbound] next_hop, and the log; the password is not tried again for \
+                 a while, but at once after `systemctl reload mta-seal`"
+            }
+            Scope::Incoming => {
+                "check `user`, `password_file` and `tls` of [inbound] next_hop, and the log; the password is not tried again for \
+                 a while, but at once after `systemctl reload mta-seal`"
+            }
+        },
         "next-hop-reply" => match deferral.scope {
             Scope::Outgoing => {
                 "the reply is that of the server at [outbound] next_hop: see its log"

@@ -89,6 +89,8 @@ pub enum Failure {
     NextHop,
     /// The connection to the next hop broke.
     NextHopLost,
+    /// The next hop does not take the gateway's password, or wants one that it has not.
+    NextHopLogin,
     /// The message needs SMTPUTF8 and the next hop has none.
     NeedsSmtpUtf8,
     /// The message needs 8BITMIME and the next hop has none.
@@ -154,6 +156,7 @@ impl Failure {
             Self::Signature,
             Self::NextHop,
             Self::NextHopLost,
+            Self::NextHopLogin,
             Self::NeedsSmtpUtf8,
             Self::NeedsEightBit,
             Self::Stalled(domain.clone()),
@@ -256,6 +259,7 @@ impl Failure {
             Self::Signature => ("signature", 451, (4, 3, 0), "sealed message cannot be signed now"),
             Self::NextHop => ("next-hop", 451, (4, 4, 1), "next hop is unavailable"),
             Self::NextHopLost => ("next-hop-lost", 451, (4, 4, 2), "connection to next hop lost"),
+            Self::NextHopLogin => ("next-hop-login", 451, (4, 3, 5), "next hop does not let this gateway in"),
             Self::NeedsSmtpUtf8 => ("needs-smtputf8", 550, (5, 6, 7), "next hop does not support SMTPUTF8"),
             Self::NeedsEightBit => ("needs-8bitmime", 550, (5, 6, 3), "next hop does not support 8BITMIME"),
             Self::Stalled(_) => ("stalled", 451, (4, 4, 5), "mail for DOMAIN does not move on now; please send again"),

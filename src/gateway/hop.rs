@@ -3,6 +3,7 @@
 //! A [`server`] is one of them with its connections; a [`downstream`] is one transaction with one of them.
 
 mod downstream;
+mod login;
 mod rest;
 mod server;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::failure::Failure;
 use crate::core::address::ReversePath;
@@ -19,7 +20,7 @@ use crate::core::esmtp::MailParameters;
 use crate::smtp::client::{ClientError, ClientOptions, Missing, Step};
 use crate::smtp::origin::Origin;
 use crate::smtp::{Capabilities, Protocol, Reply};
-use server::{Connection, Server};
+use server::{Connection, LOGIN_HINT, Server};
 
 pub(super) use downstream::Downstream;
 
@@ -133,13 +134,16 @@ impl Hop {
     fn refusal(&self, server: &Server, failure: &ClientError) -> Reply {
         let next_hop = server.next_hop();
         let hint = match failure {
-            ClientError::Auth(_) => "check `user`, `password_file` and `tls` of this next hop",
+            ClientError::Auth(_) => LOGIN_HINT,
             ClientError::NoMechanism { .. } => {
                 "this next hop takes no passwords now: check its TLS, or remove `user`"
             }
             _ => "",
         };
-        if hint.is_empty() {
+        if server.is_shut() && matches!(failure, ClientError::Auth(_)) {
+            // Said once, when it was tried.
+            debug!(%next_hop, error = %failure, "the password is not tried again yet");
+        } else if hint.is_empty() {
             warn!(%next_hop, error = %failure, "next hop failed");
         } else {
             error!(%next_hop, error = %failure, hint, "next hop does not let us in; mail waits");
@@ -149,18 +153,22 @@ impl Hop {
             ClientError::Missing(missing) if self.may_offer(*missing) => Failure::NextHop.reply(),
             ClientError::Missing(Missing::SmtpUtf8) => Failure::NeedsSmtpUtf8.reply(),
             ClientError::Missing(Missing::EightBitMime) => Failure::NeedsEightBit.reply(),
+            ClientError::Auth(_) | ClientError::NoMechanism { .. } => Failure::NextHopLogin.reply(),
             ClientError::Content(_) => Failure::BareLineEnd.reply(),
             // Whatever it may mean, no reply before the final dot says that the message was taken.
             ClientError::EarlyReply(reply) if !reply.is_positive() => reply.clone().relayed(),
             ClientError::Io { step: Step::Connect, .. }
             | ClientError::Timeout(
-                Step::Connect | Step::Greeting | Step::Hello | Step::StartTls | Step::Auth,
+                Step::Connect
+                | Step::Greeting
+                | Step::Hello
+                | Step::StartTls
+                | Step::Auth
+                | Step::SetUp,
             )
             | ClientError::Closed(Step::Greeting | Step::Hello | Step::StartTls | Step::Auth)
             | ClientError::NoTls(_)
             | ClientError::Tls(_)
-            | ClientError::Auth(_)
-            | ClientError::NoMechanism { .. }
             // A next hop that refuses to talk at all is not at fault for this message.
             | ClientError::Refused { .. } => Failure::NextHop.reply(),
             _ => Failure::NextHopLost.reply(),

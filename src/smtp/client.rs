@@ -69,10 +69,17 @@ impl Client {
     /// options say as whom.
     ///
     /// All addresses of a host are tried, in the order of the system's resolver (RFC 6724), until one gives a session. They
-    /// share the time to connect. A refused password is not tried elsewhere.
+    /// share the time to connect. A refused password is not tried elsewhere. All steps together have a deadline.
     ///
     /// At [`TlsLevel::Opportunistic`] a failed handshake leads to a second, clear connection.
     pub async fn connect(options: &ClientOptions) -> Result<Self, ClientError> {
+        match timeout(options.timeouts.set_up, Self::set_up(options)).await {
+            Ok(result) => result,
+            Err(_) => Err(ClientError::Timeout(Step::SetUp)),
+        }
+    }
+
+    async fn set_up(options: &ClientOptions) -> Result<Self, ClientError> {
         let (host, port) = match &options.next_hop {
             NextHop::Tcp { host, port, .. } => (host.as_str(), *port),
             NextHop::LmtpUnix(path) => {

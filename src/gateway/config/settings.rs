@@ -91,6 +91,9 @@ pub struct Timeouts {
     /// Both sides: the peer takes a block of data, a command or a reply. Default 3m.
     #[serde(deserialize_with = "duration")]
     pub write: Duration,
+    /// Next hop: a connection up to the first MAIL, with TLS and AUTH, whatever the steps may take. Default 2m.
+    #[serde(deserialize_with = "duration")]
+    pub set_up: Duration,
     /// Next hop: opening the connection. Default 30s.
     #[serde(deserialize_with = "duration")]
     pub connect: Duration,
@@ -140,6 +143,7 @@ impl Default for Timeouts {
             message: seconds(7_200),
             handshake: seconds(60),
             write: seconds(180),
+            set_up: seconds(120),
             connect: seconds(30),
             greeting: seconds(60),
             hello: seconds(60),
@@ -173,6 +177,7 @@ impl Timeouts {
     #[must_use]
     pub fn client(&self) -> ClientTimeouts {
         ClientTimeouts {
+            set_up: self.set_up,
             connect: self.connect,
             greeting: self.greeting,
             hello: self.hello,

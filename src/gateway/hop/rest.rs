@@ -6,14 +6,27 @@ use std::time::{Duration, Instant};
 const REST: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(300));
 
 /// The failures of one server in a row.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rest {
+    /// The first and the longest rest.
+    bounds: (Duration, Duration),
     failures: u32,
     /// The last failure that counted, and the end of the rest.
     times: Option<(Instant, Instant)>,
 }
 
+impl Default for Rest {
+    fn default() -> Self {
+        Self::new(REST)
+    }
+}
+
 impl Rest {
+    /// Without failures; the rests grow from the first to the longest.
+    pub(super) const fn new(bounds: (Duration, Duration)) -> Self {
+        Self { bounds, failures: 0, times: None }
+    }
+
     /// Whether the server is left in peace.
     pub(super) fn holds(&self, now: Instant) -> bool {
         self.times.is_some_and(|(_, until)| now < until)
@@ -23,24 +36,25 @@ impl Rest {
     pub(super) fn holds_unless_probing(&mut self, now: Instant) -> bool {
         let holds = self.holds(now);
         if !holds && let Some((_, until)) = &mut self.times {
-            *until = now + REST.0;
+            *until = now + self.bounds.0;
         }
         holds
     }
 
     /// The server could not be had. Transactions that fail at the same time count once.
     pub(super) fn failed(&mut self, now: Instant) {
+        let (first, longest) = self.bounds;
         let counted = self.times.map(|(counted, _)| counted);
-        if counted.is_none_or(|counted| now.saturating_duration_since(counted) >= REST.0) {
+        if counted.is_none_or(|counted| now.saturating_duration_since(counted) >= first) {
             self.failures = self.failures.saturating_add(1);
-            let rest = REST.0.saturating_mul(1 << (self.failures - 1).min(10)).min(REST.1);
+            let rest = first.saturating_mul(1 << (self.failures - 1).min(10)).min(longest);
             self.times = Some((now, now + rest));
         }
     }
 
     /// The server was had.
     pub(super) fn over(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.bounds);
     }
 }
 

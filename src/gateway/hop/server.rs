@@ -3,9 +3,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tracing::debug;
+use tracing::{debug, error};
 
 use super::Mail;
+use super::login::Login;
 use super::rest::Rest;
 use crate::smtp::client::{Client, ClientError, ClientOptions, Step};
 use crate::smtp::next_hop::NextHop;
@@ -36,6 +37,7 @@ pub(super) struct Server {
     /// When it last answered what it can do, or did not; held by whoever asks.
     asked: tokio::sync::Mutex<Option<Instant>>,
     rest: Mutex<Rest>,
+    login: Login,
 }
 
 /// A connection to a server.
@@ -49,6 +51,10 @@ pub(super) struct Connection {
     transactions: u32,
 }
 
+/// What to do about a server that does not let us in.
+pub(super) const LOGIN_HINT: &str =
+    "check `user`, `password_file` and `tls` of this next hop; a reload tries at once";
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -61,6 +67,7 @@ impl Server {
             capabilities: Mutex::default(),
             asked: tokio::sync::Mutex::default(),
             rest: Mutex::default(),
+            login: Login::new(),
         }
     }
 
@@ -88,6 +95,11 @@ impl Server {
         lock(&self.rest).holds_unless_probing(Instant::now())
     }
 
+    /// Whether it refused the password lately, so that it is not tried now.
+    pub(super) fn is_shut(&self) -> bool {
+        self.login.is_paused()
+    }
+
     /// Leaves it in peace for a while, as far as there are others.
     pub(super) fn failed(&self) {
         lock(&self.rest).failed(Instant::now());
@@ -110,8 +122,20 @@ impl Server {
     }
 
     async fn connect(&self) -> Result<Connection, ClientError> {
+        let login = self.options.credentials.is_some().then_some(&self.login);
+        let _turn = match login {
+            Some(login) => Some(login.turn().await.map_err(ClientError::Auth)?),
+            None => None,
+        };
         let client = Client::connect(&self.options).await;
         let now = Instant::now();
+        if let Some(login) = login
+            && login.tried(client.as_ref().err())
+            && let Err(error) = &client
+        {
+            let next_hop = self.next_hop();
+            error!(%next_hop, %error, hint = LOGIN_HINT, "next hop does not take our password; mail waits");
+        }
         match client {
             Ok(client) => {
                 lock(&self.rest).over();

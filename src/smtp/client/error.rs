@@ -9,6 +9,8 @@ use crate::smtp::reply::ReplyError;
 /// What the client was doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
+    /// Everything up to the first MAIL, taken together.
+    SetUp,
     /// Connecting.
     Connect,
     /// Waiting for the greeting.

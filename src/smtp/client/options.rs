@@ -9,6 +9,9 @@ use crate::smtp::tls::ClientTls;
 /// How long the client waits for its next hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientTimeouts {
+    /// For a connection up to the first MAIL: all addresses, greeting, TLS and AUTH together; default 120 s, for an upstream
+    /// client waits 300 for its reply, and another server may have to be tried.
+    pub set_up: Duration,
     /// For the look-up of the host and the TCP or unix connection, all addresses together; default 30 s.
     pub connect: Duration,
     /// For the 220 greeting; default 60 s (RFC 5321 section 4.5.3.2.1 has 300: an in-line proxy's
@@ -40,6 +43,7 @@ impl Default for ClientTimeouts {
     fn default() -> Self {
         let seconds = Duration::from_secs;
         Self {
+            set_up: seconds(120),
             connect: seconds(30),
             greeting: seconds(60),
             hello: seconds(60),
