@@ -9,7 +9,7 @@ use domain::base::iana::{Class, Rcode, SecurityAlgorithm};
 use domain::base::message_builder::AnswerBuilder;
 use domain::base::{Message, MessageBuilder, Name, Rtype, Serial, Ttl};
 use domain::rdata::dnssec::Timestamp;
-use domain::rdata::{Cname, Dname, Ds, Rrsig, Soa, Txt};
+use domain::rdata::{Cname, Dname, Ds, Ns, Rrsig, Soa, Txt};
 use mta_seal::dns::authority::{Authority, ZoneSpec};
 use mta_seal::dns::{
     AnchorSource, Authenticity, ConfigError, Denial, DnsConfig, Lookup, Mode, QueryName, Resolver,
@@ -216,6 +216,33 @@ async fn other_response_codes_are_failures_with_their_number() {
         let outcome = plain(move |q| Some(vec![reply(q, rcode, |_| {})])).await;
         assert_eq!(outcome, Lookup::ServFail { rcode: number });
     }
+}
+
+/// What a lame server says, or one that does not resolve for us: that others know.
+fn referral(query: &Query, authoritative: bool, zone: &str) -> Vec<u8> {
+    let builder = MessageBuilder::new_vec().start_answer(query, Rcode::NOERROR).unwrap();
+    let mut builder = builder.authority();
+    builder.header_mut().set_aa(authoritative);
+    builder.push((wire(zone), Class::IN, 60, Ns::new(wire("ns.example.net")))).unwrap();
+    builder.into_message().into_octets()
+}
+
+#[tokio::test]
+async fn a_referral_denies_nothing() {
+    for zone in ["example.org", "org", "."] {
+        let outcome = plain(move |q| Some(vec![referral(q, false, zone)])).await;
+        assert_eq!(outcome, Lookup::ServFail { rcode: 0 }, "{zone:?}");
+    }
+    // A denial without SOA record by the server of the zone is one.
+    let outcome = plain(|q| Some(vec![referral(q, true, "example.org")])).await;
+    assert_eq!(outcome.label(), "nodata");
+    // Another server may know better.
+    let lame = liar(None, |q| Some(vec![referral(q, false, ".")])).await;
+    let sound = |q: &Query| Some(vec![reply(q, Rcode::NOERROR, |b| put_txt(b, AT, "v"))]);
+    let servers = Servers::Listed(vec![lame, liar(None, sound).await]);
+    let config = DnsConfig { servers, mode: Mode::Plain, ..DnsConfig::default() };
+    let outcome = StubResolver::new(&config).unwrap().txt(&name(AT)).await;
+    assert_eq!(outcome.label(), "found");
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use domain::base::{
 };
 use domain::rdata::{AllRecordData, Dname, Ds, Rrsig, Soa, Txt};
 
-use super::message::{MAX_AUTHORITY, seconds};
-use super::transport::Failure;
+use super::message::seconds;
+use super::transport::{Failure, MAX_AUTHORITY};
 
 /// Copies from an answer what proves one link of the chain, under the question `(name, rtype)`:
 /// the RRset itself with its signatures and the proofs of the zone that signed it, or, if it is

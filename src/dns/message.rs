@@ -9,10 +9,7 @@ use domain::net::client::request::{ComposeRequest, RequestMessage};
 use domain::rdata::{Cname, Soa, Txt};
 
 use super::outcome::{Lookup, MAX_CHAIN, MAX_TXT_OCTETS, MAX_TXT_RECORDS};
-use super::transport::{Failure, Question, UDP_PAYLOAD};
-
-/// Most records of the authority section that are looked at.
-pub(super) const MAX_AUTHORITY: usize = 64;
+use super::transport::{Failure, MAX_AUTHORITY, Question, UDP_PAYLOAD};
 
 /// Header bits of a question.
 #[derive(Debug, Clone, Copy)]

@@ -66,7 +66,7 @@ pub enum Lookup {
     ///
     /// A validating resolver also reports bogus answers as SERVFAIL.
     ServFail {
-        /// The response code (RFC 6895 section 2.3), extended by EDNS.
+        /// The response code (RFC 6895 section 2.3), extended by EDNS; 0 if the server referred to others instead.
         rcode: u16,
     },
     /// No server could be reached, or none answered within the time given.

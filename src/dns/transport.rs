@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::base::Message;
 use domain::base::iana::OptRcode;
 use domain::base::message_builder::PushError;
 use domain::base::wire::ParseError;
+use domain::base::{Message, Rtype};
 use domain::net::client::protocol::{AsyncConnect, TcpConnect, UdpConnect};
 use domain::net::client::request::{
     ComposeRequest, Error, RequestMessage, RequestMessageMulti, SendRequest,
@@ -25,6 +25,9 @@ const MAX_PARALLEL: usize = 500;
 /// How often a silent server is asked.
 const ROUNDS: usize = 3;
 
+/// Most records of the authority section that are looked at.
+pub(super) const MAX_AUTHORITY: usize = 64;
+
 /// A question that can be sent.
 pub(super) type Question = RequestMessage<Vec<u8>>;
 
@@ -35,7 +38,7 @@ pub(super) enum Failure {
     Timeout,
     /// An answer broke the protocol.
     Malformed,
-    /// The answer was neither NOERROR nor NXDOMAIN.
+    /// The answer was neither NOERROR nor NXDOMAIN, or a referral (0).
     Rcode(u16),
     /// The look-up has asked too much already.
     Excess,
@@ -121,6 +124,7 @@ impl Transport {
             }
         }
         match reply.opt_rcode() {
+            OptRcode::NOERROR if is_referral(&reply)? => Err(Failure::Rcode(0)),
             OptRcode::NOERROR | OptRcode::NXDOMAIN => Ok(reply),
             other => Err(Failure::Rcode(other.to_int())),
         }
@@ -143,6 +147,23 @@ impl Transport {
         let mut request = connection.send_request(question);
         within(self.attempt, request.get_response()).await
     }
+}
+
+/// Whether the server only says whom to ask instead, as one does that neither serves the zone nor resolves for us. It
+/// looks like a denial, but is none (RFC 2308 section 2.2) [R-dns-02].
+fn is_referral(reply: &Message<Bytes>) -> Result<bool, ParseError> {
+    if reply.header().aa() || reply.header_counts().ancount() > 0 {
+        return Ok(false);
+    }
+    let mut elsewhere = false;
+    for record in reply.authority()?.take(MAX_AUTHORITY) {
+        match record?.rtype() {
+            Rtype::SOA => return Ok(false),
+            Rtype::NS => elsewhere = true,
+            _ => {}
+        }
+    }
+    Ok(elsewhere)
 }
 
 async fn within(

@@ -1,8 +1,8 @@
 //! Envelopes and carriers made by hand, with a fault where a test wants one.
 
 use mta_seal::core::{
-    Accepted, DeliveryId, Domain, ForwardPath, Prefix, ReversePathField, SealTo, SealingPublicKey,
-    SigningKey, Suite, seal, unseal,
+    Accepted, DeliveryId, Domain, ForwardPath, KeyId, Prefix, Received, ReversePathField, SealTo,
+    SealingPublicKey, SigningKey, Step, Suite, seal, unseal,
 };
 use mta_seal::mail::carrier::{CarrierWriter, Token};
 use rand_core::{Rng, UnwrapErr};
@@ -79,6 +79,14 @@ pub fn sealed_part(carrier: &[u8]) -> Vec<u8> {
     let part = text.split("filename=\"message.mtaseal\"\r\n\r\n").nth(1).unwrap();
     let base64: String = part.split("\r\n--").next().unwrap().split("\r\n").collect();
     base64::prelude::BASE64_STANDARD.decode(base64).unwrap()
+}
+
+/// The key that a carrier is sealed to, whoever holds it.
+pub fn sealed_to(carrier: &[u8]) -> KeyId {
+    match Received::new().push(&sealed_part(carrier)).unwrap() {
+        Step::Done(parsed) => parsed.header().key_id,
+        Step::More(_) => panic!("the envelope ends early"),
+    }
 }
 
 /// The message in a carrier, and what its envelope says.

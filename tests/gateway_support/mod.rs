@@ -12,7 +12,7 @@ mod sink;
 mod world;
 
 pub use client::{Client, Delivery, Reply, deliver, stuff};
-pub use craft::{Forgery, carrier, open, rng, sealed_part};
+pub use craft::{Forgery, carrier, open, rng, sealed_part, sealed_to};
 pub use gateway::{Gw, Spec, TestClock, certificate};
 pub use org::Org;
 pub use sink::{Act, Listen, Message, Sink, SinkOptions, Step};

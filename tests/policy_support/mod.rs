@@ -1,5 +1,7 @@
 //! Domains, keys, policies and memories for the tests of the decision.
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
+
+pub mod table;
 
 use mta_seal::core::{
     Domain, IdentityKey, KeyId, SealingPrivateKey, SealingPublicKey, SigningKey, Suite,
@@ -72,12 +74,14 @@ pub fn entry(key: &SealingPublicKey) -> SealingEntry {
 /// A policy in the making; by default in force at [`NOW`], of mode `enforce`, by [`OWN`].
 #[derive(Clone)]
 pub struct Policy {
+    pub domain: Domain,
     pub identity: u8,
     pub draft: PolicyDraft,
 }
 
 pub fn policy() -> Policy {
     Policy {
+        domain: domain(),
         identity: OWN,
         draft: PolicyDraft {
             mode: Mode::Enforce,
@@ -104,6 +108,11 @@ impl Policy {
         self.with(|d| d.mode = mode)
     }
 
+    pub fn of(mut self, domain: Domain) -> Self {
+        self.domain = domain;
+        self
+    }
+
     pub fn by(mut self, identity: u8) -> Self {
         self.identity = identity;
         self
@@ -113,15 +122,16 @@ impl Policy {
     pub fn succeeding(self, former: u8) -> Self {
         let new = identity(self.identity);
         let old = identity(former);
+        let domain = self.domain.clone();
         self.with(|d| {
-            d.rollover = Rollover::sign(&old, &domain(), new.public(), d.serial, d.expiry);
+            d.rollover = Rollover::sign(&old, &domain, new.public(), d.serial, d.expiry);
         })
     }
 
     pub fn sign(&self) -> VerifiedPolicy {
-        let text = self.draft.sign(&domain(), &identity(self.identity)).unwrap();
+        let text = self.draft.sign(&self.domain, &identity(self.identity)).unwrap();
         let policy = SignedPolicy::parse(text.as_bytes()).unwrap();
-        policy.verify(&domain()).unwrap()
+        policy.verify(&self.domain).unwrap()
     }
 
     pub fn found(&self, authenticity: Authenticity) -> Outcome {
