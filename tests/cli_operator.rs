@@ -74,7 +74,7 @@ async fn overrides_are_given_listed_and_ended() {
     assert!(missing.err.contains("--why"), "{}", missing.err);
     let own = partner(&["allow-clear", "company1.example", "--for", "4h", "--why", "x"]);
     assert_eq!(own.code, 1);
-    assert_eq!(partner(&["list"]).out, "no overrides\n");
+    assert_eq!(partner(&["overrides"]).out, "no overrides\n");
 
     let given = give("4h", "key lost, ticket 4711");
     assert_eq!((given.code, given.out.as_str()), (0, "override 1 for company2.example, 4h\n"));
@@ -83,15 +83,15 @@ async fn overrides_are_given_listed_and_ended() {
     let seen = ledger.allowance(&name, now()).await.unwrap().unwrap();
     assert_eq!(seen.until - seen.created, 4 * 3_600);
     assert!(!seen.by.login.is_empty());
-    let list = partner(&["list", "--current"]).out;
+    let list = partner(&["overrides", "--current"]).out;
     assert!(list.contains("holds, ") && list.contains("key lost, ticket 4711"), "{list}");
 
     let ended = partner(&["disallow-clear", "company2.example"]);
     assert_eq!(ended.out, "override 1 for company2.example ended\n");
     assert_eq!(ledger.allowance(&name, now()).await, Ok(None));
     assert_eq!(partner(&["disallow-clear", "company2.example"]).code, 1);
-    assert_eq!(partner(&["list", "--current"]).out, "no overrides\n");
-    assert!(partner(&["list"]).out.contains("ended "));
+    assert_eq!(partner(&["overrides", "--current"]).out, "no overrides\n");
+    assert!(partner(&["overrides"]).out.contains("ended "));
 }
 
 #[tokio::test]

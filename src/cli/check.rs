@@ -2,6 +2,7 @@
 
 use super::context::{self, Own};
 use super::failure::Failure;
+use super::fingerprint;
 use super::terminal;
 use crate::gateway::Authorisation;
 use crate::gateway::config::{Config, NextHop};
@@ -30,7 +31,8 @@ pub(super) fn run(given: Option<&Path>) -> Result<(), Failure> {
         keys(&own, now)?;
         dkim::signers(local)?;
         let fingerprint = own.policy.identity().fingerprint();
-        fingerprints.push_str(&format!("identity of {}: {fingerprint}\n", local.name));
+        let spoken = fingerprint::lines(&fingerprint, "  ");
+        fingerprints.push_str(&format!("identity of {}: {spoken}\n", local.name));
     }
     let file = path.display();
     config.dns.check().map_err(|error| Failure::refused(format!("{file}: [dns]: {error}")))?;

@@ -2,8 +2,9 @@
 
 use super::context;
 use super::failure::Failure;
+use super::fingerprint;
 use super::zone;
-use crate::core::{Domain, IdentityKey, SealingPrivateKey, SigningKey, Suite};
+use crate::core::{Domain, IdentityKey, KeyId, SealingPrivateKey, SigningKey, Suite};
 use crate::records::{DEFAULT_WINDOW, Mode, PolicyDraft, SealingEntry, Selector};
 use crate::store::keyring::{Keyring, StoredKey};
 use std::fs;
@@ -80,7 +81,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .map_err(|error| Failure::writing(state.display(), &error))?;
     write_new(&zone_file, &zone)?;
     write_new(&config, &configuration(&domain, &hostname, state, args.outside))?;
-    announce(&domain, &config, &keys, &zone_file, &zone)
+    let identity = zone::identity(&keyring)?;
+    announce(&domain, &identity, &config, &keys, &zone_file, &zone)
 }
 
 /// Makes one key of each kind and signs the policy that lists them.
@@ -181,17 +183,15 @@ mode = "validate"
 [defaults]
 policy = "prefer"
 
-# A partner whose mail must be sealed:
-# [[partner]]
-# domain = "company2.example"
-# policy = "require"
-# inbound = "require-sealed"
+# Partners whose mail must be sealed are added by `mta-seal partner add DOMAIN`, which writes them to partners.toml beside
+# this file.
 "#
     )
 }
 
 fn announce(
     domain: &Domain,
+    identity: &KeyId,
     config: &Path,
     keys: &Path,
     zone_file: &Path,
@@ -201,11 +201,13 @@ fn announce(
     let text = format!(
         "made {config}\nmade {keys} (keys, readable by their owner only)\nmade {zone_file}\n\n\
          The records of {domain}:\n\n{zone}\n\
+         Its identity key, as partners hear it from you by telephone (`config check` prints it again):\n\n  {}\n\n\
          Next steps:\n\
          1. Set the listeners and next hops in {config}, then run `mta-seal config check --config {config}`.\n\
          2. Run `mta-seal serve --config {config}` and route mail through it, incoming mail above all.\n\
          3. Then publish the records, for from then on partners seal; `mta-seal zone --config {config} --format values` prints them for a DNS panel.\n\
-         4. The policy is signed for 30 days: run `mta-seal policy sign` before they end. The gateway itself does not need identity.pem: keep a copy off this machine.\n"
+         4. The policy is signed for 30 days: run `mta-seal policy sign` before they end. The gateway itself does not need identity.pem: keep a copy off this machine.\n",
+        fingerprint::lines(identity, "  ")
     );
     std::io::stdout()
         .write_all(text.as_bytes())

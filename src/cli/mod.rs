@@ -13,6 +13,7 @@ mod descriptors;
 mod discovery;
 mod dkim;
 mod failure;
+mod fingerprint;
 mod init;
 mod inspect;
 mod log;
@@ -30,6 +31,7 @@ mod stream;
 mod table;
 mod terminal;
 mod unseal;
+mod watch;
 mod zone;
 
 use clap::{Parser, Subcommand};
@@ -78,10 +80,10 @@ enum Command {
     },
     /// Say which mail waits, since when, why, and what to do
     Deferred(deferred::Args),
-    /// Let mail to a partner that cannot be sealed go clear for a while
+    /// Work with the domains that mail is exchanged with
     Partner {
         #[command(subcommand)]
-        command: PartnerCommand,
+        command: partner::Command,
     },
     /// Look whether mail leaves, or comes in, past the gateway
     Bypass(bypass::Args),
@@ -101,16 +103,6 @@ enum Command {
 enum PolicyCommand {
     /// Sign the policy anew, for another 30 days, and print the records to publish
     Sign(policy::SignArgs),
-}
-
-#[derive(Debug, Subcommand)]
-enum PartnerCommand {
-    /// Override: until a given time, mail to DOMAIN leaves in clear where it would wait
-    AllowClear(partner::AllowArgs),
-    /// End the override of DOMAIN
-    DisallowClear(partner::DisallowArgs),
-    /// Show current and past overrides
-    List(partner::ListArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -153,13 +145,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Policy { command: PolicyCommand::Sign(args) } => policy::sign(args, config),
         Command::Bypass(args) => bypass::run(args, config),
         Command::Deferred(args) => deferred::run(args, config),
-        Command::Partner { command: PartnerCommand::AllowClear(args) } => {
-            partner::allow(args, config)
-        }
-        Command::Partner { command: PartnerCommand::DisallowClear(args) } => {
-            partner::disallow(args, config)
-        }
-        Command::Partner { command: PartnerCommand::List(args) } => partner::list(args, config),
+        Command::Partner { command } => partner::run(command, config),
         Command::Config { command: ConfigCommand::Check } => check::run(config),
         Command::Demo { message } => demo::run(message.clone()),
     }

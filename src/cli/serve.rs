@@ -1,40 +1,58 @@
 //! `serve`: runs the gateway until it is told to stop.
 //!
-//! SIGHUP reads configuration, keys and certificates again. SIGTERM and SIGINT close the listeners and let open
+//! SIGHUP reads configuration, keys and certificates again, and so does a change of the file of partners. SIGTERM and SIGINT close the listeners and let open
 //! transactions finish; a second one does not wait for them.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 use super::failure::{Failure, Message, words};
 use super::log::{self, Running};
+use super::watch::{Look, Watch};
 use super::{context, descriptors, manager};
 use crate::gateway::config::Config;
 use crate::gateway::{Gateway, Parts, Settings, StartError};
 use crate::store::ledger::LedgerError;
 
+/// How often the file of partners is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Runs in the foreground; the service manager restarts it if it fails.
 pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
     let path = context::config_path(config)?;
-    let config = Config::load(&path)?;
+    let (config, watch) = load(&path)?;
     let log = log::start(&config.log);
-    let result = served(&path, config, &log);
+    let result = served(&path, config, watch, &log);
     match result {
         Err(failure) if log.is_json() => Err(logged(&failure)),
         result => result,
     }
 }
 
-fn served(path: &Path, config: Config, log: &Running) -> Result<(), Failure> {
+/// Reads the configuration, and watches the file of partners from before it is read.
+fn load(path: &Path) -> Result<(Config, Watch), Failure> {
+    let mut config = Config::load(path)?;
+    loop {
+        let watch = Watch::begin(&config.partners_file);
+        config = Config::load(path)?;
+        if watch.is_of(&config.partners_file) {
+            return Ok((config, watch));
+        }
+    }
+}
+
+fn served(path: &Path, config: Config, watch: Watch, log: &Running) -> Result<(), Failure> {
     take_note(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::temporary(format!("cannot start: {error}")))?;
-    let result = runtime.block_on(serve(path, config, log));
+    let result = runtime.block_on(serve(path, config, watch, log));
     // What has not ended by now was given up.
     runtime.shutdown_background();
     result
@@ -68,7 +86,12 @@ fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::temporary(format!("cannot listen for signals: {error}")))
 }
 
-async fn serve(path: &Path, config: Config, log: &Running) -> Result<(), Failure> {
+async fn serve(
+    path: &Path,
+    config: Config,
+    mut watch: Watch,
+    log: &Running,
+) -> Result<(), Failure> {
     // Before the listeners open, so that no signal falls between.
     let mut ends = Ends {
         terminate: listen_for(SignalKind::terminate())?,
@@ -81,18 +104,22 @@ async fn serve(path: &Path, config: Config, log: &Running) -> Result<(), Failure
     info!(outbound = ?gateway.outbound(), inbound = ?gateway.inbound(), "gateway ready");
     manager::ready(&status(&gateway));
     tokio::spawn(manager::watch(ledger));
+    let mut clock = interval(LOOK);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = ends.recv() => break,
-            _ = hangup.recv() => {
-                manager::reloading();
-                let told = match reload(path, &mut gateway, log).await {
-                    Ok(()) => status(&gateway),
-                    Err(failure) => refused(&failure),
-                };
-                // Also when nothing has changed: the manager waits for it.
-                manager::ready(&told);
-            }
+            _ = hangup.recv() => take_up(path, &mut gateway, &mut watch, log).await,
+            _ = clock.tick() => match watch.look() {
+                Look::Same => {}
+                Look::Changed => take_up(path, &mut gateway, &mut watch, log).await,
+                // A slip must not let mail go clear; a reload or restart shows that it is meant.
+                Look::Gone => error!(
+                    file = %watch.path().display(),
+                    hint = "restore it; if it is meant to be gone, reload",
+                    "the file of partners has gone: the old configuration stays in force"
+                ),
+            },
         }
     }
     info!("stopping: open transactions may finish");
@@ -114,14 +141,28 @@ async fn serve(path: &Path, config: Config, log: &Running) -> Result<(), Failure
     }
 }
 
+/// Takes up what the files say now, or stays with what they said before; the service manager and the log are told.
+async fn take_up(path: &Path, gateway: &mut Gateway, watch: &mut Watch, log: &Running) {
+    manager::reloading();
+    let told = match reload(path, gateway, log).await {
+        Ok(read) => {
+            *watch = read;
+            status(gateway)
+        }
+        Err(failure) => refused(&failure),
+    };
+    // Also when nothing has changed: the manager waits for it.
+    manager::ready(&told);
+}
+
 /// Reads everything again; whatever is wrong with it, nothing has changed then.
-async fn reload(path: &Path, gateway: &mut Gateway, log: &Running) -> Result<(), Failure> {
+async fn reload(path: &Path, gateway: &mut Gateway, log: &Running) -> Result<Watch, Failure> {
     let file = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || -> Result<Settings, Failure> {
-        let config = Config::load(&file)?;
-        Ok(Settings::from_config(config)?)
+    let read = tokio::task::spawn_blocking(move || -> Result<(Settings, Watch), Failure> {
+        let (config, watch) = load(&file)?;
+        Ok((Settings::from_config(config)?, watch))
     });
-    let settings =
+    let (settings, watch) =
         read.await.map_err(|error| Failure::temporary(format!("cannot read: {error}")))??;
     let config = settings.config.clone();
     gateway.reload(settings).await?;
@@ -136,7 +177,7 @@ async fn reload(path: &Path, gateway: &mut Gateway, log: &Running) -> Result<(),
         partners = config.partners.len(),
         "reloaded"
     );
-    Ok(())
+    Ok(watch)
 }
 
 /// Logs why a reload was refused, and says it in a line for the service manager.

@@ -1,6 +1,6 @@
-//! What goes to standard error beside errors: colours and a progress line, on a terminal only.
+//! What goes to standard error beside errors: colours, questions and a progress line, on a terminal only.
 
-use std::io::{IsTerminal, Write, stderr};
+use std::io::{self, BufRead, IsTerminal, Write, stderr, stdin};
 use std::time::{Duration, Instant};
 
 /// Input from which a progress line is worth its place, in octets.
@@ -35,6 +35,25 @@ pub(super) fn warning(text: &str) {
 
 pub(super) fn hint(text: &str) {
     labelled("hint:", "1;36", text);
+}
+
+/// Whether there is somebody to ask.
+pub(super) fn can_ask() -> bool {
+    stdin().is_terminal()
+}
+
+/// Asks, and says whether the answer is yes; anything else, and the end of the input, is no.
+pub(super) fn ask(question: &str) -> io::Result<bool> {
+    // If nobody sees the question, the answer is no.
+    write!(stderr(), "{question} [y/N] ")?;
+    stderr().flush()?;
+    is_yes(&mut stdin().lock())
+}
+
+fn is_yes(input: &mut impl BufRead) -> io::Result<bool> {
+    let mut line = String::new();
+    io::Read::take(input, 64).read_line(&mut line)?;
+    Ok(["y", "yes"].iter().any(|yes| line.trim().eq_ignore_ascii_case(yes)))
 }
 
 /// A line that says how far a stream is, once there is a terminal and much to do.
@@ -75,6 +94,26 @@ impl Drop for Progress {
     fn drop(&mut self) {
         if self.shown.is_some() {
             let _ = write!(stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_yes_is_yes() {
+        for (line, yes) in [
+            ("y\n", true),
+            (" Yes \r\n", true),
+            ("YES", true),
+            ("\n", false),
+            ("", false),
+            ("yep\n", false),
+        ] {
+            assert_eq!(is_yes(&mut line.as_bytes()).unwrap(), yes, "{line:?}");
         }
     }
 }

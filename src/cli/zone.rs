@@ -3,7 +3,7 @@
 use super::context::{self, Own};
 use super::dkim;
 use super::failure::Failure;
-use crate::core::Domain;
+use crate::core::{Domain, KeyId};
 use crate::records::{DnsRecord, KeyRecord, SealingEntry, Selector, SignedPolicy};
 use crate::store::keyring::Keyring;
 use std::io::Write;
@@ -66,6 +66,13 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
 
 pub(super) fn master_file(records: &[DnsRecord]) -> String {
     records.iter().map(DnsRecord::master_file).collect()
+}
+
+/// The fingerprint of the identity key that has signed the policy.
+pub(super) fn identity(keyring: &Keyring) -> Result<KeyId, Failure> {
+    let text = keyring.policy().unwrap_or_default();
+    let policy = SignedPolicy::parse(text.as_bytes()).map_err(Failure::refused)?;
+    Ok(policy.unverified().identity.fingerprint())
 }
 
 /// The policy record of a domain, and the key records that it lists.

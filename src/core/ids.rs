@@ -83,6 +83,14 @@ identifier! {
     KeyId, 32
 }
 
+impl KeyId {
+    /// The words in which two people compare it [R-key-02].
+    #[must_use]
+    pub fn words(&self) -> String {
+        super::words::of(&self.0).collect::<Vec<_>>().join(" ")
+    }
+}
+
 impl DeliveryId {
     /// A fresh delivery id.
     pub fn random(rng: &mut impl CryptoRng) -> Self {

@@ -112,6 +112,7 @@ mod seal;
 mod signing;
 mod suite;
 mod unseal;
+pub mod words;
 
 pub use domain::{Domain, DomainError, MAX_DOMAIN};
 pub use ed25519::{PRIVATE_KEY_LEN, PUBLIC_KEY_LEN, SIGNATURE_LEN};

@@ -160,7 +160,7 @@ fn keep(memory: &Memory) -> Remembered {
 }
 
 /// The memory as it was; `None` if it cannot have been written by [`keep`] for this domain.
-fn restore(domain: &Domain, kept: &Remembered) -> Option<Memory> {
+pub(crate) fn restore(domain: &Domain, kept: &Remembered) -> Option<Memory> {
     let policy = SignedPolicy::parse(&kept.policy).ok()?.verify(domain).ok()?;
     let key = match kept.key_records.first() {
         Some(text) => Some(KeyRecord::parse(text).ok()?.unverified().clone()),

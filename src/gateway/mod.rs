@@ -42,6 +42,7 @@ use tokio::sync::Notify;
 
 pub use authorisation::{Authorisation, AuthorisationError};
 pub use clock::{Clock, SystemClock};
+pub(crate) use discovery::restore;
 pub use failure::Failure;
 pub use local::{LocalKeys, LocalKeysError};
 pub use parts::{LEDGER_FILE, Parts, Settings, StartError};

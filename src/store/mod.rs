@@ -4,4 +4,5 @@ pub mod keyring;
 pub mod ledger;
 pub mod passwords;
 pub mod permissions;
+pub mod replace;
 pub mod secret_file;

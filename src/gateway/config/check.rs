@@ -6,16 +6,18 @@ use super::file::{self, DnsMode, File};
 use super::next_hop::NextHops;
 use super::{
     Config, ConfigError, DkimEntry, Inbound, ListenerTls, LocalDomain, Network, NextHop, Outbound,
-    Partner, Treatment, clients,
+    Partner, Place, Treatment, clients,
 };
 use crate::core::Domain;
 use crate::dns::{AnchorSource, DnsConfig, Mode, Servers};
 use crate::policy::{Level, LocalPolicy};
 use crate::smtp::Protocol;
 use crate::smtp::next_hop::NextHop as Address;
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
 
@@ -23,7 +25,12 @@ use toml::Spanned;
 const MIN_DELAY_NOTICE: Duration = Duration::from_secs(60);
 const MAX_DELAY_NOTICE: Duration = Duration::from_secs(5 * 24 * 3600);
 
-pub(super) fn check(file: File, source: &Source<'_>) -> Result<Config, ConfigError> {
+/// `more` are the partners that stand in a file of their own.
+pub(super) fn check(
+    file: File,
+    source: &Source<'_>,
+    more: (Vec<file::Partner>, &Source<'_>),
+) -> Result<Config, ConfigError> {
     let base = source.file.parent().unwrap_or(Path::new(""));
     let mut warnings = Vec::new();
     let outgoing = file.outbound.is_some();
@@ -83,7 +90,8 @@ pub(super) fn check(file: File, source: &Source<'_>) -> Result<Config, ConfigErr
         file: source.file.to_owned(),
         hostname: file.hostname.0,
         state: base.join(file.state.unwrap_or_else(|| PathBuf::from("state"))),
-        partners: partners(file.partner, &domains, &defaults, source, &mut warnings)?,
+        partners_file: more.1.file.to_owned(),
+        partners: partners([(file.partner, source), more], &domains, &defaults, &mut warnings)?,
         domains,
         outbound,
         inbound,
@@ -402,19 +410,23 @@ fn dns(table: file::Dns, base: &Path, source: &Source<'_>) -> Result<DnsConfig, 
 }
 
 fn partners(
-    tables: Vec<file::Partner>,
+    files: [(Vec<file::Partner>, &Source<'_>); 2],
     domains: &[LocalDomain],
     defaults: &Treatment,
-    source: &Source<'_>,
     warnings: &mut Vec<ConfigError>,
 ) -> Result<Vec<Partner>, ConfigError> {
-    let mut seen = std::collections::HashSet::<Domain>::new();
+    let mut seen = HashMap::<Domain, Place>::new();
     let mut partners = Vec::new();
-    for table in tables {
+    let tables = files.into_iter().flat_map(|(tables, source)| {
+        let file: Arc<Path> = Arc::from(source.file);
+        tables.into_iter().map(move |table| (table, source, Arc::clone(&file)))
+    });
+    for (table, source, file) in tables {
         let span = table.domain.span();
         let domain = table.domain.into_inner().0;
-        if !seen.insert(domain.clone()) {
-            let what = format!("partner {domain} stands twice");
+        let place = Place { file, line: source.line(span.start) };
+        if let Some(first) = seen.insert(domain.clone(), place.clone()) {
+            let what = format!("partner {domain} stands twice, first at {first}");
             return Err(source.error(span, what, "keep one [[partner]] for each domain"));
         }
         if domains.iter().any(|local| local.name == domain) {
@@ -437,6 +449,7 @@ fn partners(
         }
         partners.push(Partner {
             domain,
+            place,
             treatment: Treatment {
                 policy: table.policy.map_or(defaults.policy, |text| text.0),
                 minimum_level: table

@@ -56,13 +56,23 @@ impl ConfigError {
     pub(super) fn unreadable(file: &Path, error: &std::io::Error) -> Self {
         let hint = (error.kind() == std::io::ErrorKind::NotFound)
             .then(|| "make one with `mta-seal init`, or name one with --config FILE".to_owned());
-        Self {
-            file: file.to_owned(),
-            line: None,
-            what: format!("cannot read the configuration: {}", reason(error)),
-            valid: Vec::new(),
-            hint,
-        }
+        Self { hint, ..Self::of(file, format!("cannot read the configuration: {}", reason(error))) }
+    }
+
+    pub(super) fn unreadable_partners(file: &Path, error: &std::io::Error) -> Self {
+        Self::of(file, format!("cannot read the partners: {}", reason(error)))
+    }
+
+    /// A file of partners without a single octet: more likely cut off than meant, and nothing in it means that mail may go
+    /// clear.
+    pub(super) fn empty_partners(file: &Path) -> Self {
+        let hint =
+            "restore it; if there are to be no partners, write a comment into it or remove it";
+        Self { hint: Some(hint.to_owned()), ..Self::of(file, "the file is empty".to_owned()) }
+    }
+
+    fn of(file: &Path, what: String) -> Self {
+        Self { file: file.to_owned(), line: None, what, valid: Vec::new(), hint: None }
     }
 }
 
@@ -106,7 +116,8 @@ impl Source<'_> {
         }
     }
 
-    fn line(&self, offset: usize) -> usize {
+    /// The line of an offset, from 1.
+    pub(super) fn line(&self, offset: usize) -> usize {
         let before = self.text.as_bytes().get(..offset).unwrap_or(self.text.as_bytes());
         1 + memchr::memchr_iter(b'\n', before).count()
     }

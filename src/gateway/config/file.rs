@@ -6,7 +6,7 @@ use super::next_hop::NextHops;
 use super::settings::{Limits, Log, Timeouts};
 use super::value::{FromText, Text};
 use super::{ClearMail, Recipients};
-use crate::core::{Domain, KeyId};
+use crate::core::{Domain, KeyId, words};
 use crate::policy::{Level, Rule};
 use crate::smtp::Protocol;
 use base64::Engine;
@@ -29,6 +29,7 @@ pub(super) struct File {
     pub(super) dns: Dns,
     #[serde(default)]
     pub(super) defaults: Defaults,
+    pub(super) partners: Option<PathBuf>,
     #[serde(default)]
     pub(super) partner: Vec<Partner>,
     #[serde(default)]
@@ -37,6 +38,14 @@ pub(super) struct File {
     pub(super) timeouts: Timeouts,
     #[serde(default)]
     pub(super) log: Log,
+}
+
+/// The file of partners that commands change.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PartnersFile {
+    #[serde(default)]
+    pub(super) partner: Vec<Partner>,
 }
 
 #[derive(Deserialize)]
@@ -169,13 +178,19 @@ impl FromText for Level {
 
 /// A pin: SHA-256 fingerprint of an identity key.
 impl FromText for KeyId {
-    const EXPECTED: &'static str =
-        "the fingerprint of the identity key as 64 hexadecimal digits or 44 characters of base64";
+    const EXPECTED: &'static str = "the fingerprint of the identity key as 64 hexadecimal digits, 44 characters of base64 or \
+         32 words";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        let hex: String = text.chars().filter(|c| *c != ':').collect();
+        let hex: String = text.chars().filter(|c| *c != ':' && !c.is_whitespace()).collect();
         if let Ok(id) = hex.parse() {
             return Ok(id);
+        }
+        if text.trim().contains(char::is_whitespace) {
+            let octets = words::read(text).map_err(|error| error.to_string())?;
+            let count = octets.len();
+            let octets = octets.try_into();
+            return octets.map(Self::from_bytes).map_err(|_| format!("{count} words, not 32"));
         }
         let octets = base64::prelude::BASE64_STANDARD.decode(text).ok();
         octets

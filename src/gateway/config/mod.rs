@@ -1,4 +1,4 @@
-//! The configuration of a gateway: one TOML file.
+//! The configuration of a gateway: one TOML file, and beside it one of partners that commands change.
 //!
 //! Every mistake is reported as `file:line: what` with the valid values and a hint. Paths are
 //! relative to the directory of the file. `examples/mta-seal.toml` shows every key with its
@@ -12,6 +12,7 @@ mod error;
 mod file;
 mod network;
 mod next_hop;
+mod partners;
 mod permissions;
 mod settings;
 mod value;
@@ -21,6 +22,7 @@ pub use dkim::DkimEntry;
 pub use error::{ConfigError, ConfigWarning};
 pub use network::Network;
 pub use next_hop::{NextHop, PasswordError};
+pub use partners::{EditError, NewPartner, PartnersText};
 pub use settings::{Limits, Log, LogFormat, LogLevel, Timeouts};
 
 use crate::core::{Domain, KeyId};
@@ -29,10 +31,15 @@ use crate::policy::{Allowances, Level, LocalPolicy, Rule, SenderPolicy};
 use crate::smtp::Protocol;
 use crate::smtp::client_certificate::{TrustedClients, asking_server_config};
 use crate::smtp::tls::{Identity, TlsError};
+use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Name of the file of partners, beside the configuration.
+const PARTNERS_FILE: &str = "partners.toml";
 
 /// Reads a length of time as the file has it: `30s`, `5m`, `4h` or `2d`.
 ///
@@ -41,6 +48,30 @@ use std::time::Duration;
 /// What is wrong with it, in words.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     <Duration as value::FromText>::from_text(text)
+}
+
+/// Reads a fingerprint as the file has it: hexadecimal digits, base64, or words [R-key-02].
+///
+/// # Errors
+///
+/// What is wrong with it, in words.
+pub fn parse_fingerprint(text: &str) -> Result<KeyId, String> {
+    <KeyId as value::FromText>::from_text(text)
+}
+
+/// Where something stands in a configuration; shown as `file:line`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: Arc<Path>,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
 }
 
 /// A whole, validated configuration.
@@ -62,8 +93,10 @@ pub struct Config {
     pub dns: DnsConfig,
     /// What holds for destinations without an entry in [`Config::partners`].
     pub defaults: Treatment,
-    /// Settings of single domains.
+    /// Settings of single domains, from both files.
     pub partners: Vec<Partner>,
+    /// The file of partners that commands change; it need not be there.
+    pub partners_file: PathBuf,
     /// Bounds on what peers may use.
     pub limits: Limits,
     /// Bounds on how long each step may take.
@@ -201,11 +234,24 @@ pub enum ClearMail {
     RequireSealed,
 }
 
+impl ClearMail {
+    /// The name used in configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mark => "mark",
+            Self::RequireSealed => "require-sealed",
+        }
+    }
+}
+
 /// Settings of one domain we exchange mail with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partner {
     /// The domain.
     pub domain: Domain,
+    /// Where it is defined.
+    pub place: Place,
     /// How its mail is treated.
     pub treatment: Treatment,
     /// Fingerprint (SHA-256) of its identity key [R-key-01], compared out of band.
@@ -215,21 +261,42 @@ pub struct Partner {
 }
 
 impl Config {
-    /// Reads and validates a file. Paths inside become relative to its directory.
+    /// Reads and validates a file, and that of the partners if there is one. Paths inside become relative to its directory.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let octets = std::fs::read(path).map_err(|error| ConfigError::unreadable(path, &error))?;
-        let text = String::from_utf8(octets).map_err(|_| {
-            let error = std::io::Error::other("not UTF-8 text");
-            ConfigError::unreadable(path, &error)
-        })?;
-        Self::parse(&text, path)
+        let text = read(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        Self::assemble(&text, path, |partners| match read(partners) {
+            Ok(text) if text.is_empty() => Err(ConfigError::empty_partners(partners)),
+            Ok(text) => Ok(text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+            Err(error) => Err(ConfigError::unreadable_partners(partners, &error)),
+        })
     }
 
-    /// Validates the text of a file that is, or would be, at `path`.
+    /// The same, with `partners` in place of what is in the file of partners.
+    pub fn load_with(path: &Path, partners: &str) -> Result<Self, ConfigError> {
+        let text = read(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        Self::assemble(&text, path, |_| Ok(partners.to_owned()))
+    }
+
+    /// Validates the text of a file that is, or would be, at `path`, without a file of partners.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        Self::assemble(text, path, |_| Ok(String::new()))
+    }
+
+    fn assemble(
+        text: &str,
+        path: &Path,
+        partners: impl FnOnce(&Path) -> Result<String, ConfigError>,
+    ) -> Result<Self, ConfigError> {
         let source = error::Source { file: path, text };
         let file: file::File = toml::from_str(text).map_err(|error| source.toml(&error))?;
-        check::check(file, &source)
+        let name = file.partners.as_deref().unwrap_or(Path::new(PARTNERS_FILE));
+        let place = path.parent().unwrap_or(Path::new("")).join(name);
+        let text = partners(&place)?;
+        let more_source = error::Source { file: &place, text: &text };
+        let more: file::PartnersFile =
+            toml::from_str(&text).map_err(|error| more_source.toml(&error))?;
+        check::check(file, &source, (more.partner, &more_source))
     }
 
     /// The local domain of this name.
@@ -278,6 +345,10 @@ impl Config {
     pub fn treatment(&self, domain: &Domain) -> &Treatment {
         self.partner(domain).map_or(&self.defaults, |partner| &partner.treatment)
     }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    String::from_utf8(std::fs::read(path)?).map_err(|_| io::Error::other("not UTF-8 text"))
 }
 
 #[cfg(test)]

@@ -9,14 +9,15 @@ use crate::store::permissions::{PermissionError, private, secret, trusted};
 const LEDGER: [&str; 3] = ["ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"];
 
 impl Config {
-    /// Refuses a configuration whose files are open to other users or belong to them: the file itself, every secret
-    /// that it names, and the state directory. Keyrings refuse by themselves when they are read.
+    /// Refuses a configuration whose files are open to other users or belong to them: the file itself, that of the partners,
+    /// every secret that it names, and the state directory. Keyrings refuse by themselves when they are read.
     ///
     /// # Errors
     ///
     /// The first file that is not safe, with what to change.
     pub fn check_permissions(&self) -> Result<(), PermissionError> {
         trusted(&self.file)?;
+        trusted(&self.partners_file)?;
         for path in self.secrets() {
             secret(path)?;
         }

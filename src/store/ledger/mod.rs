@@ -5,6 +5,7 @@
 //! one SQLite file. Every operation that changes something is durable when its future resolves.
 //! The caller passes the time, in Unix seconds. Nothing secret is stored.
 
+mod action;
 mod allowance;
 mod deferral;
 mod error;
@@ -18,6 +19,7 @@ mod sqlite;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use action::{Action, ActionKind, MAX_ACTIONS, NewAction};
 pub use allowance::{Allowance, MAX_ALLOWANCE, MAX_ALLOWANCES, MAX_WHY, Operator};
 pub use deferral::{
     Attempt, Cause, DEFERRAL_GAP, DEFERRAL_MEMORY, DELAY_NOTICE_GAP, Deferral, Fate, MAX_ATTEMPTS,
@@ -205,6 +207,10 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// All overrides, the latest first; at most `limit` and [`MAX_ALLOWANCES`].
     fn allowances(&self, limit: usize) -> LedgerFuture<'_, Vec<Allowance>>;
+
+    /// What operators have changed by command, about one domain or all, the latest first; at most `limit` and
+    /// [`MAX_ACTIONS`].
+    fn actions(&self, domain: Option<&Domain>, limit: usize) -> LedgerFuture<'_, Vec<Action>>;
 
     /// What was seen of a probe.
     fn sighting(&self, probe: ProbeId) -> LedgerFuture<'_, Option<Sighting>>;

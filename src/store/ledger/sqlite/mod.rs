@@ -21,11 +21,11 @@ use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Allowance, Attempt, Bound, Claim, Claimed, DEFERRAL_MEMORY, DELAY_NOTICE_GAP, Deferral,
-    IncomingMessage, IncomingStatus, Ledger, LedgerError, LedgerFuture, MAX_ALLOWANCES,
-    MAX_DEFERRALS, MAX_DELAYED, MAX_KEY_RECORD, MAX_KEY_RECORDS, MAX_LIST, MAX_OUTBOX_MESSAGE,
-    MAX_PATH, MAX_POLICY, MAX_RECIPIENTS, NewOutboxItem, OutboxId, OutboxItem, Outcome, Outgoing,
-    ProbeId, Remembered, RetryKey, Scope, Sighting, Upstream,
+    Action, Allowance, Attempt, Bound, Claim, Claimed, DEFERRAL_MEMORY, DELAY_NOTICE_GAP, Deferral,
+    IncomingMessage, IncomingStatus, Ledger, LedgerError, LedgerFuture, MAX_ACTIONS,
+    MAX_ALLOWANCES, MAX_DEFERRALS, MAX_DELAYED, MAX_KEY_RECORD, MAX_KEY_RECORDS, MAX_LIST,
+    MAX_OUTBOX_MESSAGE, MAX_PATH, MAX_POLICY, MAX_RECIPIENTS, NewOutboxItem, OutboxId, OutboxItem,
+    Outcome, Outgoing, ProbeId, Remembered, RetryKey, Scope, Sighting, Upstream,
 };
 use crate::core::{DeliveryId, Domain};
 pub use operator::OperatorLedger;
@@ -387,6 +387,11 @@ impl Ledger for SqliteLedger {
     fn allowances(&self, limit: usize) -> LedgerFuture<'_, Vec<Allowance>> {
         let limit = limit.min(MAX_ALLOWANCES);
         self.read(move |connection| operator::list(connection, limit))
+    }
+
+    fn actions(&self, domain: Option<&Domain>, limit: usize) -> LedgerFuture<'_, Vec<Action>> {
+        let (domain, limit) = (domain.cloned(), limit.min(MAX_ACTIONS));
+        self.read(move |connection| operator::actions(connection, domain.as_ref(), limit))
     }
 
     fn sighting(&self, probe: ProbeId) -> LedgerFuture<'_, Option<Sighting>> {

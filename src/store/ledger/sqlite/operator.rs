@@ -1,4 +1,5 @@
-//! What the operator's commands write while the daemon holds the ledger: overrides and probes, and nothing else.
+//! What the operator's commands write while the daemon holds the ledger: overrides, actions and probes, and nothing
+//! else.
 
 use std::fs::File;
 use std::path::Path;
@@ -6,7 +7,8 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use super::super::{
-    Allowance, Bound, LedgerError, MAX_ALLOWANCE, MAX_PROBE, MAX_WHY, Operator, ProbeId,
+    Action, ActionKind, Allowance, Bound, LedgerError, MAX_ALLOWANCE, MAX_PROBE, MAX_WHY,
+    NewAction, Operator, ProbeId,
 };
 use super::open::{connect, open_error};
 use super::{Options, schema, sql_time, unix_time};
@@ -54,7 +56,8 @@ impl OperatorLedger {
         if why.is_empty() || why.len() > MAX_WHY || length == 0 || length > MAX_ALLOWANCE {
             return Err(LedgerError::Limit(Bound::Allowance));
         }
-        let allowance = self.connection.query_row(
+        let transaction = self.connection.unchecked_transaction()?;
+        let allowance = transaction.query_row(
             &format!(
                 "INSERT INTO allowance (domain, created, until, why, uid, login)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING {COLUMNS}"
@@ -62,6 +65,10 @@ impl OperatorLedger {
             params![domain.as_str(), sql_time(now), sql_time(until), why, by.uid, by.login],
             read,
         )?;
+        let detail = format!("override {} for {length} s: {why}", allowance.id);
+        let action = NewAction { kind: ActionKind::AllowClear, domain: domain.clone(), detail };
+        insert(&transaction, &[action], now, by)?;
+        transaction.commit()?;
         Ok(allowance)
     }
 
@@ -72,14 +79,38 @@ impl OperatorLedger {
         now: u64,
         by: &Operator,
     ) -> Result<Vec<Allowance>, LedgerError> {
-        let mut update = self.connection.prepare(&format!(
+        let transaction = self.connection.unchecked_transaction()?;
+        let mut update = transaction.prepare(&format!(
             "UPDATE allowance SET ended = ?2, ended_uid = ?3, ended_login = ?4
              WHERE domain = ?1 AND ended IS NULL AND until > ?2 RETURNING {COLUMNS}"
         ))?;
         let ended = update
             .query_map(params![domain.as_str(), sql_time(now), by.uid, by.login], read)?
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
+        drop(update);
+        let action = |allowance: &Allowance| NewAction {
+            kind: ActionKind::DisallowClear,
+            domain: domain.clone(),
+            detail: format!("override {}", allowance.id),
+        };
+        insert(&transaction, &ended.iter().map(action).collect::<Vec<_>>(), now, by)?;
+        transaction.commit()?;
         Ok(ended)
+    }
+
+    /// Puts actions on record, all or none. Durable when this returns: make the change afterwards.
+    ///
+    /// # Errors
+    /// What the file system says; nothing is recorded then.
+    pub fn record(
+        &self,
+        actions: &[NewAction],
+        now: u64,
+        by: &Operator,
+    ) -> Result<(), LedgerError> {
+        let transaction = self.connection.unchecked_transaction()?;
+        insert(&transaction, actions, now, by)?;
+        Ok(transaction.commit()?)
     }
 
     /// Watches, for `seconds` and at most [`MAX_PROBE`], for a message with the null reverse-path to `recipient`, a mailbox
@@ -93,6 +124,23 @@ impl OperatorLedger {
         )?;
         Ok(ProbeId(self.connection.last_insert_rowid()))
     }
+}
+
+fn insert(
+    connection: &Connection,
+    actions: &[NewAction],
+    now: u64,
+    by: &Operator,
+) -> Result<(), LedgerError> {
+    let mut insert = connection.prepare(
+        "INSERT INTO operator_action (at, uid, login, action, domain, detail)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for NewAction { kind, domain, detail } in actions {
+        let (at, kind, domain) = (sql_time(now), kind.as_str(), domain.as_str());
+        insert.execute(params![at, by.uid, by.login, kind, domain, detail])?;
+    }
+    Ok(())
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Allowance> {
@@ -134,6 +182,31 @@ pub(super) fn list(connection: &Connection, limit: usize) -> Result<Vec<Allowanc
     let all = connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM allowance ORDER BY id DESC LIMIT ?1"))?
         .query_map([sql_time(limit as u64)], read)?
+        .collect::<Result<_, _>>()?;
+    Ok(all)
+}
+
+pub(super) fn actions(
+    connection: &Connection,
+    domain: Option<&Domain>,
+    limit: usize,
+) -> Result<Vec<Action>, LedgerError> {
+    let read = |row: &Row<'_>| {
+        Ok(Action {
+            id: row.get(0)?,
+            at: unix_time(row.get(1)?),
+            by: Operator { uid: row.get(2)?, login: row.get(3)? },
+            action: row.get(4)?,
+            domain: row.get(5)?,
+            detail: row.get(6)?,
+        })
+    };
+    let all = connection
+        .prepare_cached(
+            "SELECT id, at, uid, login, action, domain, detail FROM operator_action
+             WHERE ?1 IS NULL OR domain = ?1 ORDER BY id DESC LIMIT ?2",
+        )?
+        .query_map(params![domain.map(Domain::as_str), sql_time(limit as u64)], read)?
         .collect::<Result<_, _>>()?;
     Ok(all)
 }

@@ -8,7 +8,7 @@ use super::super::LedgerError;
 const APPLICATION_ID: i64 = 0x4d53_4c67;
 
 /// The steps from each schema version to the next; a released step never changes.
-const STEPS: &[&str] = &[VERSION_1, VERSION_2];
+const STEPS: &[&str] = &[VERSION_1, VERSION_2, VERSION_4];
 
 /// The schema this version of the program reads and writes.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
@@ -191,6 +191,27 @@ CREATE TABLE probe (
 CREATE INDEX probe_recipient ON probe (recipient);
 ";
 
+/// The audit trail of the operators' commands.
+const VERSION_4: &str = "
+-- rows are added, never changed or deleted
+CREATE TABLE operator_action (
+    id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    at     INTEGER NOT NULL,
+    uid    INTEGER NOT NULL,
+    login  TEXT NOT NULL,
+    action TEXT NOT NULL,
+    domain TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
+CREATE INDEX operator_action_domain ON operator_action (domain, id);
+CREATE TRIGGER operator_action_kept BEFORE DELETE ON operator_action BEGIN
+    SELECT RAISE(ABORT, 'actions are kept');
+END;
+CREATE TRIGGER operator_action_unchanged BEFORE UPDATE ON operator_action BEGIN
+    SELECT RAISE(ABORT, 'actions are kept as they are');
+END;
+";
+
 /// Says which schema version the file has; 0 for a file without any content.
 pub(super) fn version(connection: &Connection) -> Result<i64, LedgerError> {
     let pragma = |name: &str| {
@@ -305,5 +326,16 @@ mod tests {
         assert!(insert(60, " ").is_err());
         insert(604_800, "key lost").unwrap();
         assert!(connection.execute("DELETE FROM allowance", []).is_err());
+    }
+
+    #[test]
+    fn actions_can_be_neither_deleted_nor_changed() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, 1).unwrap();
+        let insert = "INSERT INTO operator_action (at, uid, login, action, domain, detail)
+             VALUES (0, 0, 'root', 'add', 'b.example', '')";
+        connection.execute(insert, []).unwrap();
+        assert!(connection.execute("DELETE FROM operator_action", []).is_err());
+        assert!(connection.execute("UPDATE operator_action SET login = 'x'", []).is_err());
     }
 }

@@ -1,24 +1,23 @@
-//! `mta-seal partner`: the operator's overrides, which let mail to a domain go clear for a while [R-dec-18].
+//! The operator's overrides, which let mail to a domain go clear for a while [R-dec-18].
 
-use super::context;
-use super::failure::Failure;
-use super::moment::{length, utc};
-use super::operator;
-use super::table;
-use super::terminal;
-use crate::core::Domain;
+use super::super::context;
+use super::super::failure::Failure;
+use super::super::moment::{length, utc};
+use super::super::operator;
+use super::super::table;
+use super::super::terminal;
+use super::{domain, print};
 use crate::gateway::LEDGER_FILE;
 use crate::gateway::config::{Config, parse_duration};
 use crate::policy::Rule;
 use crate::store::ledger::{
     Allowance, Ledger, MAX_ALLOWANCE, MAX_ALLOWANCES, MAX_WHY, Operator, OperatorLedger,
 };
-use std::io::Write;
 use std::path::Path;
 
 /// Options of `partner allow-clear`.
 #[derive(Debug, clap::Args)]
-pub(super) struct AllowArgs {
+pub(in crate::cli) struct AllowArgs {
     /// The partner's domain
     #[arg(value_name = "DOMAIN")]
     domain: String,
@@ -32,15 +31,15 @@ pub(super) struct AllowArgs {
 
 /// Options of `partner disallow-clear`.
 #[derive(Debug, clap::Args)]
-pub(super) struct DisallowArgs {
+pub(in crate::cli) struct DisallowArgs {
     /// The partner's domain
     #[arg(value_name = "DOMAIN")]
     domain: String,
 }
 
-/// Options of `partner list`.
+/// Options of `partner overrides`.
 #[derive(Debug, clap::Args)]
-pub(super) struct ListArgs {
+pub(in crate::cli) struct ListArgs {
     /// Only overrides that hold now
     #[arg(long)]
     current: bool,
@@ -94,7 +93,7 @@ pub(super) fn disallow(args: &DisallowArgs, config: Option<&Path>) -> Result<(),
         .map_err(context::ledger_failure)?;
     if ended.is_empty() {
         return Err(Failure::refused(format!("no override of {domain} holds"))
-            .hint("`mta-seal partner list` shows them all"));
+            .hint("`mta-seal partner overrides` shows them all"));
     }
     let mut text = String::new();
     for Allowance { id, .. } in ended {
@@ -115,15 +114,12 @@ pub(super) fn list(args: &ListArgs, config: Option<&Path>) -> Result<(), Failure
     print(&text(&all, now))
 }
 
-fn domain(name: &str) -> Result<Domain, Failure> {
-    Domain::parse(name).map_err(|error| Failure::usage(format!("`{name}`: {error}")))
-}
-
 fn open(config: &Config) -> Result<OperatorLedger, Failure> {
     OperatorLedger::open(&config.state.join(LEDGER_FILE)).map_err(context::ledger_failure)
 }
 
-fn text(all: &[Allowance], now: u64) -> String {
+/// The overrides as a table.
+pub(super) fn text(all: &[Allowance], now: u64) -> String {
     if all.is_empty() {
         return "no overrides\n".to_owned();
     }
@@ -150,14 +146,9 @@ fn text(all: &[Allowance], now: u64) -> String {
     table::lines("", &rows)
 }
 
-fn name(operator: &Operator) -> String {
+/// A person as the audit trail has it.
+pub(super) fn name(operator: &Operator) -> String {
     format!("{} (uid {})", operator.login, operator.uid)
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::writing("standard output", &error))
 }
 
 #[cfg(test)]

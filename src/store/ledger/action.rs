@@ -1,0 +1,71 @@
+//! What operators have changed by command: who, when, what. Rows are added before the change is made, and never changed or
+//! deleted; a row whose change was cut short by a kill stays.
+
+use super::Operator;
+use crate::core::Domain;
+
+/// Most actions that one [`super::Ledger::actions`] returns.
+pub const MAX_ACTIONS: usize = 1_000;
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActionKind {
+    /// A partner was added.
+    Add,
+    /// The fingerprint of a partner was set.
+    Pin,
+    /// A partner was removed.
+    Forget,
+    /// A partner was added with others from a file.
+    Import,
+    /// An override was given.
+    AllowClear,
+    /// An override was ended.
+    DisallowClear,
+    /// The change recorded just before could not be made.
+    Failed,
+}
+
+impl ActionKind {
+    /// The name in the ledger.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Pin => "pin",
+            Self::Forget => "forget",
+            Self::Import => "import",
+            Self::AllowClear => "allow-clear",
+            Self::DisallowClear => "disallow-clear",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What is about to be changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAction {
+    /// The kind of change.
+    pub kind: ActionKind,
+    /// The partner that it is about.
+    pub domain: Domain,
+    /// What exactly, and why, in words.
+    pub detail: String,
+}
+
+/// An action on record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// Its number; later ones have higher numbers.
+    pub id: i64,
+    /// When, Unix seconds.
+    pub at: u64,
+    /// Who gave the command.
+    pub by: Operator,
+    /// The name of its [`ActionKind`]; later versions may have others.
+    pub action: String,
+    /// The partner that it was about.
+    pub domain: String,
+    /// What exactly, and why, in words.
+    pub detail: String,
+}
