@@ -5,7 +5,7 @@
 
 mod advice;
 mod bypass;
-mod check;
+mod config_check;
 mod context;
 mod deferred;
 mod demo;
@@ -160,7 +160,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
             partner::disallow(args, config)
         }
         Command::Partner { command: PartnerCommand::List(args) } => partner::list(args, config),
-        Command::Config { command: ConfigCommand::Check } => check::run(config),
+        Command::Config { command: ConfigCommand::Check } => config_check::run(config),
         Command::Demo { message } => demo::run(message.clone()),
     }
 }
