@@ -120,10 +120,16 @@ impl Transport {
                 return Err(Failure::Malformed);
             }
         }
-        match reply.opt_rcode() {
-            OptRcode::NOERROR | OptRcode::NXDOMAIN => Ok(reply),
-            other => Err(Failure::Rcode(other.to_int())),
-        }
+        judge(reply)
+    }
+
+    /// Asks the first server, by TCP alone and once.
+    pub(super) async fn exchange_tcp(
+        &self,
+        question: &Question,
+    ) -> Result<Message<Bytes>, Failure> {
+        let Some(server) = self.servers.first() else { return Err(Failure::Timeout) };
+        judge(self.ask_tcp(server, question).await?)
     }
 
     async fn ask_tcp(
@@ -142,6 +148,13 @@ impl Transport {
         question.header_mut().set_random_id();
         let mut request = connection.send_request(question);
         within(self.attempt, request.get_response()).await
+    }
+}
+
+fn judge(reply: Message<Bytes>) -> Result<Message<Bytes>, Failure> {
+    match reply.opt_rcode() {
+        OptRcode::NOERROR | OptRcode::NXDOMAIN => Ok(reply),
+        other => Err(Failure::Rcode(other.to_int())),
     }
 }
 
