@@ -218,6 +218,12 @@ impl Authority {
         self.change(&origin, |zone| zone.set_servers(hosts))
     }
 
+    /// Gives the zone another serial; signing adds one to it.
+    pub fn set_serial(&self, origin: &QueryName, serial: u32) -> Result<(), AuthorityError> {
+        let origin = absolute(origin.as_str())?;
+        self.change(&origin, |zone| zone.set_serial(serial))
+    }
+
     /// Takes all records of `name` that were published here away.
     pub fn remove(&self, name: &QueryName) -> Result<(), AuthorityError> {
         self.replace(name.as_str(), Vec::new())

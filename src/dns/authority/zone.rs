@@ -80,6 +80,7 @@ pub(super) struct Zone {
     keys: Arc<Keys>,
     /// The hosts of its NS records; none: the one name that [`Zone::server_name`] gives.
     servers: Vec<Name>,
+    serial: u32,
     records: Vec<(Name, RData)>,
 }
 
@@ -109,8 +110,16 @@ impl Zone {
             own: Ed25519SigningKey::generate_pkcs8()?,
             other: Ed25519SigningKey::generate_pkcs8()?,
         };
-        let (servers, records) = (Vec::new(), Vec::new());
-        Ok(Self { origin, security, ttl, negative_ttl, keys: Arc::new(keys), servers, records })
+        Ok(Self {
+            origin,
+            security,
+            ttl,
+            negative_ttl,
+            keys: Arc::new(keys),
+            servers: Vec::new(),
+            serial: 1,
+            records: Vec::new(),
+        })
     }
 
     pub(super) fn origin(&self) -> LowerName {
@@ -123,6 +132,10 @@ impl Zone {
 
     pub(super) fn set_servers(&mut self, hosts: Vec<Name>) {
         self.servers = hosts;
+    }
+
+    pub(super) fn set_serial(&mut self, serial: u32) {
+        self.serial = serial;
     }
 
     pub(super) fn clear(&mut self, name: &Name) {
@@ -172,7 +185,7 @@ impl Zone {
         let mut sets: BTreeMap<RrKey, RecordSet> = BTreeMap::new();
         let server = self.server_name()?;
         let contact = Name::from_ascii("hostmaster")?.append_domain(&self.origin)?;
-        let soa = SOA::new(server, contact, 1, 3600, 600, 86_400, self.negative_ttl);
+        let soa = SOA::new(server, contact, self.serial, 3600, 600, 86_400, self.negative_ttl);
         let mut records = vec![(self.origin.clone(), RData::SOA(soa))];
         records.extend(self.name_servers()?);
         for child in children {
