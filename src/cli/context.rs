@@ -36,6 +36,14 @@ pub(super) fn config(given: Option<&Path>) -> Result<Config, Failure> {
     Ok(Config::load(&config_path(given)?)?)
 }
 
+/// Reads the configuration; none if none was named and there is none in the usual places.
+pub(super) fn config_if_any(given: Option<&Path>) -> Result<Option<Config>, Failure> {
+    if given.is_none() && !PLACES.iter().any(|place| Path::new(place).exists()) {
+        return Ok(None);
+    }
+    config(given).map(Some)
+}
+
 /// Seconds since 1970.
 pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
@@ -109,6 +117,15 @@ pub(super) fn local<'a>(config: &'a Config, domain: &Domain) -> Result<&'a Local
 /// The ledger of the gateway, for reading beside it.
 pub(super) fn ledger(config: &Config) -> Result<SqliteLedger, Failure> {
     SqliteLedger::open_read_only(&config.state.join(LEDGER_FILE)).map_err(ledger_failure)
+}
+
+/// The ledger of the gateway, for reading; none before its first start.
+pub(super) fn ledger_if_any(config: &Config) -> Result<Option<SqliteLedger>, Failure> {
+    match SqliteLedger::open_read_only(&config.state.join(LEDGER_FILE)) {
+        Ok(ledger) => Ok(Some(ledger)),
+        Err(LedgerError::Open { kind: io::ErrorKind::NotFound }) => Ok(None),
+        Err(error) => Err(ledger_failure(error)),
+    }
 }
 
 /// What to do when the ledger cannot be read or written.

@@ -6,6 +6,7 @@
 mod advice;
 mod bypass;
 mod check;
+mod config_check;
 mod context;
 mod deferred;
 mod demo;
@@ -27,10 +28,12 @@ mod record_files;
 mod seal;
 mod sealed_input;
 mod serve;
+mod steps;
 mod stream;
 mod table;
 mod terminal;
 mod unseal;
+mod verdict;
 mod watch;
 mod zone;
 
@@ -85,6 +88,11 @@ enum Command {
         #[command(subcommand)]
         command: partner::Command,
     },
+    /// Say whether a domain can be sealed to, step by step, and what this gateway would do with a message now
+    ///
+    /// Nothing is learned and nothing recorded. Exit codes: 0 all is well or there are warnings only, 1 something failed, 75
+    /// something could not be determined now.
+    Check(check::Args),
     /// Look whether mail leaves, or comes in, past the gateway
     Bypass(bypass::Args),
     /// Work with the configuration
@@ -143,10 +151,11 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Inspect(args) => inspect::run(args),
         Command::Password(args) => password::run(args),
         Command::Policy { command: PolicyCommand::Sign(args) } => policy::sign(args, config),
+        Command::Check(args) => check::run(args, config),
         Command::Bypass(args) => bypass::run(args, config),
         Command::Deferred(args) => deferred::run(args, config),
         Command::Partner { command } => partner::run(command, config),
-        Command::Config { command: ConfigCommand::Check } => check::run(config),
+        Command::Config { command: ConfigCommand::Check } => config_check::run(config),
         Command::Demo { message } => demo::run(message.clone()),
     }
 }

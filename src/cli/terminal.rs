@@ -1,14 +1,24 @@
 //! What goes to standard error beside errors: colours, questions and a progress line, on a terminal only.
 
-use std::io::{self, BufRead, IsTerminal, Write, stderr, stdin};
+use std::io::{self, BufRead, IsTerminal, Write, stderr, stdin, stdout};
 use std::time::{Duration, Instant};
 
 /// Input from which a progress line is worth its place, in octets.
 const LARGE: u64 = 8 << 20;
 
-/// Whether standard error may be coloured (<https://no-color.org>).
+/// Whether standard error may be coloured.
 fn colours() -> bool {
-    stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    stderr().is_terminal() && wanted()
+}
+
+/// Whether standard output may be coloured.
+pub(super) fn colours_of_output() -> bool {
+    stdout().is_terminal() && wanted()
+}
+
+/// Whether the reader has nothing against colours (<https://no-color.org>).
+fn wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Writes a line to standard error; if that is closed there is nobody left to tell.

@@ -14,14 +14,18 @@
 //! A cache stands in front: answers and denials for their TTL up to [`MAX_TTL`] (RFC 2308),
 //! failures for [`FAILURE_TTL`] (RFC 9520), one look-up per name however many ask.
 //!
+//! [`Resolver::servers`] names the servers of a zone, and [`authorities`] asks each of them, for the operator's commands.
+//!
 //! [`Scripted`] answers from a list and [`authority`] is a whole server on loopback, for tests and
 //! `mta-seal demo`.
 
 mod anchor;
+pub mod authorities;
 pub mod authority;
 mod cache;
 mod chain;
 mod config;
+mod delegation;
 mod excerpt;
 mod message;
 mod mx;
@@ -34,9 +38,10 @@ mod validate;
 pub use anchor::{AnchorError, Anchors};
 pub use cache::{Clock, FAILURE_TTL, MAX_TTL};
 pub use config::{AnchorSource, ConfigError, DnsConfig, Mode, Servers};
+pub use delegation::{MAX_SERVER_ADDRESSES, MAX_ZONE_SERVERS, NoServers, ZoneServer, ZoneServers};
 pub use mx::{MAX_MAIL_HOSTS, MailHosts};
 pub use outcome::{
     Authenticity, Denial, Found, Lookup, MAX_CHAIN, MAX_TXT_OCTETS, MAX_TXT_RECORDS,
 };
-pub use resolver::{LookupFuture, QueryName, Resolver, Scripted};
+pub use resolver::{LookupFuture, QueryName, Resolver, Scripted, ServersFuture};
 pub use stub::StubResolver;

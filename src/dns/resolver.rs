@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::delegation::{NoServers, ZoneServers};
 use super::outcome::{Authenticity, Denial, Found, Lookup};
 use crate::core::Domain;
 
@@ -14,6 +15,10 @@ pub type QueryName = Domain;
 
 /// A boxed look-up in progress.
 pub type LookupFuture<'a> = Pin<Box<dyn Future<Output = Lookup> + Send + 'a>>;
+
+/// A boxed look-up of the servers of a zone.
+pub type ServersFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<ZoneServers, NoServers>> + Send + 'a>>;
 
 /// Looks up TXT records.
 ///
@@ -27,6 +32,13 @@ pub trait Resolver: Send + Sync {
     /// `mta-seal` commands that have just published a record.
     fn forget(&self, name: &QueryName) {
         let _ = name;
+    }
+
+    /// Looks up which servers are authoritative for the zone that holds `name`, so that
+    /// [`authorities`](super::authorities) can ask them. A resolver that knows none has no zones.
+    fn servers<'a>(&'a self, name: &'a QueryName) -> ServersFuture<'a> {
+        let _ = name;
+        Box::pin(std::future::ready(Err(NoServers::NoZone)))
     }
 }
 

@@ -10,10 +10,11 @@ use tokio::time::timeout;
 use super::MAX_TTL;
 use super::cache::{Cache, Clock};
 use super::config::{ConfigError, DnsConfig, Trust};
+use super::delegation::{self, NoServers};
 use super::message::{self, Asking, End};
 use super::mx::{self, MailHosts};
 use super::outcome::{Authenticity, Denial, Found, Lookup, MAX_CHAIN};
-use super::resolver::{LookupFuture, QueryName, Resolver};
+use super::resolver::{LookupFuture, QueryName, Resolver, ServersFuture};
 use super::transport::Transport;
 use super::validate::{Validator, Verdict};
 
@@ -80,6 +81,15 @@ impl Resolver for StubResolver {
     fn forget(&self, name: &QueryName) {
         self.inner.cache.forget(name);
     }
+
+    fn servers<'a>(&'a self, name: &'a QueryName) -> ServersFuture<'a> {
+        let engine = &self.inner.engine;
+        Box::pin(async move {
+            let found = delegation::zone_servers(&engine.transport, name, engine.asking());
+            let late = Err(NoServers::Failed(Lookup::Timeout));
+            timeout(engine.budget, found).await.unwrap_or(late)
+        })
+    }
 }
 
 /// The way from the query name so far.
@@ -138,7 +148,7 @@ impl Engine {
                 records,
                 authenticity: way.authenticity,
                 ttl: way.ttl,
-                chain: way.chain.iter().map(text).collect(),
+                chain: way.chain.iter().map(delegation::text).collect(),
             })),
             End::Denied { nxdomain, soa } => {
                 let ttl = way.ttl.min(soa.unwrap_or_default());
@@ -167,8 +177,4 @@ impl Engine {
             }
         }
     }
-}
-
-fn text(name: &Name<Bytes>) -> String {
-    name.to_string().trim_end_matches('.').to_ascii_lowercase()
 }

@@ -123,11 +123,16 @@ impl Transport {
                 return Err(Failure::Malformed);
             }
         }
-        match reply.opt_rcode() {
-            OptRcode::NOERROR if is_referral(&reply)? => Err(Failure::Rcode(0)),
-            OptRcode::NOERROR | OptRcode::NXDOMAIN => Ok(reply),
-            other => Err(Failure::Rcode(other.to_int())),
-        }
+        judge(reply)
+    }
+
+    /// Asks the first server, by TCP alone and once.
+    pub(super) async fn exchange_tcp(
+        &self,
+        question: &Question,
+    ) -> Result<Message<Bytes>, Failure> {
+        let Some(server) = self.servers.first() else { return Err(Failure::Timeout) };
+        judge(self.ask_tcp(server, question).await?)
     }
 
     async fn ask_tcp(
@@ -164,6 +169,14 @@ fn is_referral(reply: &Message<Bytes>) -> Result<bool, ParseError> {
         }
     }
     Ok(elsewhere)
+}
+
+fn judge(reply: Message<Bytes>) -> Result<Message<Bytes>, Failure> {
+    match reply.opt_rcode() {
+        OptRcode::NOERROR if is_referral(&reply)? => Err(Failure::Rcode(0)),
+        OptRcode::NOERROR | OptRcode::NXDOMAIN => Ok(reply),
+        other => Err(Failure::Rcode(other.to_int())),
+    }
 }
 
 async fn within(

@@ -7,11 +7,12 @@ use tracing::warn;
 
 use super::clock::Clock;
 use super::lookup::{Keys, look_up};
+use super::sources::{Considered, Sources};
 use crate::core::Domain;
 use crate::dns::Resolver;
 use crate::policy::{
-    self, Allowances, ClearReason, Decision, Demand, Hold, LocalPolicy, Memory, MemoryUpdate,
-    Outcome, SenderPolicy, SenderVerdict, Verdict,
+    self, ClearReason, Decision, Demand, Hold, LocalPolicy, Memory, MemoryUpdate, Outcome,
+    SenderPolicy, SenderVerdict, Verdict,
 };
 use crate::records::{KeyRecord, SignedPolicy};
 use crate::store::ledger::{Allowance, LedgerError, Remembered, Scope, SharedLedger};
@@ -35,6 +36,15 @@ impl Discovery {
         Self { resolver, ledger, clock, budget }
     }
 
+    fn sources(&self) -> Sources<'_> {
+        Sources {
+            resolver: &*self.resolver,
+            ledger: Some(&*self.ledger),
+            clock: &*self.clock,
+            budget: self.budget,
+        }
+    }
+
     /// Decides about mail to `domain` [R-seal-01]. What was learned is durable when this returns; for a client that has not
     /// proved that it may send, nothing is learned: a stranger must not choose the moment of first use.
     pub(super) async fn recipient(
@@ -44,28 +54,14 @@ impl Discovery {
         demand: Demand,
         proven: bool,
     ) -> Result<Verdict, LedgerError> {
-        let memory = self.recall(Scope::Outgoing, domain).await?;
-        let outcome = look_up(
-            &*self.resolver,
-            domain,
-            Keys::Wanted { remembered: memory.as_ref() },
-            self.budget,
-        )
-        .await;
-        let now = self.clock.now();
-        let decide = |local| policy::decide(local, &outcome, memory.as_ref(), demand, now);
-        let mut verdict = decide(local);
-        // An override matters only to what would not leave otherwise, so that others need not look for one.
-        if matches!(verdict.decision, Decision::Defer(_) | Decision::Reject(_))
-            && let Some(allowance) = self.ledger.allowance(domain, now).await?
+        let Considered { verdict, allowance, .. } =
+            self.sources().recipient(domain, local, demand).await?;
+        if let (Decision::Clear(ClearReason::LocalAllowance), Some(allowance)) =
+            (&verdict.decision, &allowance)
         {
-            let allow = Allowances { clear_on_failure: true, ..local.allow };
-            verdict = decide(&LocalPolicy { allow, ..*local });
-            if matches!(verdict.decision, Decision::Clear(ClearReason::LocalAllowance)) {
-                let Allowance { id, until, by, .. } = &allowance;
-                let by = by.login.as_str();
-                warn!(%domain, allowance = id, until, by, "mail goes clear by an operator's override");
-            }
+            let Allowance { id, until, by, .. } = allowance;
+            let by = by.login.as_str();
+            warn!(%domain, allowance = id, until, by, "mail goes clear by an operator's override");
         }
         if proven {
             self.learn(Scope::Outgoing, domain, &verdict.memory).await?;
@@ -80,10 +76,7 @@ impl Discovery {
         domain: &Domain,
         local: &SenderPolicy,
     ) -> Result<SenderVerdict, LedgerError> {
-        let memory = self.recall(Scope::Incoming, domain).await?;
-        let outcome = look_up(&*self.resolver, domain, Keys::NotNeeded, self.budget).await;
-        let verdict =
-            policy::authenticate_sender(local, &outcome, memory.as_ref(), self.clock.now());
+        let Considered { verdict, .. } = self.sources().sender(domain, local).await?;
         self.learn(Scope::Incoming, domain, &verdict.memory).await?;
         report(domain, &verdict.alarms);
         Ok(verdict)
@@ -94,18 +87,7 @@ impl Discovery {
         matches!(
             look_up(&*self.resolver, domain, Keys::NotNeeded, self.budget).await,
             Outcome::Found(_)
-        ) || matches!(self.recall(Scope::Incoming, domain).await, Ok(Some(_)))
-    }
-
-    async fn recall(&self, scope: Scope, domain: &Domain) -> Result<Option<Memory>, LedgerError> {
-        let remembered = self.ledger.recall(scope, domain).await?;
-        Ok(remembered.and_then(|remembered| {
-            let memory = restore(domain, &remembered);
-            if memory.is_none() {
-                warn!(%domain, "what the ledger remembers of the domain is damaged");
-            }
-            memory
-        }))
+        ) || matches!(self.sources().recall(Scope::Incoming, domain).await, Ok(Some(_)))
     }
 
     async fn learn(

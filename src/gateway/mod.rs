@@ -32,6 +32,7 @@ mod serve;
 mod session;
 mod settlement;
 mod smtp_envelope;
+mod sources;
 mod summary;
 
 use std::collections::HashMap;
@@ -47,6 +48,7 @@ pub use failure::Failure;
 pub use local::{LocalKeys, LocalKeysError};
 pub use parts::{LEDGER_FILE, Parts, Settings, StartError};
 pub use serve::Gateway;
+pub use sources::{Considered, Sources};
 
 use crate::core::Domain;
 use crate::mail::trace::{Protocol as TraceProtocol, Received};

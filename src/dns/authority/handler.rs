@@ -89,6 +89,12 @@ impl Handler {
             Some(Disturbance::ServFail) => {
                 return refuse(request, &mut responses, ResponseCode::ServFail).await;
             }
+            Some(Disturbance::Refused) => {
+                return refuse(request, &mut responses, ResponseCode::Refused).await;
+            }
+            Some(Disturbance::Lame) => {
+                return refuse(request, &mut responses, ResponseCode::NoError).await;
+            }
             Some(Disturbance::Drop) => return silence(request),
             Some(Disturbance::Delay(delay)) => tokio::time::sleep(delay).await,
             None => {}

@@ -9,7 +9,7 @@ mod handler;
 mod zone;
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -37,6 +37,10 @@ const TCP_ANSWERS: usize = 16;
 pub enum Disturbance {
     /// The answer is SERVFAIL.
     ServFail,
+    /// The answer is REFUSED.
+    Refused,
+    /// The answer is empty and not authoritative, as from a server that does not have the zone.
+    Lame,
     /// The answer comes this much later.
     Delay(Duration),
     /// No answer comes.
@@ -98,6 +102,27 @@ impl Shared {
 impl Authority {
     /// Starts a server for a fresh private root and the given zones; parents need not come first.
     pub async fn start(specs: &[ZoneSpec]) -> Result<Self, AuthorityError> {
+        Self::serve(specs, bind().await?)
+    }
+
+    /// Starts a second server at another loopback address and the same port, with zones and keys of its own: a secondary that
+    /// need not say the same.
+    pub async fn start_beside(
+        &self,
+        address: Ipv4Addr,
+        specs: &[ZoneSpec],
+    ) -> Result<Self, AuthorityError> {
+        if !address.is_loopback() {
+            return Err(std::io::Error::from(std::io::ErrorKind::AddrNotAvailable).into());
+        }
+        let at = (address, self.address.port());
+        Self::serve(specs, (UdpSocket::bind(at).await?, TcpListener::bind(at).await?))
+    }
+
+    fn serve(
+        specs: &[ZoneSpec],
+        (udp, tcp): (UdpSocket, TcpListener),
+    ) -> Result<Self, AuthorityError> {
         let root = Zone::root()?;
         let anchors = root.anchor()?;
         let mut zones = BTreeMap::new();
@@ -110,7 +135,6 @@ impl Authority {
         let views = RwLock::new(Arc::new(Views::build(&state.zones)?));
         let shared = Arc::new(Shared { views, log: Mutex::default() });
 
-        let (udp, tcp) = bind().await?;
         let address = udp.local_addr()?;
         let mut server = Server::new(Handler::new(shared.clone()));
         server.register_socket(udp);
@@ -176,6 +200,28 @@ impl Authority {
             records.push(zone::mx(*preference, absolute(host)?));
         }
         self.replace(name.as_str(), records)
+    }
+
+    /// Publishes these addresses of a host in place of the records there.
+    pub fn set_addresses(
+        &self,
+        name: &QueryName,
+        addresses: &[IpAddr],
+    ) -> Result<(), AuthorityError> {
+        self.replace(name.as_str(), addresses.iter().map(|a| zone::address(*a)).collect())
+    }
+
+    /// Names these hosts as the servers of the zone `origin`, whose own name for it is `ns.` before the zone.
+    pub fn set_servers(&self, origin: &QueryName, hosts: &[&str]) -> Result<(), AuthorityError> {
+        let hosts: Result<Vec<Name>, ProtoError> = hosts.iter().map(|h| absolute(h)).collect();
+        let (hosts, origin) = (hosts?, absolute(origin.as_str())?);
+        self.change(&origin, |zone| zone.set_servers(hosts))
+    }
+
+    /// Gives the zone another serial; signing adds one to it.
+    pub fn set_serial(&self, origin: &QueryName, serial: u32) -> Result<(), AuthorityError> {
+        let origin = absolute(origin.as_str())?;
+        self.change(&origin, |zone| zone.set_serial(serial))
     }
 
     /// Takes all records of `name` that were published here away.

@@ -1,13 +1,14 @@
 //! One zone of the server: what stands in it and how it is signed.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::dnssec::crypto::Ed25519SigningKey;
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS, RRSIG};
 use hickory_proto::dnssec::{DigestType, DnssecSigner, SigningKey};
-use hickory_proto::rr::rdata::{CNAME, MX, NS, SOA, TXT};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, SOA, TXT};
 use hickory_proto::rr::{DNSClass, LowerName, Name, RData, Record, RecordSet, RrKey};
 use hickory_server::dnssec::NxProofKind;
 use hickory_server::store::in_memory::InMemoryZoneHandler;
@@ -77,6 +78,9 @@ pub(super) struct Zone {
     ttl: u32,
     negative_ttl: u32,
     keys: Arc<Keys>,
+    /// The hosts of its NS records; none: the one name that [`Zone::server_name`] gives.
+    servers: Vec<Name>,
+    serial: u32,
     records: Vec<(Name, RData)>,
 }
 
@@ -106,7 +110,16 @@ impl Zone {
             own: Ed25519SigningKey::generate_pkcs8()?,
             other: Ed25519SigningKey::generate_pkcs8()?,
         };
-        Ok(Self { origin, security, ttl, negative_ttl, keys: Arc::new(keys), records: Vec::new() })
+        Ok(Self {
+            origin,
+            security,
+            ttl,
+            negative_ttl,
+            keys: Arc::new(keys),
+            servers: Vec::new(),
+            serial: 1,
+            records: Vec::new(),
+        })
     }
 
     pub(super) fn origin(&self) -> LowerName {
@@ -115,6 +128,14 @@ impl Zone {
 
     pub(super) fn set_security(&mut self, security: Security) {
         self.security = security;
+    }
+
+    pub(super) fn set_servers(&mut self, hosts: Vec<Name>) {
+        self.servers = hosts;
+    }
+
+    pub(super) fn set_serial(&mut self, serial: u32) {
+        self.serial = serial;
     }
 
     pub(super) fn clear(&mut self, name: &Name) {
@@ -132,7 +153,7 @@ impl Zone {
 
     /// The records that delegate this zone, for the zone above.
     fn delegation(&self) -> Result<Vec<(Name, RData)>, AuthorityError> {
-        let mut records = vec![(self.origin.clone(), RData::NS(NS(self.server_name()?)))];
+        let mut records = self.name_servers()?;
         let key = match self.security {
             Security::Unsigned => return Ok(records),
             Security::WrongDs => &self.keys.other,
@@ -142,6 +163,14 @@ impl Zone {
         let ds = DS::from_key(&public, &self.origin, DigestType::SHA256)?;
         records.push((self.origin.clone(), RData::DNSSEC(DNSSECRData::DS(ds))));
         Ok(records)
+    }
+
+    fn name_servers(&self) -> Result<Vec<(Name, RData)>, AuthorityError> {
+        let hosts = match &self.servers[..] {
+            [] => vec![self.server_name()?],
+            hosts => hosts.to_vec(),
+        };
+        Ok(hosts.into_iter().map(|host| (self.origin.clone(), RData::NS(NS(host)))).collect())
     }
 
     fn server_name(&self) -> Result<Name, AuthorityError> {
@@ -156,11 +185,9 @@ impl Zone {
         let mut sets: BTreeMap<RrKey, RecordSet> = BTreeMap::new();
         let server = self.server_name()?;
         let contact = Name::from_ascii("hostmaster")?.append_domain(&self.origin)?;
-        let soa = SOA::new(server.clone(), contact, 1, 3600, 600, 86_400, self.negative_ttl);
-        let mut records = vec![
-            (self.origin.clone(), RData::SOA(soa)),
-            (self.origin.clone(), RData::NS(NS(server))),
-        ];
+        let soa = SOA::new(server, contact, self.serial, 3600, 600, 86_400, self.negative_ttl);
+        let mut records = vec![(self.origin.clone(), RData::SOA(soa))];
+        records.extend(self.name_servers()?);
         for child in children {
             records.extend(child.delegation()?);
         }
@@ -226,6 +253,13 @@ pub(super) fn txt(octets: &[u8]) -> RData {
 
 pub(super) fn mx(preference: u16, exchange: Name) -> RData {
     RData::MX(MX::new(preference, exchange))
+}
+
+pub(super) fn address(address: IpAddr) -> RData {
+    match address {
+        IpAddr::V4(address) => RData::A(A(address)),
+        IpAddr::V6(address) => RData::AAAA(AAAA(address)),
+    }
 }
 
 pub(super) fn cname(target: Name) -> RData {

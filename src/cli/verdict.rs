@@ -1,0 +1,168 @@
+//! A decision about a domain as steps of `check` and `explain`.
+
+use super::moment::utc;
+use super::steps::{Grade, Step, Steps};
+use crate::core::Domain;
+use crate::gateway::Considered;
+use crate::gateway::config::Config;
+use crate::policy::{
+    Alarm, ClearReason, Decision, DeferReason, KeyFailure, LocalPolicy, LookupFailure, Memory,
+    RejectReason, SenderDecision, SenderPolicy, SenderVerdict, Source, Verdict,
+};
+use crate::store::ledger::Allowance;
+
+/// What the configuration says of mail to `domain`.
+pub(super) fn local(config: Option<&Config>, domain: &Domain) -> LocalPolicy {
+    config.map_or_else(LocalPolicy::default, |config| config.destination(domain))
+}
+
+/// What the configuration says of mail from `domain`.
+pub(super) fn sender_local(config: Option<&Config>, domain: &Domain) -> SenderPolicy {
+    config.map_or_else(SenderPolicy::default, |config| config.sender(domain))
+}
+
+/// What becomes of a message to `domain`.
+pub(super) fn outgoing(name: &'static str, what: &str, verdict: &Verdict) -> Step {
+    match &verdict.decision {
+        Decision::Seal { key, level, source, .. } => {
+            let suite = key.suite();
+            let id = key.key_id();
+            let text = format!("{what} is sealed: suite {suite}, key {id}, known at level {level}");
+            match source {
+                Source::Dns => Step::pass(name, text),
+                Source::Memory => Step::warn(
+                    name,
+                    format!("{text}, by what is remembered: DNS gives nothing usable"),
+                ),
+            }
+        }
+        Decision::Clear(why) => {
+            let step = Step::warn(name, format!("{what} leaves in clear: {why}"));
+            match why {
+                ClearReason::NoPolicy { .. } => step.hint(
+                    "`policy = \"require\"` in a [[partner]] table forbids that, whatever DNS says",
+                ),
+                _ => step,
+            }
+        }
+        Decision::Defer(why) => {
+            let grade = if is_open(why) { Grade::Unknown } else { Grade::Fail };
+            Step::new(name, grade, format!("{what} waits (451): {why}"))
+        }
+        Decision::Reject(why) => {
+            let grade = match why {
+                RejectReason::LocalRule => Grade::Warn,
+                RejectReason::NoPolicy | RejectReason::Withdrawn => Grade::Fail,
+            };
+            Step::new(name, grade, format!("{what} is refused (550): {why}"))
+        }
+    }
+}
+
+/// What becomes of a sealed message from `domain`.
+pub(super) fn incoming(name: &'static str, verdict: &SenderVerdict) -> Step {
+    match &verdict.decision {
+        SenderDecision::Verify { keys, level, source, .. } => {
+            let n = keys.len();
+            let keys =
+                if n == 1 { "1 signing key".to_owned() } else { format!("{n} signing keys") };
+            let text = format!("sealed mail is verified with {keys}, known at level {level}");
+            match source {
+                Source::Dns => Step::pass(name, text),
+                Source::Memory => Step::warn(
+                    name,
+                    format!("{text}, by what is remembered: DNS gives nothing usable"),
+                ),
+            }
+        }
+        SenderDecision::Defer(why) => {
+            let grade = if is_open(why) { Grade::Unknown } else { Grade::Fail };
+            Step::new(name, grade, format!("sealed mail waits (451): {why}"))
+        }
+        SenderDecision::Refuse(why) => {
+            Step::fail(name, format!("sealed mail is refused (550): {why}"))
+        }
+    }
+}
+
+/// Whether a later look-up may well end otherwise.
+fn is_open(why: &DeferReason) -> bool {
+    matches!(
+        why,
+        DeferReason::Lookup(LookupFailure::ServFail | LookupFailure::Timeout)
+            | DeferReason::Key(KeyFailure::Unreachable)
+            | DeferReason::PreferredKey(KeyFailure::Unreachable)
+    )
+}
+
+/// What an operator would be alarmed of.
+pub(super) fn alarms(steps: &mut Steps, direction: &str, alarms: &[Alarm]) {
+    for alarm in alarms {
+        let grade = match alarm {
+            Alarm::IdentityChanged { .. }
+            | Alarm::PinMismatch { .. }
+            | Alarm::SerialBack { .. }
+            | Alarm::PolicyVanished => Grade::Fail,
+            Alarm::IdentityReplaced { .. }
+            | Alarm::IdentityRolledOver { .. }
+            | Alarm::TestingKeyUnusable(_)
+            | Alarm::WeakerSuite(_)
+            | Alarm::NeverOverEnforce
+            | Alarm::ClearOnFailure(_) => Grade::Warn,
+        };
+        let step = Step::new("alarm", grade, format!("{direction} mail: {alarm}"));
+        steps.push(match alarm {
+            Alarm::IdentityChanged { .. } | Alarm::PinMismatch { .. } => step
+                .hint("compare the fingerprint with the partner by telephone: it may be an attack"),
+            _ => step,
+        });
+    }
+}
+
+/// What is remembered of a domain.
+pub(super) fn memory(name: &'static str, memory: Option<&Memory>, now: u64) -> Step {
+    let Some(memory) = memory.filter(|memory| now < memory.until()) else {
+        return Step::pass(name, "nothing is remembered");
+    };
+    let mut text = format!(
+        "identity key {} since {}, serial {}, learned at level {}, usable until {}",
+        memory.identity().fingerprint(),
+        utc(memory.first_seen),
+        memory.serial(),
+        memory.level,
+        utc(memory.policy_until()),
+    );
+    if let Some(until) = memory.enforce_until.filter(|until| now < *until) {
+        text.push_str(&format!("; clear mail is forbidden until {}", utc(until)));
+    }
+    Step::pass(name, text)
+}
+
+/// The operator's override.
+pub(super) fn allowance(allowance: Option<&Allowance>) -> Step {
+    match allowance {
+        None => Step::pass("override", "none"),
+        Some(Allowance { id, until, why, by, .. }) => Step::warn(
+            "override",
+            format!(
+                "{id}: until {} mail that cannot be sealed leaves in clear ({}: {why})",
+                utc(*until),
+                by.login
+            ),
+        ),
+    }
+}
+
+/// Both an ordinary message and one that demands to be sealed.
+pub(super) fn both(
+    steps: &mut Steps,
+    ordinary: &Considered<Verdict>,
+    demanded: &Considered<Verdict>,
+) {
+    steps.push(outgoing("message", "a message", &ordinary.verdict));
+    steps.push(outgoing(
+        "message-demanded",
+        "a message with MTA-Seal-Required: yes",
+        &demanded.verdict,
+    ));
+}

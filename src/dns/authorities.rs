@@ -1,0 +1,259 @@
+//! Asking every server of a zone directly.
+//!
+//! A recursive resolver shows what one server said, for as long as it may be kept. Whether a record is visible everywhere, and
+//! is the same everywhere, only the servers themselves can tell.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::base::iana::{OptRcode, Rcode};
+use domain::base::{Message, Name, ParsedName, Rtype};
+use domain::net::client::request::ComposeRequest;
+use domain::rdata::Soa;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::delegation::{ZoneServers, text};
+use super::message::{Asking, End, query, read};
+use super::resolver::QueryName;
+use super::transport::{Failure, Question, Transport};
+
+/// The port of DNS.
+pub const DNS_PORT: u16 = 53;
+
+/// Most addresses that one call asks.
+pub const MAX_ASKED: usize = 32;
+
+/// How a server is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Via {
+    /// By UDP, and by TCP if the answer is truncated, as resolvers do.
+    Udp,
+    /// By TCP alone: whether large answers can be fetched.
+    Tcp,
+}
+
+/// How the servers are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Direct {
+    /// Their port: [`DNS_PORT`], but in tests.
+    pub port: u16,
+    /// Time for each server; all are asked at once.
+    pub timeout: Duration,
+}
+
+/// What one server says about one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerAnswer {
+    /// Name of the server.
+    pub server: String,
+    /// Where it was asked; none if it has no address.
+    pub address: Option<IpAddr>,
+    /// What it said.
+    pub said: Said,
+}
+
+/// What a server says about the TXT records of exactly one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// There are these, the strings of each joined; sorted.
+    Records {
+        /// The records.
+        records: Vec<Vec<u8>>,
+        /// Their time to live.
+        ttl: Duration,
+    },
+    /// The name is an alias; what the target holds is the matter of the target's own servers.
+    Alias {
+        /// The target, in lower case without trailing dot.
+        target: String,
+        /// The time to live of the alias.
+        ttl: Duration,
+    },
+    /// There are none.
+    Denied {
+        /// The name itself does not exist.
+        nxdomain: bool,
+    },
+    /// It answers, but not for this zone: without the AA bit (RFC 1035 section 4.1.1).
+    Lame,
+    /// It refuses to answer (REFUSED): it does not know the zone, or not this client.
+    Refused,
+    /// It fails, with this response code; 2 is SERVFAIL.
+    Failed(u16),
+    /// No answer came in time.
+    Timeout,
+    /// The answer breaks the protocol.
+    Malformed,
+    /// This host has no way to the address, as without IPv6; or the server has no address.
+    Unreachable,
+}
+
+impl Said {
+    /// Whether the server has answered for the zone, be it with a denial.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::Records { .. } | Self::Alias { .. } | Self::Denied { .. })
+    }
+
+    /// Whether two servers say the same, times to live apart; records are compared octet by octet.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Records { records: one, .. }, Self::Records { records: two, .. }) => one == two,
+            (Self::Alias { target: one, .. }, Self::Alias { target: two, .. }) => one == two,
+            (Self::Denied { .. }, Self::Denied { .. }) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Asks every address of the servers for the TXT records of `name`, at most [`MAX_ASKED`]. The answers are in the order of the
+/// servers and their addresses; a server without an address has one too.
+pub async fn ask_all(
+    zone: &ZoneServers,
+    name: &QueryName,
+    via: Via,
+    direct: Direct,
+) -> Vec<ServerAnswer> {
+    let Ok(name) = name.as_str().parse::<Name<Bytes>>() else { return Vec::new() };
+    each(zone, direct, move |address| {
+        let name = name.clone();
+        async move { said(ask(address, &name, Rtype::TXT, via, direct).await, &name) }
+    })
+    .await
+    .into_iter()
+    .map(|(server, address, said)| {
+        let said = said.unwrap_or(Said::Unreachable);
+        ServerAnswer { server, address, said }
+    })
+    .collect()
+}
+
+/// Asks every server for the serial of the zone: server, address, serial; none if it gives none with authority.
+pub async fn serials(
+    zone: &ZoneServers,
+    direct: Direct,
+) -> Vec<(String, Option<IpAddr>, Option<u32>)> {
+    let Ok(apex) = zone.zone.parse::<Name<Bytes>>() else { return Vec::new() };
+    each(zone, direct, move |address| {
+        let apex = apex.clone();
+        async move {
+            let reply = ask(address, &apex, Rtype::SOA, Via::Udp, direct).await.ok()?;
+            serial(&reply).ok().flatten()
+        }
+    })
+    .await
+    .into_iter()
+    .map(|(server, address, serial)| (server, address, serial.flatten()))
+    .collect()
+}
+
+/// Does the same with every address at once; `None` where there is no way to it.
+async fn each<T, F>(
+    zone: &ZoneServers,
+    direct: Direct,
+    work: impl Fn(SocketAddr) -> F,
+) -> Vec<(String, Option<IpAddr>, Option<T>)>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let mut answers = Vec::new();
+    let mut asked = JoinSet::new();
+    for server in &zone.servers {
+        if server.addresses.is_empty() {
+            answers.push((server.name.clone(), None, None));
+        }
+        for address in &server.addresses {
+            if asked.len() >= MAX_ASKED {
+                break;
+            }
+            let at = answers.len();
+            answers.push((server.name.clone(), Some(*address), None));
+            let address = SocketAddr::new(*address, direct.port);
+            if has_way(address) {
+                let work = work(address);
+                asked.spawn(async move { (at, work.await) });
+            }
+        }
+    }
+    while let Some(done) = asked.join_next().await {
+        if let Ok((at, said)) = done
+            && let Some(answer) = answers.get_mut(at)
+        {
+            answer.2 = Some(said);
+        }
+    }
+    answers
+}
+
+/// Whether this host knows a way to the address; nothing is sent.
+fn has_way(address: SocketAddr) -> bool {
+    let from: IpAddr = match address {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    UdpSocket::bind((from, 0)).and_then(|socket| socket.connect(address)).is_ok()
+}
+
+async fn ask(
+    address: SocketAddr,
+    name: &Name<Bytes>,
+    rtype: Rtype,
+    via: Via,
+    direct: Direct,
+) -> Result<Message<Bytes>, Failure> {
+    // The server's own records are wanted, as they are: no recursion, no DNSSEC.
+    let asking = Asking { dnssec_ok: false, checking_disabled: false, authentic_data: false };
+    let mut question: Question = query(name, rtype, asking)?;
+    question.header_mut().set_rd(false);
+    let server = Transport::new(&[address], direct.timeout);
+    let answered = async {
+        match via {
+            Via::Udp => server.exchange(&question).await,
+            Via::Tcp => server.exchange_tcp(&question).await,
+        }
+    };
+    timeout(direct.timeout, answered).await.unwrap_or(Err(Failure::Timeout))
+}
+
+fn said(reply: Result<Message<Bytes>, Failure>, name: &Name<Bytes>) -> Said {
+    let reply = match reply {
+        Ok(reply) => reply,
+        Err(Failure::Timeout) => return Said::Timeout,
+        Err(Failure::Rcode(rcode)) if rcode == OptRcode::from(Rcode::REFUSED).to_int() => {
+            return Said::Refused;
+        }
+        Err(Failure::Rcode(rcode)) => return Said::Failed(rcode),
+        Err(Failure::Malformed | Failure::Excess) => return Said::Malformed,
+    };
+    if !reply.header().aa() {
+        return Said::Lame;
+    }
+    let Ok(reading) = read(&reply, name) else { return Said::Malformed };
+    if let Some(target) = reading.names.get(1) {
+        return Said::Alias { target: text(target), ttl: reading.ttl };
+    }
+    match reading.end {
+        End::Txt(mut records) => {
+            records.sort();
+            Said::Records { records, ttl: reading.ttl }
+        }
+        End::Denied { nxdomain, .. } => Said::Denied { nxdomain },
+        End::Open => Said::Malformed,
+    }
+}
+
+fn serial(reply: &Message<Bytes>) -> Result<Option<u32>, Failure> {
+    if !reply.header().aa() {
+        return Ok(None);
+    }
+    for record in reply.answer()? {
+        if let Some(soa) = record?.to_record::<Soa<ParsedName<_>>>()? {
+            return Ok(Some(soa.data().serial().into_int()));
+        }
+    }
+    Ok(None)
+}
