@@ -6,15 +6,15 @@ use crate::gateway::failure::Failure;
 use crate::gateway::hop::Downstream;
 use crate::gateway::session::Sender;
 use crate::mail::header::{Header, HeaderCollector};
-use crate::mail::results;
+use crate::mail::{address, results};
 use crate::policy::Level;
 
 /// What is reported in the Authentication-Results field.
 pub(super) enum Verdict {
     /// Unsealed, and everything before the closing signature has passed.
     Pass { sender: Domain, suite: Suite, level: Level, foreign: bool },
-    /// Ordinary mail.
-    None,
+    /// Ordinary mail; whether a domain that it claims should have sealed it.
+    None { expected: bool },
 }
 
 /// A message on its way to the next hop, up to but not including the final dot [R-uns-02].
@@ -78,6 +78,13 @@ impl<'a> Submission<'a> {
         if header.received_count() > self.inbound.shared.config.limits.received {
             return Err(Failure::Loop.into());
         }
+        // [R-uns-11]; the reverse-path has been seen to.
+        if let Verdict::Pass { sender, .. } = &self.verdict
+            && self.inbound.shared.config.treatment(sender).require_aligned
+            && !address::is_aligned(&header, sender)
+        {
+            return Err(Failure::NotAligned(sender.clone()).into());
+        }
         self.downstream.data().await.map_err(Stop::Pass)?;
         let mut head = self.head(&header);
         head.extend_from_slice(header.due_separator(!body.is_empty()));
@@ -96,7 +103,7 @@ impl<'a> Submission<'a> {
                 level: level.as_str(),
                 header,
             },
-            Verdict::None => results::Outcome::None,
+            Verdict::None { expected } => results::Outcome::None { expected: *expected },
         };
         let mut head = results::field(authserv_id, &outcome).into_bytes();
         head.extend_from_slice(shared.received(self.sender, self.inbound.protocol).as_bytes());

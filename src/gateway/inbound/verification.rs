@@ -68,6 +68,11 @@ impl Inbound {
         if !own && !prefix.foreign_reverse_path {
             return Err(Failure::SenderPath.into());
         }
+        // [R-uns-11]; the author is seen to when the header is complete.
+        let treatment = self.shared.config.treatment(&prefix.sender_domain);
+        if prefix.foreign_reverse_path && treatment.require_aligned {
+            return Err(Failure::NotAligned(prefix.sender_domain.clone()).into());
+        }
         let now = self.shared.clock.now();
         if prefix.sealed_at > now.saturating_add(CLOCK_TOLERANCE) {
             return Err(Failure::InFuture.into());
