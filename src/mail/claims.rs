@@ -195,7 +195,6 @@ mod tests {
             "ceo@p\u{3002}example",
             "ceo@p.ex\u{ad}ample",
             "ceo@\u{200b}p.example",
-            "ceo@p.example\u{2014}",
             "ceo @ p.example",
             "<ceo@p.example",
             "(ceo@p.example",

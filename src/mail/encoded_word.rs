@@ -128,7 +128,7 @@ mod tests {
         for (text, decoded) in [
             ("=?utf-8?Q?a=40b?=", "a@b"),
             ("=?UTF-8*en?b?YUBi?=", "a@b"),
-            ("=?utf-8?b?YUB?= =?utf-8?B?iYw?=", "a@bc"),
+            ("=?utf-8?b?YUA=?= =?utf-8?B?YmM?=", "a@bc"),
             ("=?x?q?a_b?=\t=?x?q?c?= d", "a bc d"),
             ("x=?x?q?=40?=y", "x@y"),
             ("\"=?x?q?=3Ca?=\" <b>", "\"<a\" <b>"),

@@ -8,6 +8,7 @@ use crate::gateway::session::Sender;
 use crate::mail::header::{Header, HeaderCollector};
 use crate::mail::{address, results};
 use crate::policy::Level;
+use crate::smtp::Reply;
 
 /// What is reported in the Authentication-Results field.
 pub(super) enum Verdict {
@@ -57,7 +58,7 @@ impl<'a> Submission<'a> {
             return Err(Failure::TooLarge.into());
         }
         let Some(collector) = &mut self.collector else {
-            return self.downstream.write(content).await.map_err(Stop::Pass);
+            return self.downstream.write(content).await.map_err(stop);
         };
         if collector.push(content).map_err(|_| Failure::HeaderTooLarge)? {
             self.begin().await?;
@@ -88,8 +89,8 @@ impl<'a> Submission<'a> {
         self.downstream.data().await.map_err(Stop::Pass)?;
         let mut head = self.head(&header);
         head.extend_from_slice(header.due_separator(!body.is_empty()));
-        self.downstream.write(&head).await.map_err(Stop::Pass)?;
-        self.downstream.write(&body).await.map_err(Stop::Pass)
+        self.downstream.write(&head).await.map_err(stop)?;
+        self.downstream.write(&body).await.map_err(stop)
     }
 
     fn head(&self, header: &Header) -> Vec<u8> {
@@ -110,4 +111,11 @@ impl<'a> Submission<'a> {
         header.write_without(|field| results::removes_forged(field, authserv_id), &mut head);
         head
     }
+}
+
+/// What is wrong with the message itself is no refusal of the next hop, after which the rest would still be verified:
+/// it comes before check 15 [R-uns-01].
+fn stop(reply: Reply) -> Stop {
+    let ours = Failure::BareLineEnd;
+    if reply == ours.reply() { ours.into() } else { Stop::Pass(reply) }
 }

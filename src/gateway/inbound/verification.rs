@@ -64,6 +64,14 @@ impl Inbound {
             Failure::CarrierMalformed
         };
         let sender = read_reverse_path(&prefix.reverse_path).map_err(malformed)?;
+        let signed: Result<Vec<Recipient>, _> =
+            prefix.forward_paths.iter().map(read_forward_path).collect();
+        let signed = signed.map_err(malformed)?;
+        let recipient_domain = &verified.header().recipient_domain;
+        if signed.iter().any(|recipient| recipient.path.domain() != Some(recipient_domain)) {
+            // [R-con-02]
+            return Err(Failure::CarrierMalformed.into());
+        }
         let own = sender.0.is_null() || sender.0.domain() == Some(&prefix.sender_domain);
         if !own && !prefix.foreign_reverse_path {
             return Err(Failure::SenderPath.into());
@@ -79,14 +87,6 @@ impl Inbound {
         }
         if now > prefix.sealed_at.saturating_add(window) {
             return Err(Failure::TooOld.into());
-        }
-        let signed: Result<Vec<Recipient>, _> =
-            prefix.forward_paths.iter().map(read_forward_path).collect();
-        let signed = signed.map_err(malformed)?;
-        let recipient_domain = &verified.header().recipient_domain;
-        if signed.iter().any(|recipient| recipient.path.domain() != Some(recipient_domain)) {
-            // [R-con-02]
-            return Err(Failure::CarrierMalformed.into());
         }
         let message = IncomingMessage {
             envelope_id,
