@@ -53,15 +53,21 @@ fn written_fields() {
         "{forwarded}"
     );
     assert_eq!(
-        field(OURS, &Outcome::None),
+        field(OURS, &Outcome::None { expected: false }),
         "Authentication-Results: gw.example.org; mta-seal=none\r\n"
+    );
+    assert_eq!(
+        field(OURS, &Outcome::None { expected: true }),
+        "Authentication-Results: gw.example.org; mta-seal=none policy.expected=sealed\r\n"
     );
 }
 
 #[test]
 fn what_we_write_is_recognised_as_ours() {
     assert!(removed(&pass("From: a@b.example\r\n")));
-    assert!(removed(&field(OURS, &Outcome::None)));
+    for expected in [false, true] {
+        assert!(removed(&field(OURS, &Outcome::None { expected })));
+    }
 }
 
 #[test]

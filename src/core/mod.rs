@@ -137,4 +137,6 @@ mod forge;
 #[cfg(test)]
 mod key_tests;
 #[cfg(test)]
+mod order_tests;
+#[cfg(test)]
 pub(crate) mod test_rng;

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use super::breaker::{Breaker, Step};
 use super::clock::Clock;
 use super::lookup::{Keys, look_up};
 use super::sources::{Considered, Sources};
 use crate::core::Domain;
 use crate::dns::Resolver;
 use crate::policy::{
-    self, ClearReason, Decision, Demand, Hold, LocalPolicy, Memory, MemoryUpdate, Outcome,
-    SenderPolicy, SenderVerdict, Verdict,
+    self, ClearReason, Decision, Demand, Hold, LocalPolicy, LookupFailure, Memory, MemoryUpdate,
+    Outcome, Promise, SenderPolicy, SenderVerdict, Verdict,
 };
 use crate::records::{KeyRecord, SignedPolicy};
 use crate::store::ledger::{Allowance, LedgerError, Remembered, Scope, SharedLedger};
@@ -80,6 +81,24 @@ impl Discovery {
         self.learn(Scope::Incoming, domain, &verdict.memory).await?;
         report(domain, &verdict.alarms);
         Ok(verdict)
+    }
+
+    /// Whether `domain` promises to seal all its mail, for mail in its name that comes in clear. Nothing is learned from
+    /// it [R-uns-12]. Where DNS does not answer, memory says alone.
+    pub(super) async fn promise(
+        &self,
+        domain: &Domain,
+        local: &SenderPolicy,
+        breaker: &Arc<Breaker>,
+    ) -> Result<Promise, LedgerError> {
+        let memory = self.sources().recall(Scope::Incoming, domain).await?;
+        let asked = look_up(&*self.resolver, domain, Keys::NotNeeded, self.budget);
+        let found = |outcome: &Outcome| !matches!(outcome, Outcome::Failed(_));
+        let outcome = breaker
+            .wait(Some(domain), Step::LookUp, asked, found)
+            .await
+            .unwrap_or(Outcome::Failed(LookupFailure::Timeout));
+        Ok(policy::promise(local, &outcome, memory.as_ref(), self.clock.now()))
     }
 
     /// Whether `domain` is known to seal its mail: cheap, from memory and cache where possible.

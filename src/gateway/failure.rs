@@ -77,6 +77,8 @@ pub enum Failure {
     NotSignedRecipient,
     /// Another transaction is delivering the same envelope.
     InProgress,
+    /// Sealed mail of a domain that must be aligned and is not.
+    NotAligned(Domain),
     /// Clear mail from a domain that must seal.
     SealDemanded(Domain),
     /// The ledger cannot be written.
@@ -150,6 +152,7 @@ impl Failure {
             Self::InFuture,
             Self::NotSignedRecipient,
             Self::InProgress,
+            Self::NotAligned(domain.clone()),
             Self::SealDemanded(domain.clone()),
             Self::Ledger,
             Self::Spool,
@@ -210,6 +213,7 @@ impl Failure {
             | Self::PolicyRequired(domain)
             | Self::PolicyUnusable(domain)
             | Self::DemandRefused(domain)
+            | Self::NotAligned(domain)
             | Self::SealDemanded(domain)
             | Self::Stalled(domain) => Some(domain),
             _ => None,
@@ -253,6 +257,7 @@ impl Failure {
             Self::InFuture => ("in-future", 451, (4, 7, 5), "sealed message is dated in the future"),
             Self::NotSignedRecipient => ("not-signed-recipient", 550, (5, 7, 1), "recipient is not among the sealed recipients"),
             Self::InProgress => ("in-progress", 451, (4, 5, 0), "another delivery of this message is in progress"),
+            Self::NotAligned(_) => ("not-aligned", 550, (5, 7, 1), "author or reverse-path is not of DOMAIN, which has sealed the message"),
             Self::SealDemanded(_) => ("seal-demanded", 550, (5, 7, 10), "clear mail from DOMAIN is refused here; it must be sealed"),
             Self::Ledger => ("ledger", 451, (4, 3, 0), "local store is unavailable"),
             Self::Spool => ("spool", 452, (4, 3, 1), "not enough storage for the sealed message"),

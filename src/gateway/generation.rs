@@ -66,8 +66,8 @@ impl Generation {
             Arc::clone(&foundation.clock),
             config.dns.timeout,
         );
-        let breaker = Breaker::new(config.limits.stalled, config.timeouts.stalled);
-        let breaker = Arc::new(breaker);
+        let breaker = || Arc::new(Breaker::new(config.limits.stalled, config.timeouts.stalled));
+        let (breaker, look_ups) = (breaker(), breaker());
         let shared = Arc::new(Shared {
             config,
             domains,
@@ -114,6 +114,9 @@ impl Generation {
                 hop: next_hop(config, &settings.next_hop, "inbound.next_hop")?,
                 protocol: settings.protocol,
                 deliver_signed: settings.recipients == Recipients::Signed,
+                outgoing_always: settings.outgoing_always,
+                forwarders: settings.forwarders.clone(),
+                look_ups,
                 one_by_one: OneByOne::default(),
                 access: Access::new(None, &settings.xforward, &settings.xclient),
             });

@@ -1,6 +1,7 @@
 //! The one mailbox of `From:` (RFC 5322 section 3.4), read so strictly that two readers cannot
 //! disagree about it: alignment must not rest on a guess.
 
+use super::encoded_word;
 use super::header::{Header, unfold};
 use super::mime::Cursor;
 use crate::core::Domain;
@@ -14,49 +15,18 @@ pub struct Mailbox {
     pub domain: Domain,
 }
 
+/// Longest field body in octets that is read.
+const MAX_BODY: usize = 8 * 1024;
+
 /// The author of the message, if the header has exactly one `From:` with exactly one mailbox.
 ///
 /// Everything else gives `None`, and a message without author is not aligned: no or several
 /// fields, lists, groups, source routes, address literals, domains of one label, unquoted text
-/// with `@`, comments inside the address, and any syntax error.
+/// with `@`, comments inside the address, a local part with `@` or an encoded word, encoded words
+/// that hide angle brackets or control characters, more than 8 KiB, and any syntax error.
 #[must_use]
 pub fn author(header: &Header) -> Option<Mailbox> {
     mailbox(header.only("From")?.body())
-}
-
-/// Longest text, and most addresses, that [`claimed_domains`] looks through.
-const MAX_CLAIMS: (usize, usize) = (8 * 1024, 64);
-
-/// Every domain that a reader of `From:` might take for an author's, for decisions that must not be
-/// evaded: that of the one [`author`], else whatever follows an `@` in any `From:`. `None` if that is more than a
-/// person could have written: 8 KiB or 64 addresses.
-#[must_use]
-pub fn claimed_domains(header: &Header) -> Option<Vec<Domain>> {
-    let octets: usize = header.find("From").map(|field| field.body().len()).sum();
-    if octets > MAX_CLAIMS.0 {
-        return None;
-    }
-    if let Some(author) = author(header) {
-        return Some(vec![author.domain]);
-    }
-    let mut domains = Vec::new();
-    let mut claims = 0;
-    for field in header.find("From") {
-        let text = unfold(field.body());
-        for (at, _) in text.iter().enumerate().filter(|&(_, &b)| b == b'@') {
-            claims += 1;
-            if claims > MAX_CLAIMS.1 {
-                return None;
-            }
-            let mut rest = Cursor::new(text.get(at + 1..).unwrap_or_default());
-            let _ = rest.skip_cfws();
-            let name =
-                rest.run(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b > 0x7f);
-            let name = std::str::from_utf8(name).unwrap_or_default().trim_end_matches('.');
-            domains.extend(Domain::parse(name).ok().filter(|domain| !domains.contains(domain)));
-        }
-    }
-    Some(domains)
 }
 
 /// Whether the message has one author and that is of exactly this domain [R-id-01].
@@ -69,10 +39,20 @@ pub fn is_aligned(header: &Header, sender: &Domain) -> bool {
 /// around them.
 #[must_use]
 pub fn mailbox(body: &[u8]) -> Option<Mailbox> {
+    if body.len() > MAX_BODY {
+        return None;
+    }
     let text = unfold(body);
     // A control character is read differently from reader to reader.
-    if text.iter().any(|&b| b < b' ' && b != b'\t' || b == 0x7f) {
+    if text.iter().any(|&b| is_control(b)) {
         return None;
+    }
+    // So is an encoded word by those who decode before they look for the address, not after (RFC 2047 section 6.2).
+    if let Some(decoded) = encoded_word::decode(&text) {
+        let brackets = |text: &[u8]| text.iter().filter(|b| matches!(b, b'<' | b'>')).count();
+        if decoded.iter().any(|&b| is_control(b)) || brackets(&decoded) != brackets(&text) {
+            return None;
+        }
     }
     let mut bare = Cursor::new(&text);
     if let Some(found) = whole_addr_spec(&mut bare) {
@@ -89,6 +69,10 @@ pub fn mailbox(body: &[u8]) -> Option<Mailbox> {
     }
     named.skip_cfws()?;
     named.is_empty().then_some(found)
+}
+
+fn is_control(octet: u8) -> bool {
+    octet < b' ' && octet != b'\t' || octet == 0x7f
 }
 
 fn whole_addr_spec(input: &mut Cursor<'_>) -> Option<Mailbox> {
@@ -108,6 +92,10 @@ fn addr_spec(input: &mut Cursor<'_>) -> Option<Mailbox> {
         }
         atom.to_vec()
     };
+    // Some readers take the first `@` for the one that counts, some decode what must not be encoded.
+    if local.contains(&b'@') || memchr::memmem::find(&local, b"=?").is_some() {
+        return None;
+    }
     if !input.eat(b'@') {
         return None;
     }
@@ -161,6 +149,7 @@ mod tests {
             "\"Example, Ann\" <a@b.example>",
             "\"ceo@bank.example\" <a@b.example>",
             "=?utf-8?Q?Ann_=40_x?= <a@b.example>",
+            "=?iso-2022-jp?B?GyRCPD4+GyhC?= <a@b.example>",
             "Ann E. Example\r\n <a@b.example> (at home <x@y.example>)",
             "(comment) a@b.example (other)",
             "Änn <\"a\"@b.example>",
@@ -198,6 +187,10 @@ mod tests {
             "a@b.example.",
             "<a@b.example",
             "<>",
+            "\"ceo@bank.example\"@b.example",
+            "=?utf-8?Q?ceo=40bank.example=00?=@b.example",
+            "=?utf-8?Q?=3Cceo=40bank.example=3E?= <a@b.example>",
+            "\"=?utf-8?Q?x=0D=0A?=\" <a@b.example>",
         ] {
             assert_eq!(read(&format!("From: {body}\r\n\r\n")), None, "{body:?}");
         }

@@ -4,6 +4,7 @@
 //! * [`header`]: header blocks, split byte-exactly, and the message's own demand;
 //! * [`mime`]: structured field bodies with parameters (RFC 2045, RFC 2231);
 //! * [`address`]: the one mailbox of `From:`;
+//! * [`claims`]: whom a reader might take for the author;
 //! * [`trace`]: the `Received:` field;
 //! * [`dkim`]: DKIM signatures of carriers (RFC 6376);
 //! * [`results`]: the `Authentication-Results:` field, written and weeded;
@@ -15,8 +16,10 @@
 
 pub mod address;
 pub mod carrier;
+pub mod claims;
 pub mod date;
 pub mod dkim;
+mod encoded_word;
 pub mod header;
 pub mod mime;
 pub mod notice;

@@ -3,6 +3,10 @@
 //!
 //! The method is `mta-seal`; its result is `pass` for a message that was unsealed and `none` for
 //! one that came in clear. A message that fails is never delivered, so no other result exists.
+//! The one property of `none` is `policy.expected=sealed`, for clear mail in the name of a domain
+//! that should have sealed it: by its own policy (tag `o`), or because the operator demands it and
+//! an exception lets this message through [R-uns-12].
+//!
 //! Properties of a pass, all of the property type `policy` but the last:
 //!
 //! * `policy.domain`: the authenticated sender domain;
@@ -46,7 +50,10 @@ pub enum Outcome<'a> {
         header: &'a Header,
     },
     /// The message came in clear.
-    None,
+    None {
+        /// A domain that it claims should have sealed it.
+        expected: bool,
+    },
 }
 
 /// The field with its CRLF. `authserv_id` is the name under which this organisation reports.
@@ -54,7 +61,10 @@ pub enum Outcome<'a> {
 pub fn field(authserv_id: &str, outcome: &Outcome<'_>) -> String {
     let mut words = vec![format!("{};", plain(authserv_id))];
     match outcome {
-        Outcome::None => words.push(format!("{METHOD}=none")),
+        Outcome::None { expected } => {
+            words.push(format!("{METHOD}=none"));
+            words.extend(expected.then(|| "policy.expected=sealed".to_owned()));
+        }
         Outcome::Pass { sender, suite, level, foreign, header } => {
             words.push(format!("{METHOD}=pass"));
             words.push(format!("policy.domain={sender}"));

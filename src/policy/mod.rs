@@ -25,4 +25,6 @@ pub use local::{Allowances, Demand, LocalPolicy, Rule, UnknownRule};
 pub use memory::{FIRST_HOLD, Hold, Memory, MemoryUpdate, OBSERVATION_GAP};
 pub use outcome::{Authenticity, Denial, FetchedKey, FoundPolicy, LookupFailure, Outcome};
 pub use reason::{ClearReason, DeferReason, RefuseReason, RejectReason};
-pub use sender::{SenderDecision, SenderPolicy, SenderVerdict, authenticate_sender};
+pub use sender::{
+    Promise, SenderDecision, SenderPolicy, SenderVerdict, authenticate_sender, promise,
+};

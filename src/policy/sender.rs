@@ -1,7 +1,7 @@
 //! With which keys the unsealing side verifies a sender's signatures.
 
 use crate::core::{KeyId, VerifyingKey};
-use crate::records::VerifiedPolicy;
+use crate::records::{Mode, VerifiedPolicy};
 
 use super::decide::denial_below;
 use super::evidence::{Accepted, Lack, weigh};
@@ -82,6 +82,41 @@ pub fn authenticate_sender(
         }
     };
     SenderVerdict { decision, memory, alarms }
+}
+
+/// What a domain says about mail in its name that comes in clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// Nothing, or nothing that can be believed.
+    None,
+    /// It always seals, as an unexpired remembered policy says; there is no policy in force.
+    Remembered,
+    /// It always seals, as its policy in force says.
+    Published,
+}
+
+/// Whether a domain promises that all mail of its own to domains that can unseal is sealed: tag `o` of the policy that
+/// [`authenticate_sender`] would take its keys from [R-uns-12]. A withdrawn policy promises nothing.
+///
+/// What is learned from clear mail is nothing, since an attacker chooses when it comes: there is no update of memory.
+#[must_use]
+pub fn promise(
+    local: &SenderPolicy,
+    outcome: &Outcome,
+    memory: Option<&Memory>,
+    now: u64,
+) -> Promise {
+    let SenderDecision::Verify { source, policy, .. } =
+        authenticate_sender(local, outcome, memory, now).decision
+    else {
+        return Promise::None;
+    };
+    let record = policy.record();
+    match source {
+        _ if !record.outgoing_always || record.mode == Mode::None => Promise::None,
+        Source::Dns => Promise::Published,
+        Source::Memory => Promise::Remembered,
+    }
 }
 
 fn by_policy(

@@ -6,7 +6,7 @@ use super::file::{self, DnsMode, File};
 use super::next_hop::NextHops;
 use super::{
     Config, ConfigError, DkimEntry, Inbound, ListenerTls, LocalDomain, Network, NextHop, Outbound,
-    Partner, Place, Treatment, clients,
+    Partner, Place, Treatment, clients, forwarders,
 };
 use crate::core::Domain;
 use crate::dns::{AnchorSource, DnsConfig, Mode, Servers};
@@ -85,6 +85,7 @@ pub(super) fn check(
         policy: file.defaults.policy.map_or(LocalPolicy::default().rule, |text| text.0),
         minimum_level: file.defaults.minimum_level.map_or(Level::FirstUse, |text| text.0),
         inbound: file.defaults.inbound,
+        require_aligned: file.defaults.require_aligned,
     };
     Ok(Config {
         file: source.file.to_owned(),
@@ -358,6 +359,8 @@ fn inbound(
         next_hop,
         listen,
         recipients: table.recipients,
+        outgoing_always: table.outgoing_always,
+        forwarders: forwarders::check(table.forwarders, source, warnings),
         xforward: trusted("xforward", table.xforward, source, warnings)?,
         xclient: trusted("xclient", table.xclient, source, warnings)?,
         tls: tls(table.tls, base),
@@ -456,6 +459,7 @@ fn partners(
                     .minimum_level
                     .map_or(defaults.minimum_level, |level| level.into_inner().0),
                 inbound: table.inbound.unwrap_or(defaults.inbound),
+                require_aligned: table.require_aligned.unwrap_or(defaults.require_aligned),
             },
             identity: table.identity.map(|text| text.0),
             allow_weaker_suite: table.allow_weaker_suite,

@@ -5,7 +5,7 @@ use super::dkim;
 use super::next_hop::NextHops;
 use super::settings::{Limits, Log, Timeouts};
 use super::value::{FromText, Text};
-use super::{ClearMail, Recipients};
+use super::{ClearMail, OutgoingAlways, Recipients};
 use crate::core::{Domain, KeyId, words};
 use crate::policy::{Level, Rule};
 use crate::smtp::Protocol;
@@ -80,6 +80,9 @@ pub(super) struct Inbound {
     pub(super) next_hop: Spanned<NextHops>,
     #[serde(default)]
     pub(super) recipients: Recipients,
+    #[serde(default)]
+    pub(super) outgoing_always: OutgoingAlways,
+    pub(super) forwarders: Option<Ranges>,
     pub(super) xforward: Option<Ranges>,
     pub(super) xclient: Option<Ranges>,
     pub(super) tls: Option<ListenerTls>,
@@ -119,6 +122,7 @@ pub(super) struct Defaults {
     pub(super) policy: Option<Text<Rule>>,
     pub(super) minimum_level: Option<Text<Level>>,
     pub(super) inbound: ClearMail,
+    pub(super) require_aligned: bool,
 }
 
 #[derive(Deserialize)]
@@ -129,6 +133,7 @@ pub(super) struct Partner {
     pub(super) minimum_level: Option<Spanned<Text<Level>>>,
     pub(super) identity: Option<Text<KeyId>>,
     pub(super) inbound: Option<ClearMail>,
+    pub(super) require_aligned: Option<bool>,
     #[serde(default)]
     pub(super) allow_weaker_suite: bool,
 }

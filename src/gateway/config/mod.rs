@@ -10,6 +10,7 @@ mod clouds;
 mod dkim;
 mod error;
 mod file;
+mod forwarders;
 mod network;
 mod next_hop;
 mod partners;
@@ -155,6 +156,10 @@ pub struct Inbound {
     pub next_hop: Vec<NextHop>,
     /// Which recipients an unsealed message is delivered to.
     pub recipients: Recipients,
+    /// What happens to clear mail of a domain that says it always seals.
+    pub outgoing_always: OutgoingAlways,
+    /// Clients that pass on mail of others: `From:` alone refuses nothing that they bring.
+    pub forwarders: Vec<Network>,
     /// Peers that may tell where a message comes from, for the logs and the next hop.
     pub xforward: Vec<Network>,
     /// Peers that may speak for another client: they can be anybody.
@@ -212,15 +217,31 @@ pub enum Recipients {
     Signed,
 }
 
+/// What happens to clear mail in the name of a domain whose policy says that it always seals (tag `o`) [R-uns-12].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutgoingAlways {
+    /// Delivered with the result `none` and `policy.expected=sealed`.
+    #[default]
+    Mark,
+    /// Refused, if the policy was found just now.
+    Refuse,
+    /// Nothing: the policy is not looked up.
+    Ignore,
+}
+
 /// How mail to and from a domain is treated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Treatment {
     /// Whether mail to it is sealed.
     pub policy: Rule,
-    /// The lowest authenticity of its keys that counts.
+    /// The lowest authenticity of its policy that counts: for sealing to it and for believing what it has sealed. One
+    /// for both, since it is the same policy that is trusted or not.
     pub minimum_level: Level,
     /// What happens to clear mail from it.
     pub inbound: ClearMail,
+    /// Whether sealed mail from it must have one author, of exactly this domain, and no foreign reverse-path [R-uns-11].
+    pub require_aligned: bool,
 }
 
 /// What happens to clear mail from a partner.

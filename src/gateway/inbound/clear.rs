@@ -4,17 +4,14 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use tracing::{Instrument, info};
 
-use super::mailboxes::{delivered_to, is_contact};
+use super::mailboxes::delivered_to;
 use super::submission::{Submission, Verdict};
 use super::{Inbound, Stop, Transaction};
-use crate::core::Domain;
 use crate::gateway::booking::{Answered, Booked, Entry};
-use crate::gateway::config::{ClearMail, Treatment};
 use crate::gateway::failure::Failure;
 use crate::gateway::hop::Downstream;
 use crate::gateway::session::Answer;
 use crate::gateway::settlement::settle;
-use crate::mail::address;
 use crate::mail::header::Header;
 use crate::smtp::server::{DataChunk, DataEnd, ServerConnection};
 use crate::smtp::{Protocol, Reply};
@@ -74,9 +71,7 @@ impl Inbound {
         end: Option<DataEnd>,
     ) -> Result<Answer<Option<Booked>>, Stop> {
         let (header, _) = Header::split(&held);
-        if let Some(domain) = self.must_seal(&transaction, &header) {
-            return Err(Failure::SealDemanded(domain).into());
-        }
+        let verdict = Verdict::None { expected: self.expects_sealed(&transaction, &header).await? };
         let downstream = transaction.downstream.take().ok_or(Failure::NextHopLost)?;
         let Transaction { sender, recipients, .. } = &transaction;
         let mut answers = vec![None; recipients.len()];
@@ -91,7 +86,8 @@ impl Inbound {
         let expected = entry.as_ref().and_then(Entry::message_hash);
         let hash = digest::Context::new(&digest::SHA256);
         let mut body = Body { connection, held: held.into(), end, hash };
-        let sent = self.send(&transaction, downstream, &mut body, &mut answers, expected).await;
+        let sent =
+            self.send(&transaction, verdict, downstream, &mut body, &mut answers, expected).await;
         let hash = body.hash();
         if matches!(sent, Ok(Sent::Differs))
             && let Some(entry) = entry.take()
@@ -135,6 +131,7 @@ impl Inbound {
     async fn send(
         &self,
         transaction: &Transaction,
+        verdict: Verdict,
         mut downstream: Downstream,
         body: &mut Body<'_>,
         answers: &mut [Option<Answered>],
@@ -156,8 +153,7 @@ impl Inbound {
         if waiting.is_empty() {
             downstream.abandon().await;
         } else {
-            submission =
-                Some(Submission::new(self, &transaction.sender, Verdict::None, downstream));
+            submission = Some(Submission::new(self, &transaction.sender, verdict, downstream));
         }
         while let Some(content) = body.next().await? {
             if let Some(submission) = &mut submission {
@@ -186,30 +182,6 @@ impl Inbound {
     /// more.
     fn may_differ(&self) -> bool {
         self.protocol == Protocol::Smtp && self.hop.protocol() == Protocol::Lmtp
-    }
-
-    /// The domain whose clear mail is refused, if this message claims to be from one. A partner whose sealing is
-    /// broken must be able to say so to the postmaster [R-uns-08].
-    fn must_seal(&self, transaction: &Transaction, header: &Header) -> Option<Domain> {
-        if transaction.recipients.iter().all(|recipient| is_contact(&recipient.path)) {
-            return None;
-        }
-        let config = &self.shared.config;
-        let strict = |treatment: &Treatment| treatment.inbound == ClearMail::RequireSealed;
-        let Some(authors) = address::claimed_domains(header) else {
-            // More than anybody reads: whoever must seal may be among them.
-            let partner = config.partners.iter().find(|partner| strict(&partner.treatment));
-            let anybody = strict(&config.defaults).then_some(&config.hostname);
-            return partner.map(|partner| &partner.domain).or(anybody).cloned();
-        };
-        let claimed: Vec<Domain> =
-            transaction.sender.path.domain().cloned().into_iter().chain(authors).collect();
-        if claimed.is_empty() && strict(&config.defaults) {
-            // From nobody in particular; the name only stands in the reply.
-            let hello = Domain::parse(&transaction.sender.peer.hello);
-            return Some(hello.unwrap_or_else(|_| config.hostname.clone()));
-        }
-        claimed.into_iter().find(|domain| strict(config.treatment(domain)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod clear;
 mod envelope;
+mod expectation;
 mod mailboxes;
 mod notices;
 mod one_by_one;
@@ -17,6 +18,8 @@ use super::Shared;
 use super::access::Access;
 use super::attempts::Answered;
 use super::booking::Booked;
+use super::breaker::Breaker;
+use super::config::{Network, OutgoingAlways};
 use super::failure::Failure;
 use super::hop::{Downstream, Hop, Mail};
 use super::message::refuse_all;
@@ -42,6 +45,12 @@ pub(super) struct Inbound {
     pub(super) protocol: Protocol,
     /// Deliver the whole signed list instead of its intersection with the outer one [R-uns-03].
     pub(super) deliver_signed: bool,
+    /// What happens to clear mail of a domain that says it always seals.
+    pub(super) outgoing_always: OutgoingAlways,
+    /// Clients that pass on mail of others.
+    pub(super) forwarders: Vec<Network>,
+    /// Look-ups for clear mail, which strangers cause: they hold up nothing but each other.
+    pub(super) look_ups: Arc<Breaker>,
     /// Senders with one recipient at a time.
     pub(super) one_by_one: OneByOne,
     pub(super) access: Arc<Access>,

@@ -6,15 +6,16 @@ use crate::gateway::failure::Failure;
 use crate::gateway::hop::Downstream;
 use crate::gateway::session::Sender;
 use crate::mail::header::{Header, HeaderCollector};
-use crate::mail::results;
+use crate::mail::{address, results};
 use crate::policy::Level;
+use crate::smtp::Reply;
 
 /// What is reported in the Authentication-Results field.
 pub(super) enum Verdict {
     /// Unsealed, and everything before the closing signature has passed.
     Pass { sender: Domain, suite: Suite, level: Level, foreign: bool },
-    /// Ordinary mail.
-    None,
+    /// Ordinary mail; whether a domain that it claims should have sealed it.
+    None { expected: bool },
 }
 
 /// A message on its way to the next hop, up to but not including the final dot [R-uns-02].
@@ -57,7 +58,7 @@ impl<'a> Submission<'a> {
             return Err(Failure::TooLarge.into());
         }
         let Some(collector) = &mut self.collector else {
-            return self.downstream.write(content).await.map_err(Stop::Pass);
+            return self.downstream.write(content).await.map_err(stop);
         };
         if collector.push(content).map_err(|_| Failure::HeaderTooLarge)? {
             self.begin().await?;
@@ -78,11 +79,18 @@ impl<'a> Submission<'a> {
         if header.received_count() > self.inbound.shared.config.limits.received {
             return Err(Failure::Loop.into());
         }
+        // [R-uns-11]; the reverse-path has been seen to.
+        if let Verdict::Pass { sender, .. } = &self.verdict
+            && self.inbound.shared.config.treatment(sender).require_aligned
+            && !address::is_aligned(&header, sender)
+        {
+            return Err(Failure::NotAligned(sender.clone()).into());
+        }
         self.downstream.data().await.map_err(Stop::Pass)?;
         let mut head = self.head(&header);
         head.extend_from_slice(header.due_separator(!body.is_empty()));
-        self.downstream.write(&head).await.map_err(Stop::Pass)?;
-        self.downstream.write(&body).await.map_err(Stop::Pass)
+        self.downstream.write(&head).await.map_err(stop)?;
+        self.downstream.write(&body).await.map_err(stop)
     }
 
     fn head(&self, header: &Header) -> Vec<u8> {
@@ -96,11 +104,18 @@ impl<'a> Submission<'a> {
                 level: level.as_str(),
                 header,
             },
-            Verdict::None => results::Outcome::None,
+            Verdict::None { expected } => results::Outcome::None { expected: *expected },
         };
         let mut head = results::field(authserv_id, &outcome).into_bytes();
         head.extend_from_slice(shared.received(self.sender, self.inbound.protocol).as_bytes());
         header.write_without(|field| results::removes_forged(field, authserv_id), &mut head);
         head
     }
+}
+
+/// What is wrong with the message itself is no refusal of the next hop, after which the rest would still be verified:
+/// it comes before check 15 [R-uns-01].
+fn stop(reply: Reply) -> Stop {
+    let ours = Failure::BareLineEnd;
+    if reply == ours.reply() { ours.into() } else { Stop::Pass(reply) }
 }

@@ -64,17 +64,6 @@ impl Inbound {
             Failure::CarrierMalformed
         };
         let sender = read_reverse_path(&prefix.reverse_path).map_err(malformed)?;
-        let own = sender.0.is_null() || sender.0.domain() == Some(&prefix.sender_domain);
-        if !own && !prefix.foreign_reverse_path {
-            return Err(Failure::SenderPath.into());
-        }
-        let now = self.shared.clock.now();
-        if prefix.sealed_at > now.saturating_add(CLOCK_TOLERANCE) {
-            return Err(Failure::InFuture.into());
-        }
-        if now > prefix.sealed_at.saturating_add(window) {
-            return Err(Failure::TooOld.into());
-        }
         let signed: Result<Vec<Recipient>, _> =
             prefix.forward_paths.iter().map(read_forward_path).collect();
         let signed = signed.map_err(malformed)?;
@@ -82,6 +71,22 @@ impl Inbound {
         if signed.iter().any(|recipient| recipient.path.domain() != Some(recipient_domain)) {
             // [R-con-02]
             return Err(Failure::CarrierMalformed.into());
+        }
+        let own = sender.0.is_null() || sender.0.domain() == Some(&prefix.sender_domain);
+        if !own && !prefix.foreign_reverse_path {
+            return Err(Failure::SenderPath.into());
+        }
+        // [R-uns-11]; the author is seen to when the header is complete.
+        let treatment = self.shared.config.treatment(&prefix.sender_domain);
+        if prefix.foreign_reverse_path && treatment.require_aligned {
+            return Err(Failure::NotAligned(prefix.sender_domain.clone()).into());
+        }
+        let now = self.shared.clock.now();
+        if prefix.sealed_at > now.saturating_add(CLOCK_TOLERANCE) {
+            return Err(Failure::InFuture.into());
+        }
+        if now > prefix.sealed_at.saturating_add(window) {
+            return Err(Failure::TooOld.into());
         }
         let message = IncomingMessage {
             envelope_id,
