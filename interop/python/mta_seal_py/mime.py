@@ -1,0 +1,170 @@
+"""As much of RFC 5322 and RFC 2045 as finding the sealed part takes: fields, parameters, parts."""
+
+import re
+from dataclasses import dataclass
+
+CRLF = b"\r\n"
+_FIELD = re.compile(rb"([\x21-\x39\x3b-\x7e]+)[ \t]*:(.*)", re.DOTALL)
+_TOKEN = re.compile(r"[^\s()<>@,;:\\\"/\[\]?=]+")
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A message or a part: its fields, and where its body stands in the whole message."""
+
+    fields: tuple
+    start: int
+    end: int
+
+    def all(self, name):
+        """The unfolded values of every field of this name, in lower case."""
+        return [value for field, value in self.fields if field == name]
+
+    def first(self, name):
+        """The first of them, or None."""
+        return next(iter(self.all(name)), None)
+
+
+def read_entity(data, start, end):
+    """The entity that begins at `start`: a header, an empty line, a body."""
+    fields, position = [], start
+    while position < end:
+        stop = data.find(CRLF, position, end)
+        line_end, after = (end, end) if stop < 0 else (stop, stop + 2)
+        line = data[position:line_end]
+        if not line:
+            position = after
+            break
+        if line[:1] in b" \t":
+            if fields:
+                fields[-1] = (fields[-1][0], fields[-1][1] + line)
+        elif match := _FIELD.fullmatch(line):
+            fields.append((match[1], match[2]))
+        position = after
+    decoded = tuple((name.decode("ascii").lower(), value.decode("latin-1")) for name, value in fields)
+    return Entity(decoded, position, end)
+
+
+class _Scanner:
+    """Reads a structured field, over white space and comments."""
+
+    def __init__(self, text):
+        self.text = text
+        self.position = 0
+        self.skip()
+
+    def skip(self):
+        """Past white space and comments."""
+        depth = 0
+        while self.position < len(self.text):
+            c = self.text[self.position]
+            if c == "(":
+                depth += 1
+            elif c == ")" and depth:
+                depth -= 1
+            elif c == "\\" and depth:
+                self.position += 1
+            elif not depth and c not in " \t\r\n":
+                return
+            self.position += 1
+
+    def literal(self, c):
+        """Takes one character if it stands here."""
+        if self.text[self.position : self.position + 1] != c:
+            return False
+        self.position += 1
+        self.skip()
+        return True
+
+    def token(self):
+        """Takes a token, or None."""
+        match = _TOKEN.match(self.text, self.position)
+        if match is None:
+            return None
+        self.position = match.end()
+        self.skip()
+        return match[0]
+
+    def quoted(self):
+        """Takes a quoted string, or None."""
+        if self.text[self.position : self.position + 1] != '"':
+            return None
+        value, i = "", self.position + 1
+        while i < len(self.text) and self.text[i] != '"':
+            if self.text[i] == "\\":
+                i += 1
+            value += self.text[i : i + 1]
+            i += 1
+        self.position = i + 1
+        self.skip()
+        return value
+
+
+def _parameters(scanner):
+    found = {}
+    while scanner.literal(";"):
+        name = scanner.token()
+        if name is None or not scanner.literal("="):
+            break
+        value = scanner.quoted()
+        value = scanner.token() if value is None else value
+        if value is None:
+            break
+        found.setdefault(name.lower(), value)
+    return found
+
+
+def content_type(entity):
+    """Media type in lower case, and parameters; text/plain without the field."""
+    value = entity.first("content-type")
+    if value is None:
+        return "text/plain", {}
+    scanner = _Scanner(value)
+    major = scanner.token()
+    minor = scanner.token() if scanner.literal("/") else None
+    if major is None or minor is None:
+        return "", {}
+    return f"{major}/{minor}".lower(), _parameters(scanner)
+
+
+def disposition_parameters(entity):
+    """Parameters of Content-Disposition."""
+    scanner = _Scanner(entity.first("content-disposition") or "")
+    return _parameters(scanner) if scanner.token() else {}
+
+
+def transfer_encoding(entity):
+    """Content-Transfer-Encoding in lower case."""
+    return (_Scanner(entity.first("content-transfer-encoding") or "7bit").token() or "").lower()
+
+
+def parts(data, entity, boundary):
+    """The parts of a multipart body, as (start, end); a missing last delimiter is forgiven ([R-car-06])."""
+    delimiter = re.compile(rb"(?:\A|\r\n)--" + re.escape(boundary.encode("latin-1")) + rb"(--)?[ \t]*(?=\r\n|\Z)")
+    body, begin = data[entity.start : entity.end], None
+    for match in delimiter.finditer(body):
+        if begin is not None:
+            yield entity.start + begin, entity.start + max(begin, match.start())
+        if match[1]:
+            return
+        begin = min(len(body), match.end() + 2)
+    if begin is not None:
+        yield entity.start + begin, entity.end
+
+
+def author(entity):
+    """The one address of the one From: field, or None."""
+    values = entity.all("from")
+    if len(values) != 1:
+        return None
+    text, scanner = "", _Scanner(values[0])
+    while scanner.position < len(scanner.text):
+        string = scanner.quoted()
+        if string is not None:
+            text += '"' + string + '"'
+            continue
+        text += scanner.text[scanner.position]
+        scanner.position += 1
+        scanner.skip()
+    match = re.fullmatch(r'(?:[^<>,]|"[^"]*")*<([^<>,\s]+)>|([^<>,\s]+)', text)
+    return (match[1] or match[2]) if match else None
