@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from . import extension, labels, suites
 from .failures import HeaderRefused
 from .identity import is_identity
-from .wire import Reader, WireError, uint, vector
+from .wire import Reader, Truncated, WireError, uint, vector
 
 MAGIC = b"\xd3MTASEAL"
 VERSION = 1
@@ -94,6 +94,8 @@ def parse(octets):
         enc = reader.take(suites.SUITES[suite].nenc)
         sealed_key = reader.take(SEALED_KEY)
         return Envelope(header, header_octets, enc, sealed_key, reader.rest())
+    except Truncated as error:
+        raise HeaderRefused(f"envelope {error}", "unauthentic") from None
     except WireError as error:
         raise HeaderRefused(f"envelope {error}") from None
     except extension.UnknownCritical as error:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .wire import Reader, WireError, uint, vector
+from .wire import Reader, Truncated, WireError, uint, vector
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,10 @@ def decode(data):
     """The list of a vector's content; its form is judged before any critical extension counts."""
     reader, found, last = Reader(data), [], -1
     while reader.position < len(data):
-        one = Extension(reader.uint(2), reader.uint(1), reader.vector(0, 2**16 - 1))
+        try:
+            one = Extension(reader.uint(2), reader.uint(1), reader.vector(0, 2**16 - 1))
+        except Truncated as error:
+            raise WireError(f"extension {error}") from None
         if one.critical > 1:
             raise WireError(f"extension {one.type}: critical is {one.critical}")
         if one.type <= last:

@@ -121,6 +121,16 @@ class OpeningRefused(Refused):
     stage = "opening"
 
 
+class PathsRefused(Refused):
+    """A signed forward-path is of another domain ([R-con-02]), or a signed path of no grammar ([R-uns-05]).
+
+    [R-uns-01] gives it no number; it is checked here once the paths are known to be the sender's.
+    """
+
+    stage = "paths"
+    answer = "carrier-malformed"
+
+
 class ReversePathRefused(Refused):
     """Check 9: the reverse-path is of another domain and not flagged."""
 
@@ -172,6 +182,13 @@ class ClosingRefused(Refused):
     """Check 15, third part: the closing signature does not verify ([R-con-06])."""
 
     stage = "closing"
+
+
+class TypeRefused(Refused):
+    """The content is no mail ([R-uns-09]); it has no number either."""
+
+    stage = "type"
+    answer = "carrier-unsupported"
 
 
 class Unsupported(Exception):

@@ -2,6 +2,9 @@
 
 import re
 
+# RFC 5321 has 64, but says that nobody should rely on it; the draft has 512 for the whole.
+MAX_LOCAL = 255
+
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]"
 _DOT_STRING = rf"{_ATEXT}+(?:\.{_ATEXT}+)*"
 _QUOTED = r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*"'
@@ -16,7 +19,8 @@ _ORCPT = re.compile(r"[A-Za-z0-9\-]+;(?:[\x21-\x2a\x2c-\x3c\x3e-\x7e\u0080-\U001
 
 def is_mailbox(text):
     """Whether text is a `Mailbox`, in UTF-8 if need be."""
-    return _MAILBOX.fullmatch(text) is not None
+    local = text.rpartition("@")[0]
+    return len(local.encode()) <= MAX_LOCAL and _MAILBOX.fullmatch(text) is not None
 
 
 def is_envid(text):

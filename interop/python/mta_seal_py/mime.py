@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 CRLF = b"\r\n"
 _FIELD = re.compile(rb"([\x21-\x39\x3b-\x7e]+)[ \t]*:(.*)", re.DOTALL)
@@ -20,13 +21,17 @@ class Entity:
         """The unfolded values of every field of this name, in lower case."""
         return [value for field, value in self.fields if field == name]
 
-    def first(self, name):
-        """The first of them, or None."""
-        return next(iter(self.all(name)), None)
+    def only(self, name, absent):
+        """The value of the one field of this name; `absent` if there is none, and "" if there are several."""
+        values = self.all(name)
+        return (values[0] if len(values) == 1 else "") if values else absent
 
 
 def read_entity(data, start, end):
-    """The entity that begins at `start`: a header, an empty line, a body."""
+    """The entity that begins at `start`: a header, an empty line, a body.
+
+    A line that is no field ends the header too, and belongs to the body (compare [R-uns-06]).
+    """
     fields, position = [], start
     while position < end:
         stop = data.find(CRLF, position, end)
@@ -35,13 +40,14 @@ def read_entity(data, start, end):
         if not line:
             position = after
             break
-        if line[:1] in b" \t":
-            if fields:
-                fields[-1] = (fields[-1][0], fields[-1][1] + line)
+        if line[:1] in b" \t" and fields:
+            fields[-1] = (fields[-1][0], fields[-1][1] + line)
         elif match := _FIELD.fullmatch(line):
             fields.append((match[1], match[2]))
+        else:
+            break
         position = after
-    decoded = tuple((name.decode("ascii").lower(), value.decode("latin-1")) for name, value in fields)
+    decoded = tuple((name.decode("ascii").lower(), value.decode("utf-8", "surrogateescape")) for name, value in fields)
     return Entity(decoded, position, end)
 
 
@@ -103,6 +109,8 @@ class _Scanner:
 def _parameters(scanner):
     found = {}
     while scanner.literal(";"):
+        while scanner.literal(";"):
+            pass
         name = scanner.token()
         if name is None or not scanner.literal("="):
             break
@@ -111,12 +119,34 @@ def _parameters(scanner):
         if value is None:
             break
         found.setdefault(name.lower(), value)
+    return _extended(found)
+
+
+def _extended(found):
+    """Joins continuations and decodes extended values (RFC 2231)."""
+    for name in {name.partition("*")[0] for name in found if "*" in name}:
+        if name in found:
+            continue
+        if f"{name}*" in found:
+            pieces = [f"{name}*"]
+        else:
+            pieces = []
+            while piece := next((p for p in (f"{name}*{len(pieces)}", f"{name}*{len(pieces)}*") if p in found), None):
+                pieces.append(piece)
+        value = ""
+        for number, piece in enumerate(pieces):
+            text = found[piece]
+            if piece.endswith("*"):
+                text = unquote(text.split("'", 2)[-1] if number == 0 else text)
+            value += text
+        if pieces:
+            found[name] = value
     return found
 
 
 def content_type(entity):
     """Media type in lower case, and parameters; text/plain without the field."""
-    value = entity.first("content-type")
+    value = entity.only("content-type", None)
     if value is None:
         return "text/plain", {}
     scanner = _Scanner(value)
@@ -129,18 +159,18 @@ def content_type(entity):
 
 def disposition_parameters(entity):
     """Parameters of Content-Disposition."""
-    scanner = _Scanner(entity.first("content-disposition") or "")
+    scanner = _Scanner(entity.only("content-disposition", ""))
     return _parameters(scanner) if scanner.token() else {}
 
 
 def transfer_encoding(entity):
-    """Content-Transfer-Encoding in lower case."""
-    return (_Scanner(entity.first("content-transfer-encoding") or "7bit").token() or "").lower()
+    """Content-Transfer-Encoding in lower case; "" if it is not to be understood."""
+    return (_Scanner(entity.only("content-transfer-encoding", "7bit")).token() or "").lower()
 
 
 def parts(data, entity, boundary):
     """The parts of a multipart body, as (start, end); a missing last delimiter is forgiven ([R-car-06])."""
-    delimiter = re.compile(rb"(?:\A|\r\n)--" + re.escape(boundary.encode("latin-1")) + rb"(--)?[ \t]*(?=\r\n|\Z)")
+    delimiter = re.compile(rb"(?:\A|\r\n)--" + re.escape(boundary.encode("utf-8", "surrogateescape")) + rb"(--)?[ \t]*(?=\r\n|\Z)")
     body, begin = data[entity.start : entity.end], None
     for match in delimiter.finditer(body):
         if begin is not None:

@@ -25,12 +25,6 @@ def _listed(name, value, allowed):
     return value
 
 
-def _of_grammar(name, text, test):
-    if text and not test(text):
-        raise WireError(f"{name} {text!r} is not of its grammar")
-    return text
-
-
 @dataclass(frozen=True)
 class ForwardPath:
     """A recipient as in RCPT TO."""
@@ -38,6 +32,10 @@ class ForwardPath:
     mailbox: str
     notify: int = 0
     orcpt: str = ""
+
+    def is_well_formed(self):
+        """Whether mailbox and parameter are of their grammar ([R-uns-05])."""
+        return is_mailbox(self.mailbox) and (not self.orcpt or is_orcpt(self.orcpt))
 
     def encode(self):
         """Its octets."""
@@ -49,9 +47,9 @@ class ForwardPath:
     def read(cls, reader):
         """Takes one off a reader."""
         return cls(
-            _of_grammar("forward-path", _text(reader.vector(1, 512)), is_mailbox),
+            _text(reader.vector(1, 512)),
             _listed("notify", reader.uint(1), NOTIFY),
-            _of_grammar("orcpt", _text(reader.vector(0, 500)), is_orcpt),
+            _text(reader.vector(0, 500)),
         )
 
 
@@ -64,6 +62,10 @@ class ReversePath:
     smtputf8: int = 0
     ret: int = 0
     envid: str = ""
+
+    def is_well_formed(self):
+        """Whether mailbox and parameter are of their grammar ([R-uns-05])."""
+        return (not self.mailbox or is_mailbox(self.mailbox)) and (not self.envid or is_envid(self.envid))
 
     def encode(self):
         """Its octets."""
@@ -79,9 +81,9 @@ class ReversePath:
     def read(cls, reader):
         """Takes one off a reader."""
         return cls(
-            _of_grammar("reverse-path", _text(reader.vector(0, 512)), is_mailbox),
+            _text(reader.vector(0, 512)),
             _listed("body", reader.uint(1), {0, 1, 2}),
             _listed("smtputf8", reader.uint(1), {0, 1}),
             _listed("ret", reader.uint(1), {0, 1, 2}),
-            _of_grammar("envid", _text(reader.vector(0, 100)), is_envid),
+            _text(reader.vector(0, 100)),
         )

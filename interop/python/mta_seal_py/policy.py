@@ -13,8 +13,6 @@ CLOCK_TOLERANCE = 3600
 MAX_KEYS = 8
 MODES = ("enforce", "testing", "none")
 DEFAULT_WINDOW = 1209600
-# The draft bounds the digits of `n` only; the same bound is taken for `x`.
-MAX_TIME = 10**12 - 1
 
 _BASE64 = r"[A-Za-z0-9+/]+={0,2}"
 _SELECTOR = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -70,15 +68,22 @@ def signature_input(domain, text):
     )
 
 
-def _key(name, value, octets=32):
+def _octets(name, value, octets=32):
     try:
         return base64s.decode_exactly(value, octets)
     except ValueError as error:
         raise RecordRefused(f"tag {name}: {error}") from None
 
 
+def _ed25519_key(name, value):
+    key = _octets(name, value)
+    if not ed25519.is_good_point(key):
+        raise RecordRefused(f"tag {name}: no Ed25519 public key")
+    return key
+
+
 def _signing_keys(value):
-    keys = tuple(_key("g", one) for one in value.split(","))
+    keys = tuple(_ed25519_key("g", one) for one in value.split(","))
     if len(keys) > MAX_KEYS:
         raise RecordRefused(f"tag g: more than {MAX_KEYS} keys")
     return keys
@@ -130,15 +135,15 @@ def parse(domain, text):
     for name in required:
         if name not in value:
             raise RecordRefused(f"tag {name} is missing")
-    serial = tags.number("n", value["n"], 0, MAX_TIME)
-    identity = _key("i", value["i"])
+    serial = tags.number("n", value["n"], 0, tags.MAX_TIME)
+    identity = _ed25519_key("i", value["i"])
     if value.get("o", "always") != "always":
         raise RecordRefused(f"tag o: {value['o']!r}")
     policy = Policy(
         domain=domain,
         mode=mode,
         serial=serial,
-        expiry=tags.number("x", value["x"], serial + 1, MAX_TIME),
+        expiry=tags.number("x", value["x"], serial + 1, tags.MAX_TIME),
         max_age=tags.number("a", value["a"], 0, 31557600),
         window=tags.number("w", value.get("w", str(DEFAULT_WINDOW)), 3600, 2592000),
         identity=identity,
@@ -146,10 +151,10 @@ def parse(domain, text):
         sealing_keys=_sealing_keys(value["k"]) if "k" in value else (),
         outgoing_always="o" in value,
         statement=rollover.parse(value["r"]) if "r" in value else None,
-        next_identity=_key("p", value["p"]) if "p" in value else None,
+        next_identity=_octets("p", value["p"]) if "p" in value else None,
         text=text,
     )
-    signature = _key("s", value["s"], 64)
+    signature = _octets("s", value["s"], 64)
     if not ed25519.verify(identity, signature, signature_input(domain, text[: found[-1].start])):
         raise RecordSignatureRefused("the policy is not signed by its own identity key")
     return policy

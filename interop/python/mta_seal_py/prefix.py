@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from . import extension
 from .failures import PrefixRefused
-from .identity import identity_of_mailbox, is_identity
+from .identity import is_identity
 from .paths import ForwardPath, ReversePath
 from .wire import Reader, WireError, uint, vector
 
@@ -59,8 +59,8 @@ def _forward_paths(data):
     return tuple(paths)
 
 
-def parse(octets, recipient_domain):
-    """The prefix of an envelope to this domain."""
+def parse(octets):
+    """The prefix of a content."""
     reader = Reader(octets)
     try:
         kind = reader.uint(1)
@@ -81,9 +81,6 @@ def parse(octets, recipient_domain):
             extensions=extension.decode(reader.vector(0, 2**16 - 1)),
         )
         reader.end()
-        for path in prefix.forward_paths:
-            if identity_of_mailbox(path.mailbox) != recipient_domain:
-                raise WireError(f"forward-path {path.mailbox!r} is not of the recipient domain")
         extension.refuse_critical(prefix.extensions)
         return prefix
     except WireError as error:

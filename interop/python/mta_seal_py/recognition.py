@@ -2,6 +2,7 @@
 
 from . import envelope, mime, transfer
 from .failures import CarrierRefused, DomainRefused, NotSealed
+from .identity import identity_of_mailbox
 
 LOCAL_PART = "mta-seal@"
 MEDIA_TYPE = "application/mta-seal"
@@ -13,7 +14,9 @@ DEPTH = 3
 def _leaves(data, entity, depth=0):
     """The entity, or those inside multipart/mixed down to depth 3."""
     media_type, parameters = mime.content_type(entity)
-    if media_type == "multipart/mixed" and depth < DEPTH and parameters.get("boundary"):
+    if media_type == "multipart/mixed":
+        if depth == DEPTH or not parameters.get("boundary") or mime.transfer_encoding(entity) not in transfer.IDENTITY:
+            return
         for start, end in mime.parts(data, entity, parameters["boundary"]):
             yield from _leaves(data, mime.read_entity(data, start, end), depth + 1)
     elif not media_type.startswith(("multipart/", "message/")):
@@ -33,12 +36,12 @@ def find(message, own_domains=None):
     """
     outer = mime.read_entity(message, 0, len(message))
     author = mime.author(outer)
-    if author is None or not author.startswith(LOCAL_PART):
+    if author is None or not author.startswith(LOCAL_PART) or identity_of_mailbox(author) is None:
         raise NotSealed("From: is not mta-seal@ of some domain")
     found, wrong_magic = [], False
     for leaf in _leaves(message, outer):
         typed = mime.content_type(leaf)[0] == MEDIA_TYPE
-        if not typed and not _named(leaf) or leaf.start - outer.start >= WITHIN:
+        if not typed and not _named(leaf):
             continue
         if transfer.has_magic(message[leaf.start : leaf.end], mime.transfer_encoding(leaf)):
             found.append((leaf, typed))
@@ -48,10 +51,11 @@ def find(message, own_domains=None):
         raise CarrierRefused("more than one sealed part", "two-parts")
     if wrong_magic:
         raise CarrierRefused("the media type is there, but not the magic")
-    if not found:
+    if not found or found[0][0].start - outer.start >= WITHIN:
         raise NotSealed("no sealed part")
     leaf, typed = found[0]
-    octets = transfer.decode(message[leaf.start : leaf.end], mime.transfer_encoding(leaf))
+    delimited = leaf.end < len(message)
+    octets = transfer.decode(message[leaf.start : leaf.end], mime.transfer_encoding(leaf), delimited)
     parsed = envelope.parse(octets)
     if own_domains is not None and parsed.header.recipient_domain not in own_domains:
         if typed:

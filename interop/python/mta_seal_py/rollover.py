@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from . import base64s, ed25519, labels
 from .failures import RecordRefused
-from .tags import number
+from .tags import MAX_TIME, number
 from .wire import uint, vector
 
 
@@ -32,7 +32,7 @@ def parse(value):
     try:
         return Statement(
             base64s.decode_exactly(parts[0], 32),
-            number("r", parts[1], 0, 2**64 - 1),
+            number("r", parts[1], 0, MAX_TIME),
             base64s.decode_exactly(parts[2], 64),
         )
     except ValueError as error:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from .failures import RecordRefused
 
+# A time has at most 12 digits. The draft says so of `n` only.
+MAX_TIME = 10**12 - 1
+
 _TAG = re.compile(rb"[ \t]*;[ \t]*([A-Za-z][A-Za-z0-9]{0,7})[ \t]*=[ \t]*([\x21-\x3a\x3c-\x7e]*)")
 _END = re.compile(rb"[ \t]*(?:;[ \t]*)?\Z")
 _NUMBER = re.compile(r"0|[1-9][0-9]*")

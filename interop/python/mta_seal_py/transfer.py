@@ -6,17 +6,16 @@ import re
 from .envelope import MAGIC
 from .failures import CarrierRefused
 
-MAX_LINE = 998
 MAGIC_WITHIN = 1024
 _WHITE = b" \t\r\n"
 _TEXT = re.compile(rb"([A-Za-z0-9+/]*)(={0,2})")
-_IDENTITY = {"7bit", "8bit", "binary"}
+IDENTITY = {"7bit", "8bit", "binary"}
 
 
 def _quoted_printable(text):
     """The octets of quoted-printable text; ValueError if it is none."""
     text = re.sub(rb"[ \t]+(?=\r\n|\Z)", b"", text)
-    text = re.sub(rb"=\r\n", b"", text)
+    text = re.sub(rb"=(?:\r\n|\Z)", b"", text)
     if re.search(rb"=(?![0-9A-Fa-f]{2})", text):
         raise ValueError("bad escape in quoted-printable")
     return re.sub(rb"=([0-9A-Fa-f]{2})", lambda m: bytes([int(m[1], 16)]), text)
@@ -36,19 +35,20 @@ def strict_base64(text):
     return octets
 
 
-def decode(text, encoding):
-    """The envelope in the text of the part."""
+def decode(text, encoding, delimited=True):
+    """The envelope in the text of the part.
+
+    At the end of a message that no delimiter ends, one CRLF is of the transport and not of a raw envelope.
+    """
     if encoding == "quoted-printable":
         try:
             text = _quoted_printable(text)
         except ValueError as error:
             raise CarrierRefused(str(error)) from None
-    elif encoding not in _IDENTITY and encoding != "base64":
+    elif encoding not in IDENTITY and encoding != "base64":
         raise CarrierRefused(f"transfer encoding {encoding!r}")
     if encoding != "base64" and text.startswith(MAGIC):
-        return text
-    if any(len(line) > MAX_LINE for line in text.split(b"\r\n")):
-        raise CarrierRefused(f"base64 in a line above {MAX_LINE} octets")
+        return text if delimited else text.removesuffix(b"\r\n")
     return strict_base64(text)
 
 

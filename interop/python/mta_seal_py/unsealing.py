@@ -11,12 +11,13 @@ from .failures import (
     HpkeRefused,
     KeyRefused,
     OpeningRefused,
+    PathsRefused,
     RecipientsRefused,
     RecordRefused,
     ReversePathRefused,
     SenderPolicyRefused,
     TimeRefused,
-    Unsupported,
+    TypeRefused,
 )
 from .identity import identity_of_mailbox
 from .mailbox import same_mailbox
@@ -80,6 +81,17 @@ def sender_key(records, prefix, now):
     return key
 
 
+def check_paths(prefix, recipient_domain):
+    """The paths are of their grammar, and every recipient of the recipient domain."""
+    if not prefix.reverse_path.is_well_formed():
+        raise PathsRefused(f"reverse-path {prefix.reverse_path.mailbox!r} or its parameter")
+    for path in prefix.forward_paths:
+        if not path.is_well_formed():
+            raise PathsRefused(f"forward-path {path.mailbox!r} or its parameter")
+        if identity_of_mailbox(path.mailbox) != recipient_domain:
+            raise PathsRefused(f"forward-path {path.mailbox!r} is not of {recipient_domain}")
+
+
 def check_reverse_path(prefix):
     """Check 9."""
     mailbox = prefix.reverse_path.mailbox
@@ -125,15 +137,16 @@ def unseal_envelope(parsed, own_keys, records, outer, now, window=DEFAULT_WINDOW
         raise KeyRefused(f"key {header.key_id.hex()} is not known")
     info = envelope.content_key_info(parsed.header_octets)
     content_key = suites.hpke_open(header.suite, key.seed, parsed.enc, info, parsed.sealed_key)
-    if content_key is None or len(content_key) != 32:
+    if content_key is None:
         raise HpkeRefused("HPKE does not open the content key")
     octets = body.open_body(content_key, parsed.id, parsed.body)
     prefix_octets, opening, rest = content.split(octets)
-    prefix = prefixes.parse(prefix_octets, header.recipient_domain)
+    prefix = prefixes.parse(prefix_octets)
     public = sender_key(records, prefix, now)
     salt, commitment = parsed.body[: body.SALT], parsed.body[body.SALT : body.HEAD]
     if not ed25519.verify(public, opening, content.opening_input(parsed.id, salt, commitment, prefix_octets)):
         raise OpeningRefused("the opening signature does not verify")
+    check_paths(prefix, header.recipient_domain)
     check_reverse_path(prefix)
     check_time(prefix, window, now)
     kept, refused = (prefix.forward_paths, ()) if outer is None else matching(prefix, outer)
@@ -147,6 +160,6 @@ def unseal_envelope(parsed, own_keys, records, outer, now, window=DEFAULT_WINDOW
     content.check_padding(len(octets), rest, blocks_end)
     content.check_closing(public, opening, rest)
     if prefix.type != prefixes.MAIL:
-        raise Unsupported("the content is a receipt")
+        raise TypeRefused("the content is a receipt")
     claims.claim(parsed.id, prefix, [path.mailbox for path in fresh])
     return Verified(message, parsed, prefix, fresh, refused)

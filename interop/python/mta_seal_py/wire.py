@@ -5,6 +5,10 @@ class WireError(ValueError):
     """The octets are not an encoding of the structure."""
 
 
+class Truncated(WireError):
+    """The octets end before the structure does."""
+
+
 def length_size(ceiling):
     """Octets of the length field of a vector with this ceiling (draft, "Content")."""
     size = 1
@@ -36,7 +40,7 @@ class Reader:
         """`opaque field[count]`."""
         end = self.position + count
         if end > len(self.data):
-            raise WireError(f"ends {end - len(self.data)} octets early")
+            raise Truncated(f"ends {end - len(self.data)} octets early")
         field = self.data[self.position : end]
         self.position = end
         return bytes(field)

@@ -29,7 +29,11 @@ def read(text, default_name):
     ]
 
 
+def _escape(octets):
+    return "".join(chr(o) if 0x20 <= o < 0x7F and o not in b'"\\' else f"\\{o:03}" for o in octets)
+
+
 def write(name, text, ttl=3600):
     """One record as lines of a master file."""
-    strings = [text[i : i + 255].decode("ascii") for i in range(0, len(text), 255)]
+    strings = [_escape(text[i : i + 255]) for i in range(0, len(text), 255)]
     return f"{name}. {ttl} IN TXT (\n" + "\n".join(f'    "{one}"' for one in strings) + " )\n"
