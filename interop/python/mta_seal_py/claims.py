@@ -3,6 +3,8 @@
 import json
 import os
 
+from .identity import identity_of_mailbox
+
 
 class Claims:
     """A set of claims; without a file it forgets them."""
@@ -16,8 +18,7 @@ class Claims:
 
     @staticmethod
     def _keys(envelope_id, prefix, mailbox):
-        local, _, domain = mailbox.rpartition("@")
-        recipient = f"{local}@{domain.lower()}"
+        recipient = f"{mailbox.rpartition('@')[0]}@{identity_of_mailbox(mailbox)}"
         yield ("envelope", envelope_id.hex(), recipient)
         yield ("delivery", prefix.sender_domain, prefix.delivery_id.hex(), recipient)
 

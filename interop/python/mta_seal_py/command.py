@@ -33,8 +33,8 @@ def _read(path):
         return file.read()
 
 
-def _print(value, file=sys.stdout):
-    print(json.dumps(value, sort_keys=True), file=file)
+def _print(value, file=None):
+    print(json.dumps(value, sort_keys=True), file=file or sys.stdout)
 
 
 def keygen(options):

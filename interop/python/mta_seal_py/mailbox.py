@@ -2,6 +2,8 @@
 
 import re
 
+from .identity import identity_of_mailbox
+
 # RFC 5321 has 64, but says that nobody should rely on it; the draft has 512 for the whole.
 MAX_LOCAL = 255
 
@@ -34,7 +36,10 @@ def is_orcpt(text):
 
 
 def same_mailbox(one, other):
-    """Equal local parts octet by octet, domains without regard to ASCII case ([R-uns-03])."""
-    local, _, domain = one.rpartition("@")
-    other_local, _, other_domain = other.rpartition("@")
-    return local == other_local and domain.lower() == other_domain.lower()
+    """Equal local parts, octet by octet, and equal identities of the domains ([R-uns-03], [R-id-01])."""
+    identity = identity_of_mailbox(one)
+    return (
+        identity is not None
+        and identity == identity_of_mailbox(other)
+        and one.rpartition("@")[0] == other.rpartition("@")[0]
+    )

@@ -2,7 +2,7 @@
 
 import time
 
-from mta_seal_py import carrier, content, ed25519, envelope, prefix, publishing, sealing, suites
+from mta_seal_py import carrier, content, ed25519, envelope, prefix, publishing, sealing, suites, unsealing
 from mta_seal_py.ownkeys import OwnKeys
 from mta_seal_py.padding import padded_length
 from mta_seal_py.paths import ForwardPath, ReversePath
@@ -26,6 +26,7 @@ class Forge:
 
     def __init__(self, sender="a.example", recipient="b.example", numbers=(2, 1), now=NOW):
         self.now = now
+        self.recipient_key = None  # another one than those of `recipient`
         self.sender = OwnKeys.generate(sender)
         self.recipient = OwnKeys.generate(recipient, numbers)
         self.sender_records = publishing.records(self.sender, "enforce", now - 60, now + 86400)
@@ -48,15 +49,22 @@ class Forge:
         }
         return prefix.Prefix(**{**fields, **changes})
 
+    def key(self, suite=None):
+        """Suite, key id and public key to seal to."""
+        if self.recipient_key:
+            return self.recipient_key
+        key = next(key for key in self.recipient.sealing if suite in (None, key.suite))
+        return key.suite, key.key_id, key.public
+
     def header(self, suite=None, **changes):
         """A good header, with changes."""
-        key = next(key for key in self.recipient.sealing if suite in (None, key.suite))
-        fields = {"suite": key.suite, "key_id": key.key_id, "recipient_domain": self.recipient.domain}
+        number, key_id, _ = self.key(suite)
+        fields = {"suite": number, "key_id": key_id, "recipient_domain": self.recipient.domain}
         return envelope.Header(**{**fields, **changes})
 
     def public(self, suite=None):
         """The public key that the header names."""
-        return next(key for key in self.recipient.sealing if suite in (None, key.suite)).public
+        return self.key(suite)[2]
 
     def envelope(
         self,
@@ -97,6 +105,25 @@ class Forge:
         if header_octets is not None:
             header = RawHeader(header.suite, header_octets)
         return sealing.seal_content(header, self.public(suite), build)[0]
+
+    def content_length(self, message, block_size):
+        """The padded length of the content that `envelope` makes."""
+        body = content.blocks_length(len(message), block_size)
+        return padded_length(3 + len(self.prefix().encode()) + 2 * content.SIGNATURE + body)
+
+    def unseal(self, octets, outer=None, **changes):
+        """What an envelope holds."""
+        options = {"records": self.records, "now": self.now, **changes}
+        parsed = envelope.parse(octets)
+        return unsealing.unseal_envelope(parsed, [self.recipient], outer=outer, **options)
+
+    def unseal_message(self, message, outer=None):
+        """What a carrier holds."""
+        return unsealing.unseal(message, [self.recipient], self.records, outer, self.now)
+
+    def header_of_length(self, extra):
+        """Octets of a header with an extension of so many octets, which is ignored."""
+        return extension_header(self.header(), b"\0\1\0" + vector(bytes(extra), 0, 2**16 - 1))
 
     def carrier(self, octets=None, **changes):
         """A carrier of an envelope."""
