@@ -32,6 +32,8 @@ def _a_label(label):
         return mapped
     if unicodedata.category(mapped[0]).startswith("M") or any(c in "\u200c\u200d" for c in mapped):
         raise ValueError("label begins with a mark or has a joiner")
+    if any(unicodedata.category(c).startswith("C") for c in mapped):
+        raise ValueError("label has a character that is none")
     return "xn--" + mapped.encode("punycode").decode("ascii")
 
 

@@ -6,16 +6,20 @@ from urllib.parse import unquote
 
 CRLF = b"\r\n"
 _FIELD = re.compile(rb"([\x21-\x39\x3b-\x7e]+)[ \t]*:(.*)", re.DOTALL)
-_TOKEN = re.compile(r"[^\s()<>@,;:\\\"/\[\]?=]+")
+_TOKEN = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]+")
 
 
 @dataclass(frozen=True)
 class Entity:
-    """A message or a part: its fields, and where its body stands in the whole message."""
+    """A message or a part: its fields, and where its body stands in the whole message.
+
+    `complete` says whether an empty line ends the header.
+    """
 
     fields: tuple
     start: int
     end: int
+    complete: bool
 
     def all(self, name):
         """The unfolded values of every field of this name, in lower case."""
@@ -32,13 +36,13 @@ def read_entity(data, start, end):
 
     A line that is no field ends the header too, and belongs to the body (compare [R-uns-06]).
     """
-    fields, position = [], start
+    fields, position, complete = [], start, False
     while position < end:
         stop = data.find(CRLF, position, end)
         line_end, after = (end, end) if stop < 0 else (stop, stop + 2)
         line = data[position:line_end]
         if not line:
-            position = after
+            position, complete = after, True
             break
         if line[:1] in b" \t" and fields:
             fields[-1] = (fields[-1][0], fields[-1][1] + line)
@@ -48,7 +52,7 @@ def read_entity(data, start, end):
             break
         position = after
     decoded = tuple((name.decode("ascii").lower(), value.decode("utf-8", "surrogateescape")) for name, value in fields)
-    return Entity(decoded, position, end)
+    return Entity(decoded, position, end, complete)
 
 
 class _Scanner:
@@ -57,6 +61,7 @@ class _Scanner:
     def __init__(self, text):
         self.text = text
         self.position = 0
+        self.broken = False
         self.skip()
 
     def skip(self):
@@ -70,9 +75,14 @@ class _Scanner:
                 depth -= 1
             elif c == "\\" and depth:
                 self.position += 1
-            elif not depth and c not in " \t\r\n":
+            elif not depth and c not in " \t":
                 return
             self.position += 1
+        self.broken = self.broken or depth > 0
+
+    def at_end(self):
+        """Whether nothing is left."""
+        return self.position >= len(self.text) and not self.broken
 
     def literal(self, c):
         """Takes one character if it stands here."""
@@ -101,25 +111,30 @@ class _Scanner:
                 i += 1
             value += self.text[i : i + 1]
             i += 1
+        if i >= len(self.text):
+            return None
         self.position = i + 1
         self.skip()
         return value
 
 
 def _parameters(scanner):
+    """The parameters to the end of the field; None if they are not of their grammar."""
     found = {}
     while scanner.literal(";"):
         while scanner.literal(";"):
             pass
+        if scanner.at_end():
+            break
         name = scanner.token()
         if name is None or not scanner.literal("="):
-            break
+            return None
         value = scanner.quoted()
         value = scanner.token() if value is None else value
         if value is None:
-            break
+            return None
         found.setdefault(name.lower(), value)
-    return _extended(found)
+    return _extended(found) if scanner.at_end() else None
 
 
 def _extended(found):
@@ -145,27 +160,29 @@ def _extended(found):
 
 
 def content_type(entity):
-    """Media type in lower case, and parameters; text/plain without the field."""
+    """Media type in lower case, and parameters; text/plain without the field, "" if it is not to be understood."""
     value = entity.only("content-type", None)
     if value is None:
         return "text/plain", {}
     scanner = _Scanner(value)
-    major = scanner.token()
-    minor = scanner.token() if scanner.literal("/") else None
-    if major is None or minor is None:
-        return "", {}
-    return f"{major}/{minor}".lower(), _parameters(scanner)
+    names = [scanner.token()]
+    if scanner.literal("/"):
+        names.append(scanner.token())
+    parameters = None if None in names else _parameters(scanner)
+    return ("", {}) if parameters is None else ("/".join(names).lower(), parameters)
 
 
 def disposition_parameters(entity):
     """Parameters of Content-Disposition."""
     scanner = _Scanner(entity.only("content-disposition", ""))
-    return _parameters(scanner) if scanner.token() else {}
+    return (_parameters(scanner) or {}) if scanner.token() else {}
 
 
 def transfer_encoding(entity):
     """Content-Transfer-Encoding in lower case; "" if it is not to be understood."""
-    return (_Scanner(entity.only("content-transfer-encoding", "7bit")).token() or "").lower()
+    scanner = _Scanner(entity.only("content-transfer-encoding", "7bit"))
+    name = scanner.token()
+    return name.lower() if name and scanner.at_end() else ""
 
 
 def parts(data, entity, boundary):
@@ -189,12 +206,13 @@ def author(entity):
         return None
     text, scanner = "", _Scanner(values[0])
     while scanner.position < len(scanner.text):
-        string = scanner.quoted()
-        if string is not None:
-            text += '"' + string + '"'
-            continue
-        text += scanner.text[scanner.position]
-        scanner.position += 1
-        scanner.skip()
-    match = re.fullmatch(r'(?:[^<>,]|"[^"]*")*<([^<>,\s]+)>|([^<>,\s]+)', text)
-    return (match[1] or match[2]) if match else None
+        begin = scanner.position
+        if scanner.quoted() is not None:
+            text += '""'
+        else:
+            text += scanner.text[begin]
+            scanner.position = begin + 1
+            scanner.skip()
+        text += " " * (scanner.text[scanner.position - 1] in " \t)")
+    match = re.fullmatch(r'[^<>,:;@]*<([^<>,\s]+)> *|([^<>,\s]+) *', text)
+    return (match[1] or match[2]) if match and scanner.at_end() else None

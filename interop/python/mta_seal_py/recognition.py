@@ -4,7 +4,7 @@ from . import envelope, mime, transfer
 from .failures import CarrierRefused, DomainRefused, NotSealed
 from .identity import identity_of_mailbox
 
-LOCAL_PART = "mta-seal@"
+LOCAL_PART = "mta-seal"
 MEDIA_TYPE = "application/mta-seal"
 SUFFIX = ".mtaseal"
 WITHIN = 65536
@@ -13,13 +13,15 @@ DEPTH = 3
 
 def _leaves(data, entity, depth=0):
     """The entity, or those inside multipart/mixed down to depth 3."""
+    if depth and not entity.complete:
+        return
     media_type, parameters = mime.content_type(entity)
     if media_type == "multipart/mixed":
         if depth == DEPTH or not parameters.get("boundary") or mime.transfer_encoding(entity) not in transfer.IDENTITY:
             return
         for start, end in mime.parts(data, entity, parameters["boundary"]):
             yield from _leaves(data, mime.read_entity(data, start, end), depth + 1)
-    elif not media_type.startswith(("multipart/", "message/")):
+    elif media_type and not media_type.startswith(("multipart/", "message/")):
         yield entity
 
 
@@ -36,7 +38,7 @@ def find(message, own_domains=None):
     """
     outer = mime.read_entity(message, 0, len(message))
     author = mime.author(outer)
-    if author is None or not author.startswith(LOCAL_PART) or identity_of_mailbox(author) is None:
+    if author is None or author.rpartition("@")[0] != LOCAL_PART or identity_of_mailbox(author) is None:
         raise NotSealed("From: is not mta-seal@ of some domain")
     found, wrong_magic = [], False
     for leaf in _leaves(message, outer):
