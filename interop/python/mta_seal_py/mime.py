@@ -7,6 +7,8 @@ from urllib.parse import unquote
 CRLF = b"\r\n"
 _FIELD = re.compile(rb"([\x21-\x39\x3b-\x7e]+)[ \t]*:(.*)", re.DOTALL)
 _TOKEN = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]+")
+# An unquoted value may hold UTF-8 beside: people write file names so.
+_VALUE = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~\u0080-\U0010ffff]+")
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,9 @@ class _Scanner:
         self.skip()
         return True
 
-    def token(self):
+    def token(self, pattern=_TOKEN):
         """Takes a token, or None."""
-        match = _TOKEN.match(self.text, self.position)
+        match = pattern.match(self.text, self.position)
         if match is None:
             return None
         self.position = match.end()
@@ -130,18 +132,16 @@ def _parameters(scanner):
         if name is None or not scanner.literal("="):
             return None
         value = scanner.quoted()
-        value = scanner.token() if value is None else value
-        if value is None:
+        value = scanner.token(_VALUE) if value is None else value
+        if value is None or name.lower() in found:
             return None
-        found.setdefault(name.lower(), value)
+        found[name.lower()] = value
     return _extended(found) if scanner.at_end() else None
 
 
 def _extended(found):
     """Joins continuations and decodes extended values (RFC 2231)."""
     for name in {name.partition("*")[0] for name in found if "*" in name}:
-        if name in found:
-            continue
         if f"{name}*" in found:
             pieces = [f"{name}*"]
         else:
@@ -182,7 +182,7 @@ def transfer_encoding(entity):
     """Content-Transfer-Encoding in lower case; "" if it is not to be understood."""
     scanner = _Scanner(entity.only("content-transfer-encoding", "7bit"))
     name = scanner.token()
-    return name.lower() if name and scanner.at_end() else ""
+    return name.lower() if name and _parameters(scanner) is not None else ""
 
 
 def parts(data, entity, boundary):
