@@ -1,0 +1,96 @@
+"""Seals one message to one recipient domain ([R-seal-01], [R-seal-02])."""
+
+import os
+
+from . import body, carrier, content, ed25519, envelope, prefix, suites
+from .failures import PathRefused, PolicyRefused
+from .identity import identity_of_mailbox
+from .mailbox import is_mailbox
+
+
+def recipient_domain_of(forward_paths):
+    """The one domain of all recipients ([R-con-02])."""
+    domains = {identity_of_mailbox(path.mailbox) for path in forward_paths}
+    if len(domains) != 1 or None in domains:
+        raise PathRefused("recipients are not all of one domain that has an identity")
+    return domains.pop()
+
+
+def check_paths(reverse_path, forward_paths):
+    """Every mailbox is one."""
+    for mailbox in [path.mailbox for path in forward_paths] + [reverse_path.mailbox] * bool(reverse_path.mailbox):
+        if not is_mailbox(mailbox):
+            raise PathRefused(f"{mailbox!r} is no mailbox")
+
+
+def make_prefix(own, reverse_path, forward_paths, now, delivery_id=None, flags=None):
+    """The prefix that the gateway of `own` writes."""
+    if flags is None:
+        sender = identity_of_mailbox(reverse_path.mailbox) if reverse_path.mailbox else own.domain
+        flags = 0 if sender == own.domain else prefix.FOREIGN
+    return prefix.Prefix(
+        sender_domain=own.domain,
+        signing_key_id=own.signing_key_id,
+        sealed_at=now,
+        delivery_id=delivery_id or os.urandom(16),
+        reverse_path=reverse_path,
+        forward_paths=tuple(forward_paths),
+        flags=flags,
+    )
+
+
+def seal_content(header, public, build):
+    """An envelope; `build` makes the content from the envelope id, salt and commitment."""
+    header_octets = header.encode()
+    content_key = os.urandom(32)
+    enc, sealed_key = suites.hpke_seal(
+        header.suite, public, envelope.content_key_info(header_octets), content_key
+    )
+    envelope_id = envelope.envelope_id(header_octets, enc, sealed_key)
+    sealer = body.Sealer(content_key, envelope_id)
+    octets = build(envelope_id, sealer.head[: body.SALT], sealer.head[body.SALT :])
+    return header_octets + enc + sealed_key + sealer.seal(octets), envelope_id
+
+
+def seal_envelope(own, header, public, prefix_octets, message, block_size=content.BLOCK):
+    """An envelope of a message, signed by the first signing key of `own`."""
+    seed = own.signing[0]
+
+    def build(envelope_id, salt, commitment):
+        return content.build(
+            prefix_octets,
+            message,
+            lambda octets: ed25519.sign(seed, content.opening_input(envelope_id, salt, commitment, octets)),
+            lambda octets: ed25519.sign(seed, octets),
+            block_size,
+        )
+
+    return seal_content(header, public, build)
+
+
+def seal(own, records, reverse_path, forward_paths, message, now, suite=None):
+    """The carrier of a message, and what there is to report about it."""
+    check_paths(reverse_path, forward_paths)
+    domain = recipient_domain_of(forward_paths)
+    policy = records.policy(domain)
+    if policy is None:
+        raise PolicyRefused(f"{domain} publishes no sealing policy", "policy-required")
+    if not policy.in_time(now):
+        raise PolicyRefused("policy is not in force now")
+    if policy.mode == "none":
+        raise PolicyRefused(f"{domain} asks not to be sealed to", "policy-required")
+    entry, public = records.sealing_key(domain, policy, suite)
+    header = envelope.Header(entry.suite, entry.key_id, domain)
+    prefix_octets = make_prefix(own, reverse_path, forward_paths, now).encode()
+    sealed, envelope_id = seal_envelope(own, header, public, prefix_octets, message)
+    report = {
+        "result": "sealed",
+        "sender_domain": own.domain,
+        "recipient_domain": domain,
+        "suite": entry.suite,
+        "key_id": entry.key_id.hex(),
+        "envelope_id": envelope_id.hex(),
+        "envelope_octets": len(sealed),
+        "octets": len(message),
+    }
+    return carrier.write(sealed, own.domain, domain, now), report

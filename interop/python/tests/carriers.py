@@ -1,0 +1,194 @@
+"""Carriers as hops may have changed them, for tests and for the cross test ([R-car-04] to [R-car-07])."""
+
+import base64
+import quopri
+
+NL = b"\r\n"
+TYPE = b"application/mta-seal"
+NAMED = b"application/octet-stream; name=x.mtaseal"
+PLAIN = b"Content-Type: text/plain" + NL + NL + b"hi" + NL
+
+
+def in_lines(size, text, end=NL):
+    """Text in lines."""
+    return end.join(text[i : i + size] for i in range(0, len(text), size))
+
+
+def part(text, media_type=TYPE, encoding=b"base64", disposition=None):
+    """A part, without delimiters."""
+    fields = (
+        (b"Content-Type", media_type),
+        (b"Content-Transfer-Encoding", encoding),
+        (b"Content-Disposition", disposition),
+    )
+    return b"".join(n + b": " + v + NL for n, v in fields if v is not None) + NL + text + NL
+
+
+def mixed(*parts, author=b"mta-seal@a.example", media_type=b"multipart/mixed; boundary=bb", last=True, preamble=b""):
+    """A message of parts."""
+    head = b"From: " + author + NL + b"Content-Type: " + media_type + NL + NL + preamble
+    return head + b"".join(b"--bb" + NL + one for one in parts) + (b"--bb--" + NL if last else b"")
+
+
+def single(one):
+    """A message that is one part."""
+    return b"From: mta-seal@a.example" + NL + one
+
+
+def nested(depth, one, media_type=b"multipart/mixed"):
+    """A part inside so many multiparts."""
+    for level in range(depth):
+        name = b"n%d" % level
+        one = b"".join(
+            (b"Content-Type: ", media_type, b"; boundary=", name, NL, NL, b"--", name, NL, one, b"--", name, b"--", NL)
+        )
+    return one
+
+
+def quoted_printable(octets):
+    """Every octet escaped."""
+    return (b"=" + NL).join(b"".join(b"=%02X" % c for c in octets[i : i + 24]) for i in range(0, len(octets), 24))
+
+
+def filler(offset):
+    """A preamble after which the text of the first part begins at this octet of the body."""
+    return b"x" * (offset - len(b"--bb" + NL + part(b""))) + NL
+
+
+class Carriers:
+    """Carriers of one envelope."""
+
+    def __init__(self, forge):
+        self.forge = forge
+        self.envelope = forge.envelope()
+        self.text = base64.b64encode(self.envelope)
+        self.good = self.lines(76)
+
+    def lines(self, size, end=NL):
+        """The base64 text in lines."""
+        return in_lines(size, self.text, end)
+
+    def tolerated(self):
+        """By name: what a receiver must unseal."""
+        return {
+            "as written": self.forge.carrier(octets=self.envelope),
+            "as the body itself": single(part(self.good)),
+            "as the only part": mixed(part(self.good)),
+            **{f"lines of {size}": mixed(part(self.lines(size))) for size in (1, 4, 75, 77, 500, 997, 998)},
+            "white space around lines": mixed(part(self.lines(60, b" \t\r\n \t"))),
+            "empty lines": mixed(part(NL + self.lines(60, NL + NL) + NL + NL)),
+            "white space around padding": mixed(part(self.good.replace(b"=", b" \r\n=\t"))),
+            "quoted-printable of base64": mixed(
+                part(quopri.encodestring(self.good.replace(NL, b"\n")).replace(b"\n", NL), encoding=b"quoted-printable")
+            ),
+            "quoted-printable of the envelope": mixed(part(quoted_printable(self.envelope), encoding=b"Quoted-Printable")),
+            "quoted-printable in lower case": mixed(part(quoted_printable(self.envelope).lower(), encoding=b"quoted-printable")),
+            "quoted-printable, white space added": mixed(
+                part(quoted_printable(self.envelope).replace(b"=" + NL, b"= \t" + NL), encoding=b"quoted-printable")
+            ),
+            "quoted-printable, soft break at the end": mixed(part(quoted_printable(self.envelope) + b"=", encoding=b"quoted-printable")),
+            **{
+                f"{encoding} of {name}": mixed(part(text, encoding=encoding))
+                for encoding in (b"7bit", b"8bit", b"binary", None)
+                for name, text in (("base64", self.good), ("the envelope", self.envelope))
+            },
+            "the envelope without last delimiter": mixed(part(self.envelope, encoding=b"8bit"), last=False),
+            "encoding in capitals and comments": mixed(part(self.good, encoding=b"(c) BASE64 (d)")),
+            "last delimiter missing": mixed(part(self.good), last=False),
+            "last delimiter and line end missing": mixed(part(self.good), last=False)[:-2],
+            "other parts": mixed(PLAIN, part(self.good), PLAIN),
+            "text before and after": mixed(part(self.good), preamble=b"list\r\n") + b"footer\r\n",
+            "delimiter with white space": mixed(part(self.good)).replace(b"--bb\r\n", b"--bb \t\r\n"),
+            "line that only begins like a delimiter": mixed(part(self.good), preamble=b"--bbx\r\n"),
+            **{f"{n} outer multipart/mixed more": mixed(nested(n, part(self.good))) for n in (1, 2)},
+            "inner delimiter missing": mixed(nested(1, part(self.good))[: -len(b"--n0--\r\n")]),
+            **{
+                f"content type {text!r}": mixed(part(self.good), media_type=text)
+                for text in (
+                    b'Multipart/MIXED; Boundary="bb"',
+                    b"multipart/mixed;boundary=bb",
+                    b"multipart/mixed;\r\n\tboundary=bb",
+                    b'multipart/mixed; x=y; boundary="b\\b"',
+                    b"multipart/mixed; boundary = bb ; x=y;",
+                    b"multipart/mixed (c); (d) boundary=bb (e)",
+                    b"multipart/mixed; boundary*=us-ascii''bb",
+                    b"multipart/mixed; boundary*0=b; boundary*1=b",
+                )
+            },
+            **{
+                f"part type {text!r}": mixed(part(self.good, text))
+                for text in (
+                    b"APPLICATION/MTA-Seal",
+                    b"application/mta-seal (c)",
+                    b"application/mta-seal;\r\n name=other",
+                    b"application/octet-stream; name=x.mtaseal",
+                    b'application/octet-stream; NAME="x.MTASEAL"',
+                    b"text/plain; name=x.mtaseal",
+                    b"application/octet-stream; name*=us-ascii''x.mtaseal",
+                )
+            },
+            **{
+                f"disposition {text!r}": mixed(part(self.good, b"application/octet-stream", disposition=text))
+                for text in (
+                    b"attachment; filename=x.mtaseal",
+                    b'INLINE;\r\n FILENAME="x.mtaseal"',
+                    b"attachment; filename*=utf-8''x%2Emtaseal",
+                    b'attachment; filename*0="x."; filename*1="mtaseal"',
+                )
+            },
+            **{
+                f"From {text!r}": mixed(part(self.good), author=text)
+                for text in (
+                    b"<mta-seal@a.example>",
+                    b'"a \\" b, c@d" <mta-seal@a.example>',
+                    b"A B <mta-seal@other.example>",
+                    b"\r\n mta-seal@A.EXAMPLE (c)",
+                    b"=?utf-8?q?a?= <mta-seal@a.example>",
+                )
+            },
+            "added fields": b"Received: x\r\n\ty\r\nX-A: b\r\n" + mixed(part(self.good)),
+            "name without magic beside it": mixed(part(b"AAAA", NAMED), part(self.good)),
+            "part at octet 65535": mixed(part(self.good), preamble=filler(65535)),
+            "a second one out of reach": mixed(part(self.good), nested(3, part(self.good)), nested(1, part(self.good), b"multipart/report")),
+            "magic after 1012 octets": mixed(part(b" " * 1012 + self.good)),
+        }
+
+    def not_recognised(self):
+        """By name: what is ordinary mail."""
+        return {
+            "other author": mixed(part(self.good), author=b"u@a.example"),
+            **{
+                f"From {text!r}": mixed(part(self.good), author=text)
+                for text in (
+                    b"MTA-Seal@a.example",
+                    b"mta-sealx@a.example",
+                    b"mta-seal",
+                    b"mta-seal@",
+                    b"mta-seal@localhost",
+                    b"mta-seal@[192.0.2.1]",
+                    b"mta-seal@a.example.",
+                    b"mta-seal@a.example, u@a.example",
+                    b"mta-seal@a.example <u@a.example>",
+                    b"",
+                )
+            },
+            "two From": b"From: u@a.example\r\n" + mixed(part(self.good)),
+            "no From": mixed(part(self.good)).replace(b"From:", b"Fro:"),
+            "no field before From": b"no field\r\n" + mixed(part(self.good)),
+            "four deep": mixed(nested(3, part(self.good))),
+            **{
+                f"inside {kind}": mixed(nested(1, part(self.good), kind))
+                for kind in (b"multipart/report", b"multipart/alternative", b"multipart/signed", b"multipart/digest")
+            },
+            "inside message/rfc822": mixed(b"Content-Type: message/rfc822" + NL + NL + self.forge.carrier(octets=self.envelope)),
+            "outer type": mixed(part(self.good), media_type=b"multipart/related; boundary=bb"),
+            "no boundary": mixed(part(self.good), media_type=b"multipart/mixed"),
+            "neither type nor name": mixed(part(self.good, b"application/octet-stream")),
+            "name with white space": mixed(part(self.good, b'application/octet-stream; name="x.mtaseal "')),
+            "name without magic": mixed(part(b"AAAA", NAMED)),
+            "part at octet 65536": mixed(part(self.good), preamble=filler(65536)),
+            "name only, of a foreign domain": mixed(
+                part(base64.b64encode(self.forge.envelope(header=self.forge.header(recipient_domain="c.example"))), NAMED)
+            ),
+            "lines of LF": mixed(part(self.good)).replace(NL, b"\n"),
+        }
