@@ -84,6 +84,36 @@ fn public_hosts_are_warned_of() {
 }
 
 #[test]
+fn servers_with_different_tls_are_warned_of() {
+    let hops = |servers: &'static str| {
+        configured(move |text| {
+            let line = text.lines().find(|line| line.starts_with("next_hop = ")).unwrap();
+            text.replacen(line, &format!("next_hop = [{servers}]"), 1)
+        })
+    };
+    let verified = r#"{ url = "smtp://a.example", tls = "verified" }"#;
+    for (servers, warned) in [
+        (r#"{ url = "smtp://a.example", tls = "verified" }, "smtp://b.example""#, true),
+        (
+            r#"{ url = "smtp://a.example", tls = "verified" }, { url = "smtp://b.example", tls = "required" }"#,
+            true,
+        ),
+        (
+            r#"{ url = "smtp://a.example", tls = "verified" }, { url = "smtp://b.example", tls = "verified" }"#,
+            false,
+        ),
+        (r#"{ url = "smtp://a.example", tls = "verified" }, "smtp://127.0.0.1:10099""#, false),
+    ] {
+        assert!(servers.starts_with(verified));
+        let (code, said) = check(&hops(servers));
+        assert_eq!(code, Some(0), "{said}");
+        let expected = "smtp://a.example:25 is \"verified\", smtp://b.example:25 is ";
+        assert_eq!(said.contains(expected), warned, "{servers}: {said}");
+        assert_eq!(said.is_empty(), !warned, "{servers}: {said}");
+    }
+}
+
+#[test]
 fn a_range_that_is_shared_and_trusted_is_warned_of() {
     let dir = configured(|text| {
         text + "\n[[outbound.shared]]\nclients = [\"127.1.0.0/16\"]\n\

@@ -66,7 +66,8 @@ fn every_gateway_of_a_recipe_is_configured_well() {
         for (name, block) in blocks(&text) {
             let (code, said) = check(&gw, block);
             // Exim as smart host is on another machine, with an address for documentation.
-            let fine = said.is_empty() || said.contains("admits 192.0.2.10/32, which is not private");
+            let fine =
+                said.is_empty() || said.contains("admits 192.0.2.10/32, which is not private");
             assert!(code == Some(0) && fine, "{document}: {name}: {said}");
             let proof = block.lines().find(|line| line.starts_with("header = ")).unwrap_or("");
             if !proof.is_empty() {

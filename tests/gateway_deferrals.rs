@@ -3,8 +3,7 @@
 
 mod gateway_support;
 
-use std::io::Write;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 
 use gateway_support::*;
 use mta_seal::core::Domain;
@@ -106,6 +105,13 @@ async fn mail_that_comes_in_and_waits_is_seen_too() {
     let [waits] = &found[..] else { panic!("{found:?}") };
     assert_eq!((waits.scope, waits.domain.as_str()), (Scope::Incoming, "company1.example"));
     assert_eq!(waits.recipient, "bob@company2.example");
+    // The relay that handed it on has written it into the topmost field.
+    let trace = b"Received: from gw by relay.example with ESMTP id 4Relay9; x\r\n";
+    let relayed = Message { data: [&trace[..], &carrier.data].concat(), ..carrier.clone() };
+    world.mta2.rule(Step::Dot, "", 1, Act::Reply("452 4.2.2 over quota"));
+    world.forward(&relayed).await.expect("452 4.2.2");
+    let named = |all: &[Deferral]| all.iter().any(|d| d.cause.queue.as_deref() == Some("4Relay9"));
+    deferrals(&world.gw2, named).await;
     world.forward(&carrier).await.expect("250");
     deferrals(&world.gw2, <[Deferral]>::is_empty).await;
     // A stranger who is turned away at the door is no news.
@@ -212,47 +218,10 @@ async fn nobody_is_told_who_did_not_ask_is_foreign_or_null() {
     assert_eq!(notices[0].to, [ALICE]);
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(octets);
-        Ok(octets.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    /// What this process logs, from now on.
-    fn start() -> Self {
-        static LOG: OnceLock<Log> = OnceLock::new();
-        LOG.get_or_init(|| {
-            let log = Self::default();
-            let writer = log.clone();
-            let subscriber = tracing_subscriber::fmt().json().flatten_event(true);
-            subscriber.with_writer(move || writer.clone()).init();
-            log
-        })
-        .clone()
-    }
-
-    /// Lines of one kind, as JSON.
-    fn lines(&self, message: &str) -> Vec<serde_json::Value> {
-        let log = self.0.lock().unwrap();
-        let lines = log.split(|&octet| octet == b'\n').filter(|line| !line.is_empty());
-        let parsed = lines.map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap());
-        parsed.filter(|line| line["message"] == message).collect()
-    }
-}
-
 #[tokio::test]
 async fn an_override_lets_mail_go_clear_while_it_lasts_and_each_message_alarms() {
     const ALARM: &str = "mail goes clear by an operator's override";
-    let log = Log::start();
+    let log = Log::of_this_process(tracing::Level::INFO);
     // A name of its own, since the log is that of all tests of this process.
     let world = World::new().await;
     let partner = Org::new("overridden.example", 60);

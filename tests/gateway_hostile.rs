@@ -283,6 +283,23 @@ async fn connection_limit_of_one_client() {
     }
 }
 
+/// A proxy or an edge that may say whom it speaks for has the mail of many clients.
+#[tokio::test]
+async fn connections_of_those_who_speak_for_others_are_not_limited_so() {
+    for key in ["xforward", "xclient"] {
+        let world = World::with(WorldOptions {
+            extra2: "[limits]\nconnections_per_client = 2\n".to_owned(),
+            inbound2: format!("{key} = [\"127.0.0.1\"]\n"),
+            ..WorldOptions::default()
+        })
+        .await;
+        let mut edge = Vec::new();
+        for _ in 0..5 {
+            edge.push(Client::connect(world.gw2.inbound()).await);
+        }
+    }
+}
+
 /// What a next hop can do to us at each step, and what our client is told.
 fn deaths() -> Vec<(Step, Act)> {
     let mut deaths = Vec::new();

@@ -3,41 +3,11 @@
 
 mod gateway_support;
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use gateway_support::*;
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(octets);
-        Ok(octets.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    /// The lines of one kind, as JSON.
-    fn lines(&self, message: &str) -> Vec<serde_json::Value> {
-        let log = self.0.lock().unwrap();
-        let lines = log.split(|&octet| octet == b'\n').filter(|line| !line.is_empty());
-        let parsed = lines.map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap());
-        parsed.filter(|line| line["message"] == message).collect()
-    }
-}
 
 #[tokio::test]
 async fn one_message_is_found_on_both_sides() {
-    let log = Log::default();
-    let writer = log.clone();
-    // As `serve` sets it up; this file holds one test, since a subscriber is for the whole process.
-    tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).init();
+    let log = Log::of_this_process(tracing::Level::INFO);
     let world = World::new().await;
     let message =
         b"Received: by mx.company1.example (Postfix, from userid 1)\r\n\tid 4XyZ12; today\r\n\
@@ -97,7 +67,7 @@ async fn one_message_is_found_on_both_sides() {
         (&"<eve@elsewhere.example>".into(), &"refused".into())
     );
 
-    let everything = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let everything = log.text();
     assert!(!everything.contains("canary"), "{everything}");
 }
 

@@ -5,12 +5,13 @@ mod gateway_support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use gateway_support::*;
 use mta_seal::dns::Scripted;
 use mta_seal::smtp::Protocol::{Lmtp, Smtp};
 use mta_seal::smtp::tls::{Identity, server_config};
+use mta_seal::store::ledger::{Deferral, Ledger};
 
 const ALICE: &str = "<alice@company1.example>";
 const BOB: &str = "<bob@company2.example>";
@@ -76,33 +77,11 @@ async fn a_smart_host_gets_the_password_under_tls() {
     assert_eq!(sink.commands("AUTH"), ["AUTH PLAIN AGd3AHMzY3JldC1jYW5hcnk="]);
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(octets);
-        Ok(octets.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Whatever is wrong with the password, mail waits and nothing is given back to its sender. The log says what to do, and
 /// never the password.
 #[tokio::test]
 async fn without_a_way_in_mail_waits() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    // Everything here runs on the thread of the test.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = Log::of_this_process(tracing::Level::TRACE);
     for (offer, refusal) in [
         ("AUTH PLAIN", Some("535 5.7.8 wrong")),
         ("AUTH PLAIN", Some("454 4.7.0 directory is down")),
@@ -120,16 +99,17 @@ async fn without_a_way_in_mail_waits() {
         let gw = gateway(&table, "").await;
         let sent = send(&gw, &[EVE]).await;
         let reply = &sent.rcpt[0];
-        let known = reply.is("451 4.4.1") || reply.is("451 4.4.2");
+        let known = reply.is("451 4.3.5") || reply.is("451 4.4.2");
         assert!(known, "{offer} {refusal:?}: {sent:?}");
         assert!(!reply.text.contains("canary"), "{sent:?}");
         assert!(sink.messages().is_empty() && sink.commands("MAIL").is_empty());
         sink.clear_rules();
-        if refusal.is_some() {
+        // One that was refused for good is not tried again soon.
+        if refusal.is_some_and(|refusal| !refusal.starts_with('5')) {
             send(&gw, &[EVE]).await.expect("250");
         }
     }
-    let said = text(&log.0.lock().unwrap());
+    let said = log.text();
     assert!(said.contains("ERROR") && said.contains("check `user`, `password_file`"), "{said}");
     assert!(said.contains("offers neither AUTH PLAIN nor LOGIN"), "{said}");
     assert!(!said.contains("canary") && !said.contains("AGd3AHMz"), "{said}");
@@ -138,10 +118,50 @@ async fn without_a_way_in_mail_waits() {
     let gw = gateway(&sink.url, "").await;
     for step in [Step::Mail, Step::Rcpt, Step::Data] {
         sink.rule(step, "", 9, Act::Reply("530 5.7.0 authentication required"));
-        send(&gw, &[EVE]).await.expect("451 4.4.1");
+        send(&gw, &[EVE]).await.expect("451 4.3.5");
         sink.clear_rules();
     }
     send(&gw, &[EVE]).await.expect("250");
+}
+
+/// Servers lock out whoever tries a wrong password again and again, and nobody reads a log full of it.
+#[tokio::test]
+async fn a_refused_password_is_tried_once() {
+    let log = Log::of_this_process(tracing::Level::TRACE);
+    let directory = tempfile::tempdir().unwrap();
+    let (sink, table) = smart_host(directory.path(), "AUTH PLAIN").await;
+    sink.rule(Step::Auth, "", 99, Act::Reply("535 5.7.8 wrong"));
+    let mut gw = gateway(&table, "").await;
+    let mut sending = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        sending.spawn(deliver(gw.outbound(), Smtp, ALICE, &[EVE, BOB], MESSAGE));
+    }
+    for sent in sending.join_all().await {
+        assert!(sent.rcpt.iter().all(|reply| reply.is("451 4.3.5")), "{sent:?}");
+    }
+    assert_eq!(sink.commands("AUTH").len(), 1);
+    let here = |message: &str| {
+        let lines = log.lines(message).into_iter();
+        lines.filter(|line| line["next_hop"] == sink.url.as_str()).count()
+    };
+    assert_eq!(here("next hop does not take our password; mail waits"), 1);
+    assert_eq!(here("next hop does not let us in; mail waits"), 0);
+    soon("the reason in the ledger", async {
+        let told = |all: &[Deferral]| {
+            all.len() == 2 && all.iter().all(|waits| waits.cause.reason == "next-hop-login")
+        };
+        while !told(&gw.ledger.deferrals(None, 9).await.unwrap()) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // Whoever mends it has it tried at once.
+    sink.clear_rules();
+    send(&gw, &[EVE]).await.expect("451 4.3.5");
+    let spec = gw.spec.clone();
+    gw.reload(&spec).await.unwrap();
+    send(&gw, &[EVE]).await.expect("250");
+    assert_eq!(sink.commands("AUTH").len(), 2);
 }
 
 #[tokio::test]

@@ -164,3 +164,34 @@ async fn a_retry_gives_way_to_the_attempt_that_still_waits() {
     soon("the attempt to be settled", settled).await;
     assert_eq!(sent_to(&world.relay, "company2"), 1);
 }
+
+/// A client that was told to try again has its message in the log all the same, once it was taken.
+#[tokio::test]
+async fn an_outcome_that_came_late_is_in_the_log() {
+    let log = Log::of_this_process(tracing::Level::INFO);
+    // No other test here has this sender.
+    let dora = "<dora@company1.example>";
+    let world = world().await;
+    world.relay.rule(Step::Dot, "company2", 3, Act::Hold);
+    let messages: Vec<Vec<u8>> = (0..3).map(message).collect();
+    let [a, b, c] = [0, 1, 2].map(|n| world.send(dora, &[BOB], &messages[n]));
+    let all = async { tokio::join!(a, b, c) };
+    let sent: [Delivery; 3] = soon("answers", all).await.into();
+    assert_eq!(put_off(&sent), 3, "{sent:?}");
+    let late = || {
+        let lines = log.lines("message relayed").into_iter();
+        lines.filter(|line| line["from"] == dora && line["late"] == true)
+    };
+    assert_eq!(late().count(), 0);
+    world.relay.let_go();
+    soon("the log", async {
+        while late().count() < 3 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    for line in late() {
+        assert_eq!((&line["to"], &line["how"]), (&BOB.into(), &"sealed".into()), "{line}");
+        assert!(line["reply"].as_str().unwrap().starts_with("250 "), "{line}");
+    }
+}

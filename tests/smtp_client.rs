@@ -671,3 +671,22 @@ async fn all_addresses_of_a_host_are_tried() {
     Client::connect(&options(&next_hop)).await.unwrap();
     server.await.unwrap();
 }
+
+/// A server may be quick enough at each step and too slow all together.
+#[tokio::test]
+async fn the_set_up_has_a_deadline_of_its_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let next_hop = format!("smtp://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut io, _) = listener.accept().await.unwrap();
+        // The greeting, a line at a time and never the last one.
+        while io.write_all(b"220-patience\r\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let mut options = options(&next_hop);
+    options.timeouts.set_up = Duration::from_millis(300);
+    let result = Client::connect(&options).await;
+    assert!(matches!(result, Err(ClientError::Timeout(Step::SetUp))), "{:?}", result.err());
+    server.await.unwrap();
+}

@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use mta_seal::core::address::ReversePath;
+use mta_seal::core::esmtp::MailParameters;
+use mta_seal::smtp::client::ClientOptions;
 use mta_seal::smtp::client_certificate::{TrustedClients, asking_server_config};
-use mta_seal::smtp::origin::{ClientName, Extension};
+use mta_seal::smtp::origin::{ClientName, Extension, MAX_COMMAND, Origin};
 use mta_seal::smtp::server::{Command, MECHANISMS, ServerConnection, ServerOptions, SessionError};
-use mta_seal::smtp::tls::{Identity, server_config};
-use mta_seal::smtp::{Capabilities, Protocol, Reply};
+use mta_seal::smtp::tls::{ClientTls, Identity, server_config};
+use mta_seal::smtp::{self, Capabilities, Protocol, Reply};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
@@ -21,8 +24,8 @@ use tokio::io::{
 };
 use tokio::task::JoinHandle;
 
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+trait Io: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Io for T {}
 
 /// What the server saw at its end.
 #[derive(Debug, Default)]
@@ -31,7 +34,7 @@ struct Seen {
     trace: Vec<&'static str>,
     forwarded: Vec<Option<String>>,
     chain: Vec<CertificateDer<'static>>,
-    replaced: Option<mta_seal::smtp::origin::Origin>,
+    replaced: Option<Origin>,
 }
 
 type Server = JoinHandle<(Seen, Result<(), SessionError>)>;
@@ -394,4 +397,40 @@ async fn xclient_begins_the_session_anew() {
     assert_eq!(replaced.name, ClientName::Known("mx.example".to_owned()));
     // The login was of the one before.
     assert_eq!(seen.trace, ["ESMTPSA", "ESMTPS"]);
+}
+
+/// What does not fit into one command is said in several, without a greeting in between, as other clients do it too.
+#[tokio::test]
+async fn a_long_origin_is_told_in_several_commands() {
+    let origin = Origin {
+        name: ClientName::Known(format!("{}.example", "n".repeat(200))),
+        address: Some("2001:db8::1".parse().unwrap()),
+        port: Some(65_000),
+        hello: Some("h".repeat(250)),
+        login: Some("l".repeat(250)),
+        ..Origin::default()
+    };
+    let lines = origin.commands(Extension::XClient, Extension::XClient.attributes());
+    assert!(lines.len() > 1 && lines.iter().all(|line| line.len() + 2 <= MAX_COMMAND), "{lines:?}");
+    let (client, server) = serve(ServerOptions::new("gw.example", Protocol::Smtp));
+    let options = ClientOptions::new("smtp://mx".parse().unwrap(), "client.example");
+    let io = client.io.into_inner();
+    let mut client =
+        smtp::client::Client::handshake(io, &options, &ClientTls::off()).await.unwrap();
+    client.xclient(&origin, "client.example").await.unwrap();
+    let path = ReversePath::parse("<a@example.org>").unwrap();
+    assert!(client.mail(&path, &MailParameters::default()).await.unwrap().is_positive());
+    client.quit().await;
+    assert_eq!(server.await.unwrap().0.replaced, Some(origin));
+
+    // Only right behind the first one.
+    let (mut client, _server) = serve(ServerOptions::new("gw.example", Protocol::Smtp));
+    client.reply().await;
+    client.expects("XCLIENT ADDR=192.0.2.1", "503 ").await;
+    client.expects("EHLO client.example", "250 ").await;
+    client.expects("XCLIENT ADDR=192.0.2.1", "220 ").await;
+    client.expects("XFORWARD IDENT=Q1", "503 ").await;
+    client.expects("XCLIENT LOGIN=mx", "220 ").await;
+    client.expects("EHLO stranger", "250 ").await;
+    client.expects("XCLIENT LOGIN=other", "550 5.7.0 ").await;
 }

@@ -69,7 +69,7 @@ fn json(waiting: &[Deferral]) -> Result<String, Failure> {
         })
         .collect();
     let text = serde_json::to_string_pretty(&rows).map_err(Failure::refused)?;
-    Ok(format!("{text}\n"))
+    Ok(format!("{}\n", table::printable_json(&text)))
 }
 
 const fn direction(scope: Scope) -> &'static str {
@@ -106,8 +106,8 @@ fn paragraph(group: &[&Deferral], now: u64) -> String {
     let Some(first) = group.first() else { return String::new() };
     let cause = &first.cause;
     let domain = match first.domain.as_str() {
-        "" => "without a domain",
-        domain => domain,
+        "" => "without a domain".to_owned(),
+        domain => table::printable(domain),
     };
     let waits = match first.scope {
         Scope::Outgoing => "mail to it waits",
@@ -116,7 +116,8 @@ fn paragraph(group: &[&Deferral], now: u64) -> String {
     let since = group.iter().map(|deferral| deferral.first_seen).min().unwrap_or(now);
     let mut out =
         format!("{domain}: {waits} since {} ({})\n", utc(since), length(now.saturating_sub(since)));
-    out.push_str(&format!("  why: {} ({})\n", table::printable(&cause.words), cause.reason));
+    let (words, reason) = (table::printable(&cause.words), table::printable(&cause.reason));
+    out.push_str(&format!("  why: {words} ({reason})\n"));
     // In our own replies the words are a part of it.
     if cause.reason == "next-hop-reply" {
         out.push_str(&format!("  reply: {}\n", table::printable(&cause.reply)));

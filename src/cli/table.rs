@@ -23,16 +23,33 @@ pub(super) fn lines(indent: &str, rows: &[Vec<String>]) -> String {
 
 /// A text without anything that a terminal obeys.
 pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if is_harmless(c) { c } else { '?' }).collect()
+}
+
+/// JSON as `serde_json` writes it, with the rest of what a terminal obeys escaped too: it may be read by people.
+pub(super) fn printable_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Below U+0020 only the line ends between the values are left. All others are of the basic plane.
+        if is_harmless(c) || c == '\n' {
+            out.push(c);
+        } else {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        }
+    }
+    out
+}
+
+fn is_harmless(c: char) -> bool {
     // Marks of direction and the like may make one text look like another.
-    let harmless = |c: char| {
-        !c.is_control()
-            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if harmless(c) { c } else { '?' }).collect()
+    let misleads = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    !c.is_control() && !misleads
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
@@ -40,5 +57,17 @@ mod tests {
         let row = |texts: [&str; 2]| texts.map(str::to_owned).to_vec();
         let rows = [row(["a", "b\x1b[2J"]), row(["länger", ""])];
         assert_eq!(lines("  ", &rows), "  a       b?[2J\n  länger\n");
+        assert_eq!(printable("a\u{9b}2J\u{7f}\u{202e}\n\u{feff}é"), "a?2J????é");
+    }
+
+    #[test]
+    fn json_is_the_same_and_obeyed_by_nobody() {
+        let text = "\u{1b}[2J \u{9b}2J \u{7f} \u{85} \u{202e} \u{feff} é \u{1f512}";
+        let json = serde_json::to_string_pretty(&[text]).unwrap();
+        let printed = printable_json(&json);
+        assert!(printed.chars().all(|c| is_harmless(c) || c == '\n'), "{printed}");
+        assert!(printed.contains("\\u009b2J") && printed.contains('é'), "{printed}");
+        let read: Vec<String> = serde_json::from_str(&printed).unwrap();
+        assert_eq!(read, [text]);
     }
 }

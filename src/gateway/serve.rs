@@ -173,21 +173,27 @@ fn wanted(config: &Config) -> Vec<(Which, SocketAddr)> {
     outbound.chain(inbound.map(|address| (Which::Inbound, *address))).collect()
 }
 
-/// Our own few MTAs may use all there is; those in ranges that strangers share leave half of it to them.
+/// Our own few MTAs may use all there is; those in ranges that strangers share leave half of it to them. A proxy of ours
+/// brings the mail of many clients from one address.
 fn outbound_limits(config: &Config) -> ConnectionLimits {
     let total = config.limits.connections;
+    let table = config.outbound.iter();
+    let own = table.flat_map(|table| [&table.clients, &table.xforward, &table.xclient]).flatten();
     ConnectionLimits {
         total,
         strangers: (total / 2).max(1),
         per_stranger: config.limits.connections_per_client,
-        own: config.outbound.iter().flat_map(|table| &table.clients).copied().collect(),
+        own: own.copied().collect(),
     }
 }
 
+/// The edge that may say whom it speaks for brings the mail of the whole world.
 fn inbound_limits(config: &Config) -> ConnectionLimits {
     let total = config.limits.connections;
     let per_stranger = config.limits.connections_per_client;
-    ConnectionLimits { total, strangers: total, per_stranger, own: Vec::new() }
+    let table = config.inbound.iter();
+    let own = table.flat_map(|table| [&table.xforward, &table.xclient]).flatten().copied();
+    ConnectionLimits { total, strangers: total, per_stranger, own: own.collect() }
 }
 
 /// What is done with each connection of a listener.

@@ -101,6 +101,11 @@ impl Attribute {
         }
     }
 
+    /// Whether servers commonly grant a client rights by it.
+    const fn grants_rights(self) -> bool {
+        matches!(self, Self::Name | Self::Addr)
+    }
+
     /// The attribute of this name, in any case.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
@@ -242,15 +247,23 @@ impl Origin {
         Some(())
     }
 
-    /// The command lines, without CRLF, that tell a server all of this that it takes.
+    /// The command lines, without CRLF, that tell a server all of this that it takes. None is longer than [`MAX_COMMAND`];
+    /// several are sent one after the other.
     ///
-    /// Every attribute that it `offered` and the command has is sent, unknown ones as `[UNAVAILABLE]`, lest it fill them in
-    /// from the forwarding host. None is sent if it offered none.
+    /// Of the attributes that it `offered` and the command has, XFORWARD sends all, unknown ones as `[UNAVAILABLE]`, lest the
+    /// server take those of an earlier command for them. XCLIENT is said once in a session and sends what is known; but name
+    /// and address always, for by them rights are granted, and the server would go on with those of the forwarding host.
+    /// None is sent if it offered none.
     #[must_use]
     pub fn commands(&self, command: Extension, offered: &[Attribute]) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         for &attribute in command.attributes().iter().filter(|known| offered.contains(known)) {
-            let said = format!(" {}={}", attribute.name(), self.value(command, attribute));
+            let value = match self.value(command, attribute) {
+                Some(value) => value,
+                None if command == Extension::XClient && !attribute.grants_rights() => continue,
+                None => UNAVAILABLE.to_owned(),
+            };
+            let said = format!(" {}={value}", attribute.name());
             match lines.last_mut() {
                 Some(line) if line.len() + said.len() + "\r\n".len() <= MAX_COMMAND => {
                     line.push_str(&said);
@@ -261,12 +274,12 @@ impl Origin {
         lines
     }
 
-    /// The encoded value.
-    fn value(&self, command: Extension, attribute: Attribute) -> String {
+    /// The encoded value; `None` if it is not known, or cannot be said.
+    fn value(&self, command: Extension, attribute: Attribute) -> Option<String> {
         let text = match attribute {
             Attribute::Name => match &self.name {
                 ClientName::Known(name) => Some(name.clone()),
-                ClientName::Temporary => return TEMPORARY.to_owned(),
+                ClientName::Temporary => return Some(TEMPORARY.to_owned()),
                 ClientName::Unavailable => None,
             },
             Attribute::Addr => self.address.map(|address| match address.to_canonical() {
@@ -290,7 +303,6 @@ impl Origin {
         text.filter(|text| is_text(text))
             .map(|text| encode_xtext(text.as_bytes()))
             .filter(|encoded| encoded.len() <= MAX_VALUE)
-            .unwrap_or_else(|| UNAVAILABLE.to_owned())
     }
 }
 

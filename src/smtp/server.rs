@@ -93,6 +93,8 @@ pub struct ServerConnection {
     exchange: Option<auth::Exchange>,
     forwarded: Option<Origin>,
     replaced: Option<Origin>,
+    /// XCLIENT was the last thing said: the rest of what it has to say may follow in another one, without a greeting.
+    replacing: bool,
     errors: usize,
     idle_commands: usize,
     deadline: Option<Instant>,
@@ -129,6 +131,7 @@ impl ServerConnection {
             exchange: None,
             forwarded: None,
             replaced: None,
+            replacing: false,
             errors: 0,
             idle_commands: 0,
             deadline: None,
@@ -466,6 +469,7 @@ impl ServerConnection {
         // RFC 3207 section 4.2: what was said in clear counts for nothing.
         self.forwarded = None;
         self.replaced = None;
+        self.replacing = false;
         self.auth_offered = false;
         self.put(&Reply::new(220, (2, 0, 0), "ready for TLS"));
         self.flush().await?;

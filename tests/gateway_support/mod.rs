@@ -6,6 +6,7 @@
 mod client;
 mod craft;
 mod gateway;
+mod log;
 mod org;
 pub mod plan;
 mod sink;
@@ -14,6 +15,7 @@ mod world;
 pub use client::{Client, Delivery, Reply, deliver, stuff};
 pub use craft::{Forgery, carrier, open, rng, sealed_part, sealed_to};
 pub use gateway::{Gw, Spec, TestClock, certificate};
+pub use log::Log;
 pub use org::Org;
 pub use sink::{Act, Listen, Message, Sink, SinkOptions, Step};
 pub use world::{World, WorldOptions, forward};

@@ -267,9 +267,27 @@ fn leads_to(host: &str, port: u16, listener: SocketAddr) -> bool {
 }
 
 /// The servers of a next hop with their paths resolved, and where they stand.
-fn next_hop(hops: Spanned<NextHops>, base: &Path) -> (Vec<NextHop>, Range<usize>) {
+fn next_hop(
+    hops: Spanned<NextHops>,
+    base: &Path,
+    source: &Source<'_>,
+    warnings: &mut Vec<ConfigError>,
+) -> (Vec<NextHop>, Range<usize>) {
     let span = hops.span();
     let NextHops(mut hops) = hops.into_inner();
+    // What stays on this machine needs no TLS.
+    let mut remote = hops.iter().filter(|hop| !hop.is_local());
+    if let Some(first) = remote.next()
+        && let Some(other) = remote.find(|hop| hop.tls != first.tls)
+    {
+        let (one, two) = ((&first.address, first.tls), (&other.address, other.tls));
+        let what = format!(
+            "the servers of `next_hop` have different `tls`: {} is \"{}\", {} is \"{}\"",
+            one.0, one.1, two.0, two.1
+        );
+        let hint = "mail goes to whichever can be had: who can break the connection to one chooses the weaker";
+        warnings.push(source.error(span.clone(), what, hint));
+    }
     hops.iter_mut().for_each(|hop| hop.resolve(base));
     (hops, span)
 }
@@ -322,7 +340,7 @@ fn outbound(
             return Err(source.error(table_span, "missing key `domain`", hint));
         }
     };
-    let (next_hop, next_hop_span) = next_hop(table.next_hop, base);
+    let (next_hop, next_hop_span) = next_hop(table.next_hop, base, source, warnings);
     if let Some(delay) = &table.delay_notice {
         let delay = (delay.get_ref().0, delay.span());
         if !(MIN_DELAY_NOTICE..=MAX_DELAY_NOTICE).contains(&delay.0) {
@@ -353,7 +371,7 @@ fn inbound(
 ) -> Result<(Inbound, Range<usize>), ConfigError> {
     let table = table.into_inner();
     let listen = listen(table.listen, source)?;
-    let (next_hop, next_hop_span) = next_hop(table.next_hop, base);
+    let (next_hop, next_hop_span) = next_hop(table.next_hop, base, source, warnings);
     let inbound = Inbound {
         protocol: table.protocol.map_or(Protocol::Smtp, |text| text.0),
         next_hop,

@@ -65,6 +65,11 @@ impl NextHop {
         Self { address, tls, ca: None, name: None, client_certificate: None, login: None }
     }
 
+    /// Whether a connection to it stays on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        is_local(&self.address)
+    }
+
     /// Reads the password.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ pub struct Limits {
     /// Connections open at once on each listener. Default 1,000.
     #[serde(deserialize_with = "count")]
     pub connections: usize,
-    /// Connections open at once from one address to the outside listener. Default 50.
+    /// Connections open at once from one address that is in none of `clients`, `xforward` and `xclient`. Default 50.
     #[serde(deserialize_with = "count")]
     pub connections_per_client: usize,
     /// Recipients of one transaction. Default 1,000 (RFC 5321 section 4.5.3.1.8 asks for 100).
@@ -91,7 +91,7 @@ pub struct Timeouts {
     /// Both sides: the peer takes a block of data, a command or a reply. Default 3m.
     #[serde(deserialize_with = "duration")]
     pub write: Duration,
-    /// Next hop: a connection up to the first MAIL, with TLS and AUTH, whatever the steps may take. Default 2m.
+    /// Next hop: a new connection up to the end of AUTH, all steps together. Default 2m.
     #[serde(deserialize_with = "duration")]
     pub set_up: Duration,
     /// Next hop: opening the connection. Default 30s.

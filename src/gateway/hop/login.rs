@@ -33,8 +33,11 @@ struct State {
     ended: Option<Instant>,
 }
 
-/// The leave to try the password; `None` inside if many may at once.
-pub(super) struct Turn<'a>(#[allow(dead_code)] Option<tokio::sync::MutexGuard<'a, ()>>);
+/// The leave to try the password, until it is dropped.
+pub(super) struct Turn<'a> {
+    /// `None`: others may at the same time.
+    _alone: Option<tokio::sync::MutexGuard<'a, ()>>,
+}
 
 impl Login {
     pub(super) fn new() -> Self {
@@ -54,7 +57,7 @@ impl Login {
     /// It was refused lately: the reply of then.
     pub(super) async fn turn(&self) -> Result<Turn<'_>, Reply> {
         if self.lock().proven {
-            return Ok(Turn(None));
+            return Ok(Turn { _alone: None });
         }
         let asked = Instant::now();
         let turn = self.turn.lock().await;
@@ -66,7 +69,7 @@ impl Login {
         }
         // Somebody has tried in between, and whatever stood in the way was not the password: nobody need queue for it.
         let free = state.proven || state.ended.is_some_and(|ended| ended >= asked);
-        Ok(Turn((!free).then_some(turn)))
+        Ok(Turn { _alone: (!free).then_some(turn) })
     }
 
     /// Notes what came of a try; `true` if the password was refused for good.

@@ -139,8 +139,9 @@ impl Direction for Inbound {
             self.shared.config.limits.message_size,
         );
         connection.accept_data(Some(limit)).await?;
-        let (sender, recipients) = (transaction.sender.clone(), transaction.recipients.clone());
-        let reply = match self.pass(transaction, connection).await {
+        let (mut sender, recipients) = (transaction.sender.clone(), transaction.recipients.clone());
+        let passed = self.pass(transaction, &mut sender, connection).await;
+        let reply = match passed {
             Ok(answer) => {
                 // One reply is about all of them.
                 for (n, recipient) in recipients.iter().enumerate() {
@@ -249,10 +250,11 @@ impl Inbound {
         }
     }
 
-    /// Scans the message until it is known what it is, and passes it on.
+    /// Scans the message until it is known what it is, and passes it on. `sender` gets the queue id that the header names.
     async fn pass(
         &self,
         mut transaction: Transaction,
+        sender: &mut Sender,
         connection: &mut ServerConnection,
     ) -> Result<Answer<Option<Booked>>, Stop> {
         let header = usize::try_from(self.shared.config.limits.header_size).unwrap_or(usize::MAX);
@@ -277,6 +279,7 @@ impl Inbound {
         };
         if let Some(id) = scanner.header().and_then(QueueId::of) {
             transaction.sender.note_queue_id(id);
+            sender.queue.clone_from(&transaction.sender.queue);
         }
         let received = scanner.header().map_or(0, |header| header.received_count());
         if received > self.shared.config.limits.received {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use tokio::task::JoinError;
-use tracing::{Instrument, info, warn};
+use tracing::{Instrument, field, info, warn};
 
-use super::destination::Course;
+use super::destination::{Course, Destination};
 use super::spool::Spool;
 use super::{Outbound, Transaction};
-use crate::core::Domain;
+use crate::core::address::{ForwardPath, ReversePath};
+use crate::core::{Domain, EnvelopeId};
 use crate::gateway::Shared;
 use crate::gateway::booking::{Answered, Booked, Entry};
 use crate::gateway::breaker::Step;
@@ -16,7 +17,7 @@ use crate::gateway::failure::Failure;
 use crate::gateway::hop::Downstream;
 use crate::gateway::queue_id::QueueId;
 use crate::gateway::report;
-use crate::gateway::session::Answer;
+use crate::gateway::session::{Answer, Sender};
 use crate::gateway::settlement::settle;
 use crate::mail::header::Header;
 use crate::mail::notice::Action;
@@ -103,6 +104,7 @@ impl Outbound {
             let dot = Dot {
                 shared: Arc::clone(&self.shared),
                 domain: destination.domain.clone(),
+                lines: Lines::of(&transaction.sender, destination),
                 downstream,
                 spool: destination.spool.take(),
                 entry,
@@ -201,6 +203,7 @@ impl Outbound {
 struct Dot {
     shared: Arc<Shared>,
     domain: Option<Domain>,
+    lines: Lines,
     downstream: Downstream,
     spool: Option<Spool>,
     entry: Entry,
@@ -222,7 +225,7 @@ enum Finish {
 impl Dot {
     /// Sends it, and waits as long as the domain is not stalled.
     async fn finish(self) -> Finish {
-        let Self { shared, domain, entry, mut answers, message_hash, record, .. } = self;
+        let Self { shared, domain, lines, entry, mut answers, message_hash, record, .. } = self;
         let mut dot = tokio::spawn(deliver(self.downstream, self.spool).in_current_span());
         let moves_on = |ended: &Ended| match ended {
             Ok(Ok(outcomes)) => outcomes.iter().any(|o| matches!(o, Outcome::Reply(_))),
@@ -237,7 +240,14 @@ impl Dot {
                     if moves_on(&ended) {
                         stalled.answered();
                     }
+                    let open: Vec<usize> =
+                        (0..answers.len()).filter(|&at| answers[at].is_none()).collect();
                     settle_open(&mut answers, ended);
+                    for at in open {
+                        if let Some(answer) = &answers[at] {
+                            lines.log(at, &answer.reply(), true);
+                        }
+                    }
                     answers
                 };
                 entry.finish_later(&shared, later, message_hash);
@@ -298,20 +308,42 @@ fn replies(transaction: &Transaction) -> Vec<Reply> {
 }
 
 fn log(transaction: &Transaction, replies: &[Reply]) {
+    let all = transaction.destinations.iter();
+    let lines: Vec<Lines> = all.map(|one| Lines::of(&transaction.sender, one)).collect();
     for (&(at, place), reply) in transaction.accepted.iter().zip(replies) {
-        let destination = &transaction.destinations[at];
+        lines[at].log(place, reply, false);
+    }
+}
+
+/// What the log says of a message at one destination: a line for each recipient.
+struct Lines {
+    from: ReversePath,
+    to: Vec<ForwardPath>,
+    how: &'static str,
+    level: &'static str,
+    envelope: Option<EnvelopeId>,
+}
+
+impl Lines {
+    fn of(sender: &Sender, destination: &Destination) -> Self {
         let (how, level) = match &destination.course {
             Course::Seal { level, .. } => ("sealed", level.as_str()),
             Course::Clear => ("clear", "-"),
         };
-        info!(
-            from = %transaction.sender.path,
-            to = %destination.recipients[place].path,
+        Self {
+            from: sender.path.clone(),
+            to: destination.recipients.iter().map(|recipient| recipient.path.clone()).collect(),
             how,
             level,
-            envelope = destination.envelope.map(tracing::field::display),
-            reply = %reply,
-            "message relayed"
-        );
+            envelope: destination.envelope,
+        }
+    }
+
+    /// Logs the answer to one recipient; `late`: the client was told to try again before it came.
+    fn log(&self, place: usize, reply: &Reply, late: bool) {
+        let Self { from, to, how, level, envelope } = self;
+        let to = to.get(place).map(field::display);
+        let (envelope, late) = (envelope.map(field::display), late.then_some(true));
+        info!(%from, to, how, level, envelope, %reply, late, "message relayed");
     }
 }

@@ -9,7 +9,7 @@ use crate::smtp::reply::ReplyError;
 /// What the client was doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Everything up to the first MAIL, taken together.
+    /// Connecting and all that follows up to AUTH, taken together.
     SetUp,
     /// Connecting.
     Connect,

@@ -9,8 +9,8 @@ use crate::smtp::tls::ClientTls;
 /// How long the client waits for its next hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientTimeouts {
-    /// For a connection up to the first MAIL: all addresses, greeting, TLS and AUTH together; default 120 s, for an upstream
-    /// client waits 300 for its reply, and another server may have to be tried.
+    /// For a new connection, from the look-up of the host to the end of AUTH, all addresses and steps together; default 120 s,
+    /// for an upstream client waits 300 for its reply, and another server may have to be tried.
     pub set_up: Duration,
     /// For the look-up of the host and the TCP or unix connection, all addresses together; default 30 s.
     pub connect: Duration,

@@ -28,6 +28,7 @@ impl ServerConnection {
                 // RFC 5321 section 4.1.4: a greeting resets like RSET.
                 self.transaction = None;
                 self.forwarded = None;
+                self.replacing = false;
                 self.hello = None;
                 self.hello_asked = Some((kind, name.clone()));
                 self.pending = Pending::Hello;
@@ -118,14 +119,15 @@ impl ServerConnection {
         extension: Extension,
         arguments: &str,
     ) -> Result<Option<Command>, SessionError> {
-        let Some(hello) = &self.hello else {
-            return self.refused(&Reply::new(503, (5, 5, 1), "greet first")).await;
+        let allowed = match (&self.hello, extension) {
+            (Some(hello), Extension::XForward) => !hello.offered.xforward.is_empty(),
+            (Some(hello), Extension::XClient) => !hello.offered.xclient.is_empty(),
+            (None, Extension::XClient) if self.replacing => true,
+            (None, _) => {
+                return self.refused(&Reply::new(503, (5, 5, 1), "greet first")).await;
+            }
         };
-        let offered = match extension {
-            Extension::XForward => &hello.offered.xforward,
-            Extension::XClient => &hello.offered.xclient,
-        };
-        if offered.is_empty() {
+        if !allowed {
             return self.refused(&Reply::new(550, (5, 7, 0), "not allowed from here")).await;
         }
         if self.options.require_tls && !matches!(self.stream, Stream::Tls(_)) {
@@ -147,6 +149,7 @@ impl ServerConnection {
             Extension::XForward => self.put(&Reply::new(250, (2, 0, 0), "ok")),
             Extension::XClient => {
                 self.hello = None;
+                self.replacing = true;
                 self.forwarded = None;
                 self.auth_offered = false;
                 self.authenticated = false;
