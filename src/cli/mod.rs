@@ -4,6 +4,7 @@
 //! to standard error as `mta-seal: what` and, where something can be done, `hint: what to do`.
 
 mod advice;
+mod alarms;
 mod bypass;
 mod check;
 mod context;
@@ -78,6 +79,8 @@ enum Command {
     },
     /// Say which mail waits, since when, why, and what to do
     Deferred(deferred::Args),
+    /// Say what looks like an attack or needs a person, and what to do; exit code 1 if there is something
+    Alarms(alarms::Args),
     /// Let mail to a partner that cannot be sealed go clear for a while
     Partner {
         #[command(subcommand)]
@@ -153,6 +156,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Policy { command: PolicyCommand::Sign(args) } => policy::sign(args, config),
         Command::Bypass(args) => bypass::run(args, config),
         Command::Deferred(args) => deferred::run(args, config),
+        Command::Alarms(args) => alarms::run(args, config),
         Command::Partner { command: PartnerCommand::AllowClear(args) } => {
             partner::allow(args, config)
         }

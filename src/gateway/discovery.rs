@@ -1,17 +1,22 @@
 //! Finding a domain's policy: DNS and memory brought to the decision, and what it teaches kept.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::warn;
 
+use super::alarms::Alarms;
 use super::clock::Clock;
+use super::config::Config;
+use super::generation::Foundation;
 use super::lookup::{Keys, look_up};
+use super::metrics::Metrics;
 use crate::core::Domain;
 use crate::dns::Resolver;
 use crate::policy::{
-    self, Allowances, ClearReason, Decision, Demand, Hold, LocalPolicy, Memory, MemoryUpdate,
-    Outcome, SenderPolicy, SenderVerdict, Verdict,
+    self, Alarm, Allowances, ClearReason, Decision, Demand, Hold, LocalPolicy, Memory,
+    MemoryUpdate, Outcome, SenderPolicy, SenderVerdict, Verdict,
 };
 use crate::records::{KeyRecord, SignedPolicy};
 use crate::store::ledger::{Allowance, LedgerError, Remembered, Scope, SharedLedger};
@@ -21,22 +26,34 @@ pub(super) struct Discovery {
     resolver: Arc<dyn Resolver>,
     ledger: SharedLedger,
     clock: Arc<dyn Clock>,
+    alarms: Arc<Alarms>,
+    metrics: Arc<Metrics>,
+    /// The domains that the configuration names.
+    partners: HashSet<Domain>,
     /// Time for all look-ups of one domain.
     budget: Duration,
 }
 
 impl Discovery {
     pub(super) fn new(
+        foundation: &Foundation,
+        config: &Config,
         resolver: Arc<dyn Resolver>,
-        ledger: SharedLedger,
-        clock: Arc<dyn Clock>,
-        budget: Duration,
     ) -> Self {
-        Self { resolver, ledger, clock, budget }
+        Self {
+            resolver,
+            ledger: Arc::clone(&foundation.ledger),
+            clock: Arc::clone(&foundation.clock),
+            alarms: Arc::clone(&foundation.alarms),
+            metrics: Arc::clone(&foundation.metrics),
+            partners: config.partners.iter().map(|partner| partner.domain.clone()).collect(),
+            budget: config.dns.timeout,
+        }
     }
 
     /// Decides about mail to `domain` [R-seal-01]. What was learned is durable when this returns; for a client that has not
-    /// proved that it may send, nothing is learned: a stranger must not choose the moment of first use.
+    /// proved that it may send, nothing is learned or raised: a stranger must not choose the moment of first use, and what he
+    /// sees matters to nobody.
     pub(super) async fn recipient(
         &self,
         domain: &Domain,
@@ -44,7 +61,7 @@ impl Discovery {
         demand: Demand,
         proven: bool,
     ) -> Result<Verdict, LedgerError> {
-        let memory = self.recall(Scope::Outgoing, domain).await?;
+        let (memory, damaged) = self.recall(Scope::Outgoing, domain).await?;
         let outcome = look_up(
             &*self.resolver,
             domain,
@@ -67,10 +84,12 @@ impl Discovery {
                 warn!(%domain, allowance = id, until, by, "mail goes clear by an operator's override");
             }
         }
+        self.metrics.decision(&verdict.decision);
         if proven {
-            self.learn(Scope::Outgoing, domain, &verdict.memory).await?;
+            verdict.alarms.extend(damaged);
+            verdict.alarms.extend(self.learn(Scope::Outgoing, domain, &verdict.memory).await?);
+            self.raise(Scope::Outgoing, domain, &verdict.alarms);
         }
-        report(domain, &verdict.alarms);
         Ok(verdict)
     }
 
@@ -80,12 +99,13 @@ impl Discovery {
         domain: &Domain,
         local: &SenderPolicy,
     ) -> Result<SenderVerdict, LedgerError> {
-        let memory = self.recall(Scope::Incoming, domain).await?;
+        let (memory, damaged) = self.recall(Scope::Incoming, domain).await?;
         let outcome = look_up(&*self.resolver, domain, Keys::NotNeeded, self.budget).await;
-        let verdict =
+        let mut verdict =
             policy::authenticate_sender(local, &outcome, memory.as_ref(), self.clock.now());
-        self.learn(Scope::Incoming, domain, &verdict.memory).await?;
-        report(domain, &verdict.alarms);
+        verdict.alarms.extend(damaged);
+        verdict.alarms.extend(self.learn(Scope::Incoming, domain, &verdict.memory).await?);
+        self.raise(Scope::Incoming, domain, &verdict.alarms);
         Ok(verdict)
     }
 
@@ -94,42 +114,44 @@ impl Discovery {
         matches!(
             look_up(&*self.resolver, domain, Keys::NotNeeded, self.budget).await,
             Outcome::Found(_)
-        ) || matches!(self.recall(Scope::Incoming, domain).await, Ok(Some(_)))
+        ) || matches!(self.recall(Scope::Incoming, domain).await, Ok((Some(_), _)))
     }
 
-    async fn recall(&self, scope: Scope, domain: &Domain) -> Result<Option<Memory>, LedgerError> {
-        let remembered = self.ledger.recall(scope, domain).await?;
-        Ok(remembered.and_then(|remembered| {
-            let memory = restore(domain, &remembered);
-            if memory.is_none() {
-                warn!(%domain, "what the ledger remembers of the domain is damaged");
-            }
-            memory
-        }))
+    /// What is remembered, or that it is damaged.
+    async fn recall(
+        &self,
+        scope: Scope,
+        domain: &Domain,
+    ) -> Result<(Option<Memory>, Option<Alarm>), LedgerError> {
+        let Some(remembered) = self.ledger.recall(scope, domain).await? else {
+            return Ok((None, None));
+        };
+        let memory = restore(domain, &remembered);
+        let damaged = memory.is_none().then_some(Alarm::MemoryDamaged);
+        Ok((memory, damaged))
     }
 
+    /// Keeps what a decision taught, or says that there is no room.
     async fn learn(
         &self,
         scope: Scope,
         domain: &Domain,
         update: &MemoryUpdate,
-    ) -> Result<(), LedgerError> {
-        let MemoryUpdate::Store(memory) = update else { return Ok(()) };
+    ) -> Result<Option<Alarm>, LedgerError> {
+        let MemoryUpdate::Store(memory) = update else { return Ok(None) };
         match self.ledger.remember(scope, domain, &keep(memory), self.clock.now()).await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(None),
             // Without memory DNS decides. Whoever filled it with names of his own must not keep others' mail out.
-            Err(LedgerError::Limit(bound)) => {
-                warn!(%domain, %bound, "policy is not remembered");
-                Ok(())
-            }
+            Err(LedgerError::Limit(_)) => Ok(Some(Alarm::MemoryFull)),
             Err(error) => Err(error),
         }
     }
-}
 
-fn report(domain: &Domain, alarms: &[policy::Alarm]) {
-    for alarm in alarms {
-        warn!(%domain, alarm = %alarm, "alarm");
+    fn raise(&self, scope: Scope, domain: &Domain, alarms: &[Alarm]) {
+        let partner = self.partners.contains(domain);
+        for alarm in alarms {
+            self.alarms.raise(scope, domain, partner, alarm);
+        }
     }
 }
 

@@ -25,6 +25,20 @@ pub enum Refusal {
     SerialBack,
 }
 
+impl Refusal {
+    /// The stable name in logs and metrics.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Expired => "policy-expired",
+            Self::NotYetValid => "policy-not-yet-valid",
+            Self::IdentityChanged => "identity-changed",
+            Self::PinMismatch => "pin-mismatch",
+            Self::SerialBack => "serial-back",
+        }
+    }
+}
+
 /// A believed policy.
 pub(super) struct Accepted<'a> {
     pub(super) found: &'a FoundPolicy,
