@@ -26,6 +26,15 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Expired,
+        Self::NotYetValid,
+        Self::IdentityChanged,
+        Self::PinMismatch,
+        Self::SerialBack,
+    ];
+
     /// The stable name in logs and metrics.
     #[must_use]
     pub const fn code(self) -> &'static str {

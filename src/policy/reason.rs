@@ -85,7 +85,7 @@ impl ClearReason {
 }
 
 impl DeferReason {
-    /// The stable name in logs and metrics. A key that cannot be used has one name,
+    /// The stable name in logs, metrics and replies on the inside [R-smtp-02]. A key that cannot be used has one name,
     /// whether another could be.
     #[must_use]
     pub const fn code(&self) -> &'static str {
