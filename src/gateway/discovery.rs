@@ -10,7 +10,7 @@ use super::alarms::Alarms;
 use super::clock::Clock;
 use super::config::Config;
 use super::generation::Foundation;
-use super::lookup::{Keys, look_up};
+use super::lookup::{Budget, Keys, look_up};
 use super::metrics::Metrics;
 use crate::core::Domain;
 use crate::dns::Resolver;
@@ -20,6 +20,10 @@ use crate::policy::{
 };
 use crate::records::{KeyRecord, SignedPolicy};
 use crate::store::ledger::{Allowance, LedgerError, Remembered, Scope, SharedLedger};
+
+/// How long DNS is waited for where memory can seal without it. The resolver goes on looking up, so that the next message
+/// finds what it has found [R-dec-06].
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Looks up policies, decides, and remembers.
 pub(super) struct Discovery {
@@ -62,13 +66,12 @@ impl Discovery {
         proven: bool,
     ) -> Result<Verdict, LedgerError> {
         let (memory, damaged) = self.recall(Scope::Outgoing, domain).await?;
-        let outcome = look_up(
-            &*self.resolver,
-            domain,
-            Keys::Wanted { remembered: memory.as_ref() },
-            self.budget,
-        )
-        .await;
+        let mut budget = Budget::from(self.budget);
+        if memory.as_ref().is_some_and(|memory| memory.key_at(self.clock.now()).is_some()) {
+            budget.policy = budget.policy.min(PATIENCE);
+        }
+        let keys = Keys::Wanted { remembered: memory.as_ref() };
+        let outcome = look_up(&*self.resolver, domain, keys, budget).await;
         let now = self.clock.now();
         let decide = |local| policy::decide(local, &outcome, memory.as_ref(), demand, now);
         let mut verdict = decide(local);
