@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use assert_cmd::Command;
-use mta_seal::store::ledger::{Attempt, Cause, Fate, Ledger, Options, Scope, SqliteLedger};
+use mta_seal::store::ledger::{
+    Attempt, Cause, Fate, Ledger, Occurrence, Options, Scope, SqliteLedger,
+};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -131,4 +133,63 @@ async fn what_waits_is_shown_beside_the_daemon() {
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0]["recipient"], "bob@b.example");
     assert_eq!(mta_seal(&config, &["deferred", "--domain", "-"]).code, 2);
+}
+
+#[tokio::test]
+async fn alarms_are_shown_and_acknowledged_beside_the_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = configured(dir.path());
+    let ledger = daemon(&config);
+    let alarms = |arguments: &[&str]| mta_seal(&config, &[&["alarms"], arguments].concat());
+    let none = alarms(&[]);
+    assert_eq!((none.code, none.out.as_str(), none.err.as_str()), (0, "no alarms\n", ""));
+    let raise = async |kind: &str, words: &str| {
+        let occurrence = Occurrence {
+            scope: Scope::Outgoing,
+            domain: "company2.example".to_owned(),
+            kind: kind.to_owned(),
+            words: words.to_owned(),
+            partner: false,
+            asks: true,
+            first: now() - 60,
+            last: now() - 60,
+            count: 3,
+        };
+        ledger.record_alarms(&[occurrence]).await.unwrap();
+    };
+    raise("identity-changed", "from A to B").await;
+    raise("serial-back", "from 7 to 5").await;
+    let shown = alarms(&[]);
+    assert_eq!((shown.code, shown.err.as_str()), (1, ""));
+    for part in ["identity-changed (critical, outgoing mail)", "from 7 to 5", "3 times", "hint: "] {
+        assert!(shown.out.contains(part), "{part}: {}", shown.out);
+    }
+    let json = alarms(&["--json", "--domain", "company2.example"]);
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&json.out).unwrap();
+    assert_eq!((json.code, rows.len()), (1, 2));
+    let other = alarms(&["--domain", "company3.example"]);
+    assert_eq!((other.code, other.out.as_str()), (0, "no alarms\n"));
+
+    let ack = |arguments: &[&str]| alarms(&[&["ack"], arguments].concat());
+    assert_eq!(ack(&["company2.example"]).code, 2);
+    assert_eq!(ack(&["company2.example", "--why", " "]).code, 2);
+    let unknown = ack(&["company2.example", "--kind", "x", "--why", "y"]);
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.err.contains("serial-back"), "{}", unknown.err);
+    assert_eq!(ack(&["company3.example", "--why", "y"]).code, 1);
+    let one = ack(&["company2.example", "--kind", "serial-back", "--why", "a name server lagged"]);
+    assert_eq!(
+        (one.code, one.out.as_str()),
+        (0, "serial-back about company2.example, outgoing: acknowledged\n")
+    );
+    let left = alarms(&[]);
+    assert!(left.code == 1 && !left.out.contains("serial-back"), "{}", left.out);
+    assert_eq!(ack(&["company2.example", "--why", "by telephone"]).code, 0);
+    assert_eq!(alarms(&[]).code, 0);
+    let all = alarms(&["--all"]);
+    assert_eq!(all.code, 0);
+    assert!(all.out.contains("a name server lagged") && all.out.contains("by telephone"));
+    // Other words are news.
+    raise("identity-changed", "from A to C").await;
+    assert_eq!(alarms(&[]).code, 1);
 }

@@ -1,6 +1,7 @@
-//! What an operator can do about mail that waits.
+//! What an operator can do about mail that waits, and about alarms.
 
-use crate::store::ledger::{Deferral, Scope};
+use crate::policy::AlarmKind;
+use crate::store::ledger::{AlarmRow, Deferral, Scope};
 
 /// What to do about a deferral, by the name of its row and by where the mail is going.
 pub(super) fn about(deferral: &Deferral) -> String {
@@ -66,6 +67,64 @@ pub(super) fn about(deferral: &Deferral) -> String {
         _ => "see the log of the gateway for the trace id",
     };
     fixed.to_owned()
+}
+
+/// What to do about an alarm, by its kind.
+pub(super) fn about_alarm(alarm: &AlarmRow) -> String {
+    let domain = &alarm.domain;
+    let Ok(kind) = alarm.kind.parse::<AlarmKind>() else {
+        return "a later version of this program knows this kind; see its documentation".to_owned();
+    };
+    match kind {
+        AlarmKind::IdentityChanged => format!(
+            "nothing was believed. Ask {domain} by telephone, at a number that you had before, whether the new key is theirs. If \
+             it is, write it as `identity` into the [[partner]] of {domain} and reload; if not, somebody forges their DNS"
+        ),
+        AlarmKind::PinMismatch => format!(
+            "nothing was believed. Ask {domain} by telephone, at a number that you had before, whether they changed their key. If \
+             they did, write the new fingerprint as `identity` and reload; if not, somebody forges their DNS"
+        ),
+        AlarmKind::IdentityReplaced => format!(
+            "the new key is in use. Ask {domain} by telephone whether it is theirs; if not, set policy = \"require\" and the \
+             right `identity` in their [[partner]], and reload"
+        ),
+        AlarmKind::IdentityRolledOver => {
+            format!("nothing: {domain} has proved that the new key is theirs")
+        }
+        AlarmKind::SerialBack => format!(
+            "the newer policy stays in use. If it does not pass within a day, look up `_mta-seal.{domain}` (TXT) at each of \
+             their name servers: one lags behind, or somebody replays an old answer; tell their postmaster"
+        ),
+        AlarmKind::PolicyVanished => format!(
+            "mail stays sealed, or waits. Ask the postmaster of {domain} whether they removed their policy. To withdraw they \
+             must publish one with mode `none`; if they removed nothing, somebody forges their DNS"
+        ),
+        AlarmKind::TestingKeyUnusable => format!(
+            "mail may go clear, as their policy is in mode `testing`. Tell the postmaster of {domain}; to send nothing clear, \
+             set policy = \"require\" in their [[partner]]"
+        ),
+        AlarmKind::WeakerSuite => format!(
+            "tell the postmaster of {domain} that the key they prefer cannot be had"
+        ),
+        AlarmKind::NeverOverEnforce => format!(
+            "{domain} asks for sealed mail, and policy = \"never\" in their [[partner]] sends it clear: remove that if it is no \
+             longer needed"
+        ),
+        AlarmKind::ClearOnFailure => format!(
+            "an override lets mail to {domain} go clear: `mta-seal partner list` says whose; end it with `mta-seal partner \
+             disallow-clear {domain}`"
+        ),
+        AlarmKind::MemoryDamaged => {
+            "the ledger has a damaged row, and the domain counts as unknown: look at the disk, and restore the ledger from a \
+             backup if there is more of it"
+                .to_owned()
+        }
+        AlarmKind::MemoryFull => {
+            "there are more domains than are remembered, and this one is new each time: name it in a [[partner]] with its \
+             `identity` if it matters"
+                .to_owned()
+        }
+    }
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ fn json(waiting: &[Deferral]) -> Result<String, Failure> {
         .map(|deferral| {
             let cause = &deferral.cause;
             json!({
-                "direction": direction(deferral.scope),
+                "direction": deferral.scope.as_str(),
                 "domain": deferral.domain,
                 "sender": deferral.sender,
                 "recipient": deferral.recipient,
@@ -70,13 +70,6 @@ fn json(waiting: &[Deferral]) -> Result<String, Failure> {
         .collect();
     let text = serde_json::to_string_pretty(&rows).map_err(Failure::refused)?;
     Ok(format!("{}\n", table::printable_json(&text)))
-}
-
-const fn direction(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Outgoing => "outgoing",
-        Scope::Incoming => "incoming",
-    }
 }
 
 /// One paragraph for each domain, direction and reason.

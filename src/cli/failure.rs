@@ -18,6 +18,8 @@ pub(super) enum Failure {
     Temporary(Message),
     /// Whoever read the output has gone: exit code 1, without a word.
     BrokenPipe,
+    /// What was looked for is there, and was printed: exit code 1.
+    Found,
     /// It stands in the log already: this exit code.
     Logged(u8),
 }
@@ -68,7 +70,7 @@ impl Failure {
 
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Refused(_) | Self::BrokenPipe => 1,
+            Self::Refused(_) | Self::BrokenPipe | Self::Found => 1,
             Self::Usage(_) => 2,
             Self::Temporary(_) => 75,
             Self::Logged(code) => *code,
@@ -80,7 +82,7 @@ impl Failure {
             Self::Refused(message) | Self::Usage(message) | Self::Temporary(message) => {
                 Some(message)
             }
-            Self::BrokenPipe | Self::Logged(_) => None,
+            Self::BrokenPipe | Self::Found | Self::Logged(_) => None,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! to standard error as `mta-seal: what` and, where something can be done, `hint: what to do`.
 
 mod advice;
+mod alarms;
 mod bypass;
 mod check;
 mod config_check;
@@ -83,6 +84,8 @@ enum Command {
     },
     /// Say which mail waits, since when, why, and what to do
     Deferred(deferred::Args),
+    /// Say what looks like an attack or needs a person, and what to do; exit code 1 if there is something
+    Alarms(alarms::Args),
     /// Work with the domains that mail is exchanged with
     Partner {
         #[command(subcommand)]
@@ -154,6 +157,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Check(args) => check::run(args, config),
         Command::Bypass(args) => bypass::run(args, config),
         Command::Deferred(args) => deferred::run(args, config),
+        Command::Alarms(args) => alarms::run(args, config),
         Command::Partner { command } => partner::run(command, config),
         Command::Config { command: ConfigCommand::Check } => config_check::run(config),
         Command::Demo { message } => demo::run(message.clone()),

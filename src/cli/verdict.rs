@@ -7,7 +7,7 @@ use crate::gateway::Considered;
 use crate::gateway::config::Config;
 use crate::policy::{
     Alarm, ClearReason, Decision, DeferReason, KeyFailure, LocalPolicy, LookupFailure, Memory,
-    RejectReason, SenderDecision, SenderPolicy, SenderVerdict, Source, Verdict,
+    RejectReason, SenderDecision, SenderPolicy, SenderVerdict, Severity, Source, Verdict,
 };
 use crate::store::ledger::Allowance;
 
@@ -98,17 +98,9 @@ fn is_open(why: &DeferReason) -> bool {
 /// What an operator would be alarmed of.
 pub(super) fn alarms(steps: &mut Steps, direction: &str, alarms: &[Alarm]) {
     for alarm in alarms {
-        let grade = match alarm {
-            Alarm::IdentityChanged { .. }
-            | Alarm::PinMismatch { .. }
-            | Alarm::SerialBack { .. }
-            | Alarm::PolicyVanished => Grade::Fail,
-            Alarm::IdentityReplaced { .. }
-            | Alarm::IdentityRolledOver { .. }
-            | Alarm::TestingKeyUnusable(_)
-            | Alarm::WeakerSuite(_)
-            | Alarm::NeverOverEnforce
-            | Alarm::ClearOnFailure(_) => Grade::Warn,
+        let grade = match alarm.kind().severity() {
+            Severity::Critical => Grade::Fail,
+            Severity::Warning | Severity::Notice => Grade::Warn,
         };
         let step = Step::new("alarm", grade, format!("{direction} mail: {alarm}"));
         steps.push(match alarm {

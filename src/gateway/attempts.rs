@@ -79,10 +79,12 @@ impl Attempts {
 impl Answered<'_> {
     fn cause(&self) -> Cause {
         let row = Failure::row_of(self.reply);
-        let last = self.reply.lines().last().unwrap_or_default();
-        let words = match row {
-            Some(_) => last.to_owned(),
-            None => format!("the next mail server does not take it now: {last}"),
+        let words = match Failure::words_of(self.reply) {
+            Some(words) => words.to_owned(),
+            None => {
+                let last = self.reply.lines().last().unwrap_or_default();
+                format!("the next mail server does not take it now: {last}")
+            }
         };
         let parameters = &self.recipient.parameters;
         // RFC 3461 section 4.1: without NOTIFY it is for the MTA to decide.

@@ -1,19 +1,24 @@
 //! Finding a domain's policy: DNS and memory brought to the decision, and what it teaches kept.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::warn;
 
+use super::alarms::Alarms;
 use super::breaker::{Breaker, Step};
 use super::clock::Clock;
+use super::config::Config;
+use super::generation::Foundation;
 use super::lookup::{Keys, look_up};
+use super::metrics::Metrics;
 use super::sources::{Considered, Sources};
 use crate::core::Domain;
 use crate::dns::Resolver;
 use crate::policy::{
-    self, ClearReason, Decision, Demand, Hold, LocalPolicy, LookupFailure, Memory, MemoryUpdate,
-    Outcome, Promise, SenderPolicy, SenderVerdict, Verdict,
+    self, Alarm, ClearReason, Decision, Demand, Hold, LocalPolicy, LookupFailure, Memory,
+    MemoryUpdate, Outcome, Promise, SenderPolicy, SenderVerdict, Verdict,
 };
 use crate::records::{KeyRecord, SignedPolicy};
 use crate::store::ledger::{Allowance, LedgerError, Remembered, Scope, SharedLedger};
@@ -23,18 +28,29 @@ pub(super) struct Discovery {
     resolver: Arc<dyn Resolver>,
     ledger: SharedLedger,
     clock: Arc<dyn Clock>,
+    alarms: Arc<Alarms>,
+    metrics: Arc<Metrics>,
+    /// The domains that the configuration names.
+    partners: HashSet<Domain>,
     /// Time for all look-ups of one domain.
     budget: Duration,
 }
 
 impl Discovery {
     pub(super) fn new(
+        foundation: &Foundation,
+        config: &Config,
         resolver: Arc<dyn Resolver>,
-        ledger: SharedLedger,
-        clock: Arc<dyn Clock>,
-        budget: Duration,
     ) -> Self {
-        Self { resolver, ledger, clock, budget }
+        Self {
+            resolver,
+            ledger: Arc::clone(&foundation.ledger),
+            clock: Arc::clone(&foundation.clock),
+            alarms: Arc::clone(&foundation.alarms),
+            metrics: Arc::clone(&foundation.metrics),
+            partners: config.partners.iter().map(|partner| partner.domain.clone()).collect(),
+            budget: config.dns.timeout,
+        }
     }
 
     fn sources(&self) -> Sources<'_> {
@@ -47,7 +63,8 @@ impl Discovery {
     }
 
     /// Decides about mail to `domain` [R-seal-01]. What was learned is durable when this returns; for a client that has not
-    /// proved that it may send, nothing is learned: a stranger must not choose the moment of first use.
+    /// proved that it may send, nothing is learned or raised: a stranger must not choose the moment of first use, and what he
+    /// sees matters to nobody.
     pub(super) async fn recipient(
         &self,
         domain: &Domain,
@@ -55,7 +72,7 @@ impl Discovery {
         demand: Demand,
         proven: bool,
     ) -> Result<Verdict, LedgerError> {
-        let Considered { verdict, allowance, .. } =
+        let Considered { mut verdict, allowance, .. } =
             self.sources().recipient(domain, local, demand).await?;
         if let (Decision::Clear(ClearReason::LocalAllowance), Some(allowance)) =
             (&verdict.decision, &allowance)
@@ -64,10 +81,11 @@ impl Discovery {
             let by = by.login.as_str();
             warn!(%domain, allowance = id, until, by, "mail goes clear by an operator's override");
         }
+        self.metrics.decision(&verdict.decision);
         if proven {
-            self.learn(Scope::Outgoing, domain, &verdict.memory).await?;
+            verdict.alarms.extend(self.learn(Scope::Outgoing, domain, &verdict.memory).await?);
+            self.raise(Scope::Outgoing, domain, &verdict.alarms);
         }
-        report(domain, &verdict.alarms);
         Ok(verdict)
     }
 
@@ -77,9 +95,9 @@ impl Discovery {
         domain: &Domain,
         local: &SenderPolicy,
     ) -> Result<SenderVerdict, LedgerError> {
-        let Considered { verdict, .. } = self.sources().sender(domain, local).await?;
-        self.learn(Scope::Incoming, domain, &verdict.memory).await?;
-        report(domain, &verdict.alarms);
+        let Considered { mut verdict, .. } = self.sources().sender(domain, local).await?;
+        verdict.alarms.extend(self.learn(Scope::Incoming, domain, &verdict.memory).await?);
+        self.raise(Scope::Incoming, domain, &verdict.alarms);
         Ok(verdict)
     }
 
@@ -109,28 +127,27 @@ impl Discovery {
         ) || matches!(self.sources().recall(Scope::Incoming, domain).await, Ok(Some(_)))
     }
 
+    /// Keeps what a decision taught, or says that there is no room.
     async fn learn(
         &self,
         scope: Scope,
         domain: &Domain,
         update: &MemoryUpdate,
-    ) -> Result<(), LedgerError> {
-        let MemoryUpdate::Store(memory) = update else { return Ok(()) };
+    ) -> Result<Option<Alarm>, LedgerError> {
+        let MemoryUpdate::Store(memory) = update else { return Ok(None) };
         match self.ledger.remember(scope, domain, &keep(memory), self.clock.now()).await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(None),
             // Without memory DNS decides. Whoever filled it with names of his own must not keep others' mail out.
-            Err(LedgerError::Limit(bound)) => {
-                warn!(%domain, %bound, "policy is not remembered");
-                Ok(())
-            }
+            Err(LedgerError::Limit(_)) => Ok(Some(Alarm::MemoryFull)),
             Err(error) => Err(error),
         }
     }
-}
 
-fn report(domain: &Domain, alarms: &[policy::Alarm]) {
-    for alarm in alarms {
-        warn!(%domain, alarm = %alarm, "alarm");
+    fn raise(&self, scope: Scope, domain: &Domain, alarms: &[Alarm]) {
+        let partner = self.partners.contains(domain);
+        for alarm in alarms {
+            self.alarms.raise(scope, domain, partner, alarm);
+        }
     }
 }
 

@@ -2,7 +2,11 @@
 //!
 //! The text is generic and stable; what exactly failed goes to the log with the trace id.
 
+use std::fmt::Display;
+
 use crate::core::Domain;
+use crate::mail::date::utc;
+use crate::policy::{DeferReason, RejectReason};
 use crate::smtp::Reply;
 use crate::smtp::server::DataEnd;
 
@@ -114,6 +118,26 @@ impl Failure {
         }
     }
 
+    /// Why mail to `domain` waits.
+    #[must_use]
+    pub fn of_deferral(domain: &Domain, why: &DeferReason) -> Self {
+        match why {
+            DeferReason::Lookup(_) => Self::PolicyUnknown(domain.clone()),
+            _ => Self::PolicyUnusable(domain.clone()),
+        }
+    }
+
+    /// Why mail to `domain` is refused for good.
+    #[must_use]
+    pub fn of_rejection(domain: &Domain, why: &RejectReason) -> Self {
+        match why {
+            RejectReason::LocalRule => Self::DemandRefused(domain.clone()),
+            RejectReason::NoPolicy | RejectReason::Withdrawn => {
+                Self::PolicyRequired(domain.clone())
+            }
+        }
+    }
+
     /// One of each, about `domain` where a failure is about one: all rows of the table.
     #[must_use]
     pub fn all(domain: &Domain) -> Vec<Self> {
@@ -183,6 +207,27 @@ impl Failure {
         }
     }
 
+    /// The reply for our own MTA and whoever reads its bounces [R-smtp-02]: with the reason and its name, and since when, in
+    /// Unix seconds, mail to the domain has been waiting, if any has.
+    #[must_use]
+    pub fn reply_because(&self, why: &impl Display, name: &str, since: Option<u64>) -> Reply {
+        let reply = self.reply().with_line(format!("{why} ({name})"));
+        match (self.domain(), since) {
+            (Some(domain), Some(since)) => {
+                reply.with_line(format!("mail for {domain} has been waiting since {}", utc(since)))
+            }
+            _ => reply,
+        }
+    }
+
+    /// The reason in words that a reply of ours gives: that of [`Failure::reply_because`], else the text of its row. `None` if
+    /// another server wrote it.
+    #[must_use]
+    pub fn words_of(reply: &Reply) -> Option<&str> {
+        Self::row_of(reply)?;
+        reply.lines().nth(1).or(reply.lines().next())
+    }
+
     /// The name of the row by which a reply was written; `None` if another server wrote it, unless in the very same words.
     #[must_use]
     pub fn row_of(reply: &Reply) -> Option<&'static str> {
@@ -244,18 +289,18 @@ impl Failure {
             Self::SealedTooLarge => ("sealed-too-large", 552, (5, 3, 4), "message too large once sealed"),
             Self::Loop => ("loop", 554, (5, 4, 6), "too many hops"),
             Self::BareLineEnd => ("bare-line-end", 550, (5, 6, 0), "bare CR, bare LF or NUL in message"),
-            Self::CarrierMalformed => ("carrier-malformed", 550, (5, 6, 0), "sealed message is malformed"),
-            Self::CarrierUnsupported => ("carrier-unsupported", 550, (5, 6, 3), "sealed message uses an unsupported feature"),
-            Self::CarrierForeign => ("carrier-foreign", 550, (5, 7, 5), "sealed message is not for this domain"),
-            Self::TwoParts => ("two-parts", 550, (5, 6, 0), "message has more than one sealed part"),
+            Self::CarrierMalformed => ("carrier-malformed", 550, (5, 6, 0), "sealed message is malformed; please send again"),
+            Self::CarrierUnsupported => ("carrier-unsupported", 550, (5, 6, 3), "sealed message uses an unsupported feature; look up the policy again"),
+            Self::CarrierForeign => ("carrier-foreign", 550, (5, 7, 5), "sealed message is not for this domain; please send again"),
+            Self::TwoParts => ("two-parts", 550, (5, 6, 0), "message has more than one sealed part; send each by itself"),
             Self::UnknownKey => ("unknown-key", 550, (5, 7, 5), "sealed to a key that is not known here; look up the policy again"),
             Self::DestroyedKey => ("destroyed-key", 550, (5, 7, 5), "sealed to a key that no longer exists; please send again"),
-            Self::Unauthentic => ("unauthentic", 550, (5, 7, 7), "sealed message failed verification"),
-            Self::SenderUnknown => ("sender-unknown", 451, (4, 7, 5), "sealing policy of the sender cannot be verified now"),
-            Self::SenderPath => ("sender-path", 550, (5, 7, 1), "reverse-path does not belong to the sealing domain"),
+            Self::Unauthentic => ("unauthentic", 550, (5, 7, 7), "sealed message failed verification; please send again"),
+            Self::SenderUnknown => ("sender-unknown", 451, (4, 7, 5), "sealing policy of the sender cannot be verified now; check its DNS records"),
+            Self::SenderPath => ("sender-path", 550, (5, 7, 1), "reverse-path does not belong to the sealing domain; send from one that does"),
             Self::TooOld => ("too-old", 550, (5, 4, 7), "sealed message is too old; please send again"),
-            Self::InFuture => ("in-future", 451, (4, 7, 5), "sealed message is dated in the future"),
-            Self::NotSignedRecipient => ("not-signed-recipient", 550, (5, 7, 1), "recipient is not among the sealed recipients"),
+            Self::InFuture => ("in-future", 451, (4, 7, 5), "sealed message is dated in the future; check the clock"),
+            Self::NotSignedRecipient => ("not-signed-recipient", 550, (5, 7, 1), "recipient is not among the sealed recipients; please write to it directly"),
             Self::InProgress => ("in-progress", 451, (4, 5, 0), "another delivery of this message is in progress"),
             Self::NotAligned(_) => ("not-aligned", 550, (5, 7, 1), "author or reverse-path is not of DOMAIN, which has sealed the message"),
             Self::SealDemanded(_) => ("seal-demanded", 550, (5, 7, 10), "clear mail from DOMAIN is refused here; it must be sealed"),
@@ -284,10 +329,14 @@ mod tests {
         for failure in Failure::all(&Domain::parse("b.example").unwrap()) {
             let name = failure.name();
             assert_eq!(Failure::row_of(&failure.reply()), Some(name));
-            assert_eq!(Failure::row_of(&failure.reply().with_line("because")), Some(name));
+            let because = failure.reply_because(&"it broke", "broken", None);
+            assert_eq!(Failure::row_of(&because), Some(name));
+            assert_eq!(Failure::words_of(&because), Some("it broke (broken)"));
+            assert_eq!(Failure::words_of(&failure.reply()), failure.reply().lines().next());
         }
         for other in ["Greylisted", "next hop is not available", ""] {
-            assert_eq!(Failure::row_of(&Reply::new(451, (4, 4, 1), other)), None);
+            let other = Reply::new(451, (4, 4, 1), other).with_line("because");
+            assert_eq!((Failure::row_of(&other), Failure::words_of(&other)), (None, None));
         }
         let text = "next hop is unavailable";
         assert_eq!(Failure::row_of(&Reply::new(450, (4, 4, 1), text)), None);

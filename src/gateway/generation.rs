@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use super::access::Access;
+use super::alarms::Alarms;
 use super::attempts::Attempts;
 use super::authorisation::Authorisation;
 use super::booking::Underway;
@@ -22,6 +23,7 @@ use super::discovery::Discovery;
 use super::hop::Hop;
 use super::inbound::{Inbound, OneByOne};
 use super::local::LocalKeys;
+use super::metrics::Metrics;
 use super::outbound::Outbound;
 use super::session::{Direction, Service};
 use super::{Shared, StartError};
@@ -42,6 +44,10 @@ pub(super) struct Foundation {
     pub(super) outbox: Arc<Notify>,
     /// How recipients were answered, for the operator.
     pub(super) attempts: Arc<Attempts>,
+    /// What an operator must hear of.
+    pub(super) alarms: Arc<Alarms>,
+    /// What is counted.
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// One configuration with its keys, next hops and certificates.
@@ -60,12 +66,7 @@ impl Generation {
         domains: HashMap<Domain, LocalKeys>,
         resolver: Arc<dyn Resolver>,
     ) -> Result<Self, StartError> {
-        let discovery = Discovery::new(
-            Arc::clone(&resolver),
-            Arc::clone(&foundation.ledger),
-            Arc::clone(&foundation.clock),
-            config.dns.timeout,
-        );
+        let discovery = Discovery::new(foundation, &config, Arc::clone(&resolver));
         let breaker = || Arc::new(Breaker::new(config.limits.stalled, config.timeouts.stalled));
         let (breaker, look_ups) = (breaker(), breaker());
         let shared = Arc::new(Shared {

@@ -104,11 +104,25 @@ impl Drop for Place {
     }
 }
 
-/// Which side of the gateway a listener belongs to.
+/// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Which {
     Outbound,
     Inbound,
+    /// Whoever reads the counters.
+    Metrics,
+}
+
+impl Which {
+    /// What a client beyond the limits is told.
+    const fn refusal(self) -> &'static [u8] {
+        match self {
+            Self::Outbound | Self::Inbound => {
+                b"421 4.3.2 too many connections, try again later\r\n"
+            }
+            Self::Metrics => b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n",
+        }
+    }
 }
 
 /// A listener that is served.
@@ -234,8 +248,9 @@ impl Listeners {
 
 /// Accepts until `halt` or `stop` is cancelled; each connection becomes a task of `tasks`.
 ///
-/// A connection beyond the limits is answered 421 and closed, so that the client's queue tries again later.
+/// A connection beyond the limits is refused and closed, so that the client's queue tries again later.
 pub(super) async fn accept<F, S>(
+    which: Which,
     listener: Arc<TcpListener>,
     places: Arc<Places>,
     tasks: TaskTracker,
@@ -264,7 +279,7 @@ pub(super) async fn accept<F, S>(
         };
         let Some(place) = places.take(address.ip()) else {
             debug!(client = %address.ip(), "connection limit reached");
-            tasks.spawn(refuse(stream));
+            tasks.spawn(refuse(stream, which.refusal()));
             continue;
         };
         // Replies are small and each is waited for.
@@ -279,8 +294,7 @@ pub(super) async fn accept<F, S>(
     }
 }
 
-async fn refuse(mut stream: TcpStream) {
-    let line = b"421 4.3.2 too many connections, try again later\r\n";
+async fn refuse(mut stream: TcpStream, line: &'static [u8]) {
     // The client may be gone or not reading; either way it is closed.
     let _ = tokio::time::timeout(REFUSAL, stream.write_all(line)).await;
 }

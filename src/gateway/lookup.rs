@@ -28,15 +28,34 @@ pub enum Keys<'a> {
     },
 }
 
-/// Looks up the policy of `domain`, and key records as asked; all together take at most `budget`.
+/// How long looking up may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// The policy record.
+    pub policy: Duration,
+    /// All look-ups together.
+    pub all: Duration,
+}
+
+impl From<Duration> for Budget {
+    /// The same for the policy record as for all.
+    fn from(all: Duration) -> Self {
+        Self { policy: all, all }
+    }
+}
+
+/// Looks up the policy of `domain`, and key records as asked, within `budget`.
 pub async fn look_up(
     resolver: &dyn Resolver,
     domain: &Domain,
     keys: Keys<'_>,
-    budget: Duration,
+    budget: impl Into<Budget>,
 ) -> Outcome {
-    let query = Query { resolver, domain, deadline: Instant::now() + budget };
-    let found = match query.txt(&policy_name(domain)).await {
+    let (budget, now) = (budget.into(), Instant::now());
+    let query = Query { resolver, domain, deadline: now + budget.all };
+    let name = policy_name(domain);
+    let policy = timeout_at(now + budget.policy, query.txt(&name));
+    let found = match policy.await.unwrap_or(Lookup::Timeout) {
         Lookup::Found(found) => found,
         other => return unfound(&other),
     };

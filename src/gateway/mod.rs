@@ -5,6 +5,7 @@
 //! messages on through a `hop`, decide with the help of `discovery`, and answer by the table of `failure`.
 
 mod access;
+mod alarms;
 mod attempts;
 mod authorisation;
 mod booking;
@@ -23,6 +24,7 @@ mod listener;
 mod local;
 pub mod lookup;
 mod message;
+mod metrics;
 mod outbound;
 mod outbox;
 mod parts;

@@ -1,6 +1,7 @@
 //! Notices that the gateway itself owes to a sender (RFC 3464), by way of the outbox.
 
 use super::Shared;
+use super::failure::Failure;
 use super::ids::TraceId;
 use super::session::{Recipient, Sender};
 use super::smtp_envelope::mailbox_text;
@@ -79,6 +80,8 @@ struct Told {
     original: Option<String>,
     reply: Reply,
     diagnostic: String,
+    /// One sentence for the sender.
+    reason: String,
 }
 
 impl Told {
@@ -87,7 +90,22 @@ impl Told {
             format!("{};{}", orcpt.addr_type(), String::from_utf8_lossy(orcpt.address()))
         });
         let address = mailbox_text(&recipient.path);
-        Self { action, address, original, diagnostic: reply.to_string(), reply: reply.clone() }
+        let status = reply.status();
+        let reason = match action {
+            // Of our own refusals we know more than their code says [R-smtp-02].
+            Action::Failed => match Failure::words_of(reply) {
+                Some(words) => format!("Refused by this mail system: {words}."),
+                None => {
+                    notice::refusal((status.class(), status.subject(), status.detail())).to_owned()
+                }
+            },
+            Action::Relayed => {
+                "The next mail server took the message; it sends no notices of delivery.".to_owned()
+            }
+            Action::Delayed => "The message waits for another attempt.".to_owned(),
+        };
+        let (diagnostic, reply) = (reply.to_string(), reply.clone());
+        Self { action, address, original, reply, diagnostic, reason }
     }
 
     fn noticed(&self) -> Noticed<'_> {
@@ -98,15 +116,7 @@ impl Told {
             action: self.action,
             status: (status.class(), status.subject(), status.detail()),
             diagnostic: Some(&self.diagnostic),
-            reason: match self.action {
-                Action::Failed => {
-                    notice::refusal((status.class(), status.subject(), status.detail()))
-                }
-                Action::Relayed => {
-                    "The next mail server took the message; it sends no notices of delivery."
-                }
-                Action::Delayed => "The message waits for another attempt.",
-            },
+            reason: &self.reason,
         }
     }
 }

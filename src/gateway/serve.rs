@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use super::alarms::{self, Alarms};
 use super::attempts::Attempts;
 use super::booking::Underway;
 use super::config::Config;
@@ -17,6 +18,7 @@ use super::delay;
 use super::failure::Failure;
 use super::generation::{Current, Foundation, Generation, Side};
 use super::listener::{ConnectionLimits, Listeners, Places, Which, accept};
+use super::metrics::{self, Metrics};
 use super::parts::{Parts, Settings, StartError};
 use super::session::{self, Direction};
 use super::{clock::Clock, outbox};
@@ -29,6 +31,10 @@ const EXPIRE: Duration = Duration::from_secs(300);
 /// Most rows of each kind deleted in one go.
 const EXPIRE_ROWS: usize = 500;
 
+/// Readers of metrics at once.
+const METRICS_LIMITS: ConnectionLimits =
+    ConnectionLimits { total: 16, strangers: 16, per_stranger: 16, own: Vec::new() };
+
 /// A running gateway.
 pub struct Gateway {
     foundation: Foundation,
@@ -36,8 +42,10 @@ pub struct Gateway {
     listeners: Listeners,
     outbound: Vec<SocketAddr>,
     inbound: Vec<SocketAddr>,
+    metrics: Vec<SocketAddr>,
     outbound_places: Arc<Places>,
     inbound_places: Arc<Places>,
+    metrics_places: Arc<Places>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -59,7 +67,9 @@ impl Gateway {
         ));
         let tasks = TaskTracker::new();
         let underway = Underway::new(tasks.clone());
-        let foundation = Foundation { ledger, clock, underway, outbox, attempts };
+        let metrics = Metrics::new();
+        let alarms = Alarms::new(Arc::clone(&ledger), Arc::clone(&clock), Arc::clone(&metrics));
+        let foundation = Foundation { ledger, clock, underway, outbox, attempts, alarms, metrics };
         let generation = Generation::new(&foundation, config, domains, resolver)?;
         let mut listeners = Listeners::default();
         let plan = listeners.plan(&wanted(generation.config())).await?;
@@ -74,8 +84,10 @@ impl Gateway {
             listeners,
             outbound: Vec::new(),
             inbound: Vec::new(),
+            metrics: Vec::new(),
             outbound_places,
             inbound_places,
+            metrics_places: Places::new(METRICS_LIMITS),
             stop: CancellationToken::new(),
             tasks,
         };
@@ -84,7 +96,8 @@ impl Gateway {
         let bell = Arc::clone(&gateway.foundation.outbox);
         tasks.spawn(outbox::run(Arc::clone(&gateway.current), bell, stop.clone()));
         tasks.spawn(delay::run(Arc::clone(&gateway.current), waiting, stop.clone()));
-        let Foundation { ledger, clock, .. } = &gateway.foundation;
+        let Foundation { ledger, clock, alarms, .. } = &gateway.foundation;
+        tasks.spawn(alarms::run(Arc::clone(alarms), stop.clone()));
         tasks.spawn(expire(Arc::clone(ledger), Arc::clone(clock), stop));
         Ok(gateway)
     }
@@ -135,13 +148,21 @@ impl Gateway {
         &self.inbound
     }
 
+    /// Addresses where the counters are read.
+    #[must_use]
+    pub fn metrics(&self) -> &[SocketAddr] {
+        &self.metrics
+    }
+
     /// Closes the listeners, lets open transactions finish for a while, and returns when everything has ended or the
     /// configured time is over. `false`: something was cut off, which its sender will try again.
     pub async fn stop(self) -> bool {
         let patience = self.current.load().config().timeouts.shutdown;
         self.stop.cancel();
         self.tasks.close();
-        tokio::time::timeout(patience, self.tasks.wait()).await.is_ok()
+        let orderly = tokio::time::timeout(patience, self.tasks.wait()).await.is_ok();
+        self.foundation.alarms.flush().await;
+        orderly
     }
 
     /// Serves the listeners of `plan` and closes all others.
@@ -153,16 +174,26 @@ impl Gateway {
             Which::Outbound => {
                 let serve = serve(sealing.clone(), stop.clone());
                 let places = Arc::clone(&self.outbound_places);
-                tasks.spawn(accept(socket, places, tasks.clone(), halt, stop.clone(), serve))
+                tasks.spawn(accept(which, socket, places, tasks.clone(), halt, stop.clone(), serve))
             }
             Which::Inbound => {
                 let serve = serve(unsealing.clone(), stop.clone());
                 let places = Arc::clone(&self.inbound_places);
-                tasks.spawn(accept(socket, places, tasks.clone(), halt, stop.clone(), serve))
+                tasks.spawn(accept(which, socket, places, tasks.clone(), halt, stop.clone(), serve))
+            }
+            Which::Metrics => {
+                let Foundation { ledger, metrics, .. } = &self.foundation;
+                let (ledger, metrics) = (Arc::clone(ledger), Arc::clone(metrics));
+                let serve = move |stream, _| {
+                    metrics::serve(Arc::clone(&metrics), Arc::clone(&ledger), stream)
+                };
+                let places = Arc::clone(&self.metrics_places);
+                tasks.spawn(accept(which, socket, places, tasks.clone(), halt, stop.clone(), serve))
             }
         });
         self.outbound = self.listeners.addresses(Which::Outbound);
         self.inbound = self.listeners.addresses(Which::Inbound);
+        self.metrics = self.listeners.addresses(Which::Metrics);
     }
 }
 
@@ -170,7 +201,8 @@ fn wanted(config: &Config) -> Vec<(Which, SocketAddr)> {
     let outbound = config.outbound.iter().flat_map(|table| &table.listen);
     let inbound = config.inbound.iter().flat_map(|table| &table.listen);
     let outbound = outbound.map(|address| (Which::Outbound, *address));
-    outbound.chain(inbound.map(|address| (Which::Inbound, *address))).collect()
+    let metrics = config.metrics.iter().map(|table| (Which::Metrics, table.listen));
+    outbound.chain(inbound.map(|address| (Which::Inbound, *address))).chain(metrics).collect()
 }
 
 /// Our own few MTAs may use all there is; those in ranges that strangers share leave half of it to them. A proxy of ours

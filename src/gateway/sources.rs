@@ -4,18 +4,20 @@
 
 use std::time::Duration;
 
-use tracing::warn;
-
 use super::clock::Clock;
 use super::discovery::restore;
-use super::lookup::{Keys, look_up};
+use super::lookup::{Budget, Keys, look_up};
 use crate::core::Domain;
 use crate::dns::Resolver;
 use crate::policy::{
-    self, Allowances, Decision, Demand, LocalPolicy, Memory, Outcome, SenderPolicy, SenderVerdict,
-    Verdict,
+    self, Alarm, Allowances, Decision, Demand, LocalPolicy, Memory, Outcome, SenderPolicy,
+    SenderVerdict, Verdict,
 };
 use crate::store::ledger::{Allowance, Ledger, LedgerError, Scope};
+
+/// How long DNS is waited for where memory can seal without it. The resolver goes on looking up, so that the next message
+/// finds what it has found [R-dec-06].
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// DNS, memory and time.
 pub struct Sources<'a> {
@@ -54,9 +56,13 @@ impl Sources<'_> {
         local: &LocalPolicy,
         demand: Demand,
     ) -> Result<Considered<Verdict>, LedgerError> {
-        let memory = self.recall(Scope::Outgoing, domain).await?;
+        let (memory, damaged) = self.read(Scope::Outgoing, domain).await?;
+        let mut budget = Budget::from(self.budget);
+        if memory.as_ref().is_some_and(|memory| memory.key_at(self.clock.now()).is_some()) {
+            budget.policy = budget.policy.min(PATIENCE);
+        }
         let keys = Keys::Wanted { remembered: memory.as_ref() };
-        let outcome = look_up(self.resolver, domain, keys, self.budget).await;
+        let outcome = look_up(self.resolver, domain, keys, budget).await;
         let now = self.clock.now();
         let decide = |local| policy::decide(local, &outcome, memory.as_ref(), demand, now);
         let mut verdict = decide(local);
@@ -69,6 +75,7 @@ impl Sources<'_> {
                 verdict = decide(&LocalPolicy { allow, ..*local });
             }
         }
+        verdict.alarms.extend(damaged);
         Ok(Considered { outcome, memory, allowance, verdict })
     }
 
@@ -82,10 +89,11 @@ impl Sources<'_> {
         domain: &Domain,
         local: &SenderPolicy,
     ) -> Result<Considered<SenderVerdict>, LedgerError> {
-        let memory = self.recall(Scope::Incoming, domain).await?;
+        let (memory, damaged) = self.read(Scope::Incoming, domain).await?;
         let outcome = look_up(self.resolver, domain, Keys::NotNeeded, self.budget).await;
         let now = self.clock.now();
-        let verdict = policy::authenticate_sender(local, &outcome, memory.as_ref(), now);
+        let mut verdict = policy::authenticate_sender(local, &outcome, memory.as_ref(), now);
+        verdict.alarms.extend(damaged);
         Ok(Considered { outcome, memory, allowance: None, verdict })
     }
 
@@ -99,15 +107,20 @@ impl Sources<'_> {
         scope: Scope,
         domain: &Domain,
     ) -> Result<Option<Memory>, LedgerError> {
-        let Some(ledger) = self.ledger else { return Ok(None) };
-        let remembered = ledger.recall(scope, domain).await?;
-        Ok(remembered.and_then(|remembered| {
-            let memory = restore(domain, &remembered);
-            if memory.is_none() {
-                warn!(%domain, "what the ledger remembers of the domain is damaged");
-            }
-            memory
-        }))
+        Ok(self.read(scope, domain).await?.0)
+    }
+
+    /// What is remembered, or that it is damaged.
+    async fn read(
+        &self,
+        scope: Scope,
+        domain: &Domain,
+    ) -> Result<(Option<Memory>, Option<Alarm>), LedgerError> {
+        let Some(ledger) = self.ledger else { return Ok((None, None)) };
+        let Some(remembered) = ledger.recall(scope, domain).await? else { return Ok((None, None)) };
+        let memory = restore(domain, &remembered);
+        let damaged = memory.is_none().then_some(Alarm::MemoryDamaged);
+        Ok((memory, damaged))
     }
 
     /// The operator's override that holds for mail to a domain now.

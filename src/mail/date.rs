@@ -23,9 +23,25 @@ pub fn rfc5322(unix: u64) -> String {
         .unwrap_or_else(|| "Thu, 01 Jan 1970 00:00:00 +0000".to_owned())
 }
 
+/// Writes a time, in seconds since 1970-01-01T00:00:00Z, for people: `2026-11-22 09:53 UTC`.
+#[must_use]
+pub fn utc(unix: u64) -> String {
+    let moment = i64::try_from(unix).ok().and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok());
+    let Some(at) = moment else { return format!("{unix} s") };
+    let (date, time) = (at.date(), at.time());
+    format!(
+        "{:04}-{:02}-{:02} {:02}:{:02} UTC",
+        date.year(),
+        u8::from(date.month()),
+        date.day(),
+        time.hour(),
+        time.minute()
+    )
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{DATE_LEN, rfc5322};
+    use super::{DATE_LEN, rfc5322, utc};
     use proptest::prelude::*;
 
     #[test]
@@ -33,6 +49,8 @@ mod tests {
         assert_eq!(rfc5322(0), "Thu, 01 Jan 1970 00:00:00 +0000");
         assert_eq!(rfc5322(1_784_635_537), "Tue, 21 Jul 2026 12:05:37 +0000");
         assert_eq!(rfc5322(u64::MAX), "Fri, 31 Dec 9999 23:59:59 +0000");
+        assert_eq!(utc(1_800_000_000), "2027-01-15 08:00 UTC");
+        assert_eq!(utc(u64::MAX), format!("{} s", u64::MAX));
     }
 
     proptest! {

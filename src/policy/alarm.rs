@@ -1,4 +1,7 @@
-//! What an operator must hear of.
+//! What an operator must hear of [R-dec-20].
+
+use std::fmt;
+use std::str::FromStr;
 
 use crate::core::KeyId;
 
@@ -67,4 +70,153 @@ pub enum Alarm {
     /// Clear mail by the operator's override, where it would have waited.
     #[error("clear mail by the operator's override, although: {0}")]
     ClearOnFailure(DeferReason),
+    /// What the ledger holds of the domain cannot be read, so that the domain counts as unknown.
+    #[error("what is remembered of the domain is damaged and not used")]
+    MemoryDamaged,
+    /// There is no room to remember the domain, so that it counts as unknown the next time.
+    #[error("there is no room to remember the domain")]
+    MemoryFull,
+}
+
+impl Alarm {
+    /// What sort of event it is.
+    #[must_use]
+    pub const fn kind(&self) -> AlarmKind {
+        match self {
+            Self::IdentityChanged { .. } => AlarmKind::IdentityChanged,
+            Self::IdentityReplaced { .. } => AlarmKind::IdentityReplaced,
+            Self::IdentityRolledOver { .. } => AlarmKind::IdentityRolledOver,
+            Self::PinMismatch { .. } => AlarmKind::PinMismatch,
+            Self::SerialBack { .. } => AlarmKind::SerialBack,
+            Self::PolicyVanished => AlarmKind::PolicyVanished,
+            Self::TestingKeyUnusable(_) => AlarmKind::TestingKeyUnusable,
+            Self::WeakerSuite(_) => AlarmKind::WeakerSuite,
+            Self::NeverOverEnforce => AlarmKind::NeverOverEnforce,
+            Self::ClearOnFailure(_) => AlarmKind::ClearOnFailure,
+            Self::MemoryDamaged => AlarmKind::MemoryDamaged,
+            Self::MemoryFull => AlarmKind::MemoryFull,
+        }
+    }
+}
+
+/// How much an alarm matters, least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// To be known; nobody has to do anything.
+    Notice,
+    /// Mail is less protected than it could be, or will be.
+    Warning,
+    /// It looks like an attack: a key has changed, or protection is being taken away.
+    Critical,
+}
+
+impl Severity {
+    /// All severities, least first.
+    pub const ALL: [Self; 3] = [Self::Notice, Self::Warning, Self::Critical];
+
+    /// The name used in logs, metrics and output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// The sorts of alarms. Their names are stable: they stand in the ledger, in metrics and in scripts of operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AlarmKind {
+    /// [`Alarm::IdentityChanged`].
+    IdentityChanged,
+    /// [`Alarm::IdentityReplaced`].
+    IdentityReplaced,
+    /// [`Alarm::IdentityRolledOver`].
+    IdentityRolledOver,
+    /// [`Alarm::PinMismatch`].
+    PinMismatch,
+    /// [`Alarm::SerialBack`].
+    SerialBack,
+    /// [`Alarm::PolicyVanished`].
+    PolicyVanished,
+    /// [`Alarm::TestingKeyUnusable`].
+    TestingKeyUnusable,
+    /// [`Alarm::WeakerSuite`].
+    WeakerSuite,
+    /// [`Alarm::NeverOverEnforce`].
+    NeverOverEnforce,
+    /// [`Alarm::ClearOnFailure`].
+    ClearOnFailure,
+    /// [`Alarm::MemoryDamaged`].
+    MemoryDamaged,
+    /// [`Alarm::MemoryFull`].
+    MemoryFull,
+}
+
+impl AlarmKind {
+    /// All kinds.
+    pub const ALL: [Self; 12] = [
+        Self::IdentityChanged,
+        Self::IdentityReplaced,
+        Self::IdentityRolledOver,
+        Self::PinMismatch,
+        Self::SerialBack,
+        Self::PolicyVanished,
+        Self::TestingKeyUnusable,
+        Self::WeakerSuite,
+        Self::NeverOverEnforce,
+        Self::ClearOnFailure,
+        Self::MemoryDamaged,
+        Self::MemoryFull,
+    ];
+
+    /// The one table of names and severities, which is that of the draft [R-dec-20].
+    const fn row(self) -> (&'static str, Severity) {
+        match self {
+            Self::IdentityChanged => ("identity-changed", Severity::Critical),
+            Self::IdentityReplaced => ("identity-replaced", Severity::Critical),
+            Self::IdentityRolledOver => ("identity-rolled-over", Severity::Notice),
+            Self::PinMismatch => ("pin-mismatch", Severity::Critical),
+            Self::SerialBack => ("serial-back", Severity::Warning),
+            Self::PolicyVanished => ("policy-vanished", Severity::Critical),
+            Self::TestingKeyUnusable => ("testing-key-unusable", Severity::Warning),
+            Self::WeakerSuite => ("weaker-suite", Severity::Warning),
+            Self::NeverOverEnforce => ("never-over-enforce", Severity::Warning),
+            Self::ClearOnFailure => ("clear-on-failure", Severity::Warning),
+            Self::MemoryDamaged => ("memory-damaged", Severity::Critical),
+            Self::MemoryFull => ("memory-full", Severity::Warning),
+        }
+    }
+
+    /// The stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.row().0
+    }
+
+    /// How much it matters.
+    #[must_use]
+    pub const fn severity(self) -> Severity {
+        self.row().1
+    }
+}
+
+impl fmt::Display for AlarmKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text names no [`AlarmKind`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a kind of alarm")]
+pub struct UnknownAlarm;
+
+impl FromStr for AlarmKind {
+    type Err = UnknownAlarm;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(UnknownAlarm)
+    }
 }

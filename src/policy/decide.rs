@@ -42,6 +42,31 @@ pub enum Decision {
     Reject(RejectReason),
 }
 
+impl Decision {
+    /// The stable name in metrics.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Seal { .. } => "seal",
+            Self::Clear(_) => "clear",
+            Self::Defer(_) => "defer",
+            Self::Reject(_) => "reject",
+        }
+    }
+
+    /// The stable name of the reason; for a sealed message it is where the policy comes from.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Seal { source: Source::Dns, .. } => "dns",
+            Self::Seal { source: Source::Memory, .. } => "memory",
+            Self::Clear(reason) => reason.code(),
+            Self::Defer(reason) => reason.code(),
+            Self::Reject(reason) => reason.code(),
+        }
+    }
+}
+
 /// A decision with what follows from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {

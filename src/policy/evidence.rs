@@ -25,6 +25,29 @@ pub enum Refusal {
     SerialBack,
 }
 
+impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Expired,
+        Self::NotYetValid,
+        Self::IdentityChanged,
+        Self::PinMismatch,
+        Self::SerialBack,
+    ];
+
+    /// The stable name in logs and metrics.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Expired => "policy-expired",
+            Self::NotYetValid => "policy-not-yet-valid",
+            Self::IdentityChanged => "identity-changed",
+            Self::PinMismatch => "pin-mismatch",
+            Self::SerialBack => "serial-back",
+        }
+    }
+}
+
 /// A believed policy.
 pub(super) struct Accepted<'a> {
     pub(super) found: &'a FoundPolicy,

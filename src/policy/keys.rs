@@ -32,6 +32,18 @@ impl KeyFailure {
     /// All failures.
     pub const ALL: [Self; 5] =
         [Self::NoUsableSuite, Self::Missing, Self::Unreachable, Self::Malformed, Self::Mismatch];
+
+    /// The stable name in logs and metrics.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::NoUsableSuite => "key-no-suite",
+            Self::Missing => "key-missing",
+            Self::Unreachable => "key-unreachable",
+            Self::Malformed => "key-malformed",
+            Self::Mismatch => "key-mismatch",
+        }
+    }
 }
 
 /// A key record that a sender needs to look up.

@@ -16,7 +16,7 @@ mod outcome;
 mod reason;
 mod sender;
 
-pub use alarm::Alarm;
+pub use alarm::{Alarm, AlarmKind, Severity, UnknownAlarm};
 pub use decide::{Decision, Source, Verdict, decide};
 pub use evidence::Refusal;
 pub use keys::{KeyFailure, MAX_KEY_LOOKUPS, WantedKey, wanted_keys};

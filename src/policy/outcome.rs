@@ -63,6 +63,21 @@ impl LookupFailure {
         Self::Oversize,
         Self::BadSignature,
     ];
+
+    /// The stable name in logs and metrics.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::ServFail => "lookup-servfail",
+            Self::Timeout => "lookup-timeout",
+            Self::Bogus => "lookup-bogus",
+            Self::Malformed => "lookup-malformed",
+            Self::TwoRecords => "lookup-two-records",
+            Self::CnameLoop => "lookup-cname-loop",
+            Self::Oversize => "lookup-oversize",
+            Self::BadSignature => "lookup-bad-signature",
+        }
+    }
 }
 
 /// The result of looking up one listed key.

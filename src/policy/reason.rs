@@ -70,7 +70,38 @@ pub enum DeferReason {
     MemoryNotPinned,
 }
 
+impl ClearReason {
+    /// The stable name in logs and metrics.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NoPolicy { .. } => "no-policy",
+            Self::Withdrawn => "withdrawn",
+            Self::Testing(_) => "testing-key-unusable",
+            Self::LocalRule => "local-rule",
+            Self::LocalAllowance => "override",
+        }
+    }
+}
+
 impl DeferReason {
+    /// The stable name in logs, metrics and replies on the inside [R-smtp-02]. A key that cannot be used has one name,
+    /// whether another could be.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Lookup(failure) => failure.code(),
+            Self::Refused(refusal) => refusal.code(),
+            Self::Key(failure) | Self::PreferredKey(failure) => failure.code(),
+            Self::EnforceRemembered => "enforce-remembered",
+            Self::PolicyVanished => "policy-vanished",
+            Self::BelowMinimum { .. } => "below-minimum-level",
+            Self::DenialBelowMinimum { .. } => "denial-below-minimum-level",
+            Self::PinnedWithoutPolicy => "pinned-without-policy",
+            Self::MemoryNotPinned => "memory-not-pinned",
+        }
+    }
+
     /// The enhanced status code (RFC 3463, RFC 5248): 4.7.5 for what cryptography refuses, 4.7.0
     /// for the rest.
     #[must_use]
@@ -101,6 +132,16 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// The stable name in logs and metrics.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NoPolicy => "no-policy",
+            Self::Withdrawn => "withdrawn",
+            Self::LocalRule => "local-rule",
+        }
+    }
+
     /// The enhanced status code (RFC 5248): 5.7.10, encryption needed.
     #[must_use]
     pub const fn enhanced(&self) -> &'static str {
@@ -120,6 +161,15 @@ pub enum RefuseReason {
 }
 
 impl RefuseReason {
+    /// The stable name in logs and metrics.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownSender => "unknown-sender",
+            Self::NoSigningKey => "no-signing-key",
+        }
+    }
+
     /// The enhanced status code (RFC 5248): 5.7.7, message integrity failure.
     #[must_use]
     pub const fn enhanced(&self) -> &'static str {

@@ -5,8 +5,8 @@ use super::error::{Source, nearest};
 use super::file::{self, DnsMode, File};
 use super::next_hop::NextHops;
 use super::{
-    Config, ConfigError, DkimEntry, Inbound, ListenerTls, LocalDomain, Network, NextHop, Outbound,
-    Partner, Place, Treatment, clients, forwarders,
+    Config, ConfigError, DkimEntry, Inbound, ListenerTls, LocalDomain, Metrics, Network, NextHop,
+    Outbound, Partner, Place, Treatment, clients, forwarders,
 };
 use crate::core::Domain;
 use crate::dns::{AnchorSource, DnsConfig, Mode, Servers};
@@ -81,6 +81,12 @@ pub(super) fn check(
         let what = format!("[outbound] and [inbound] both listen on {twice}");
         return Err(source.error(find(source, "[inbound]"), what, "give each its own port"));
     }
+    let mail = outbound.iter().flat_map(|table| &table.listen);
+    let mut mail = mail.chain(inbound.iter().flat_map(|table| &table.listen));
+    let metrics = match file.metrics {
+        Some(table) => Some(metrics(table, &mut mail, source, &mut warnings)?),
+        None => None,
+    };
     let defaults = Treatment {
         policy: file.defaults.policy.map_or(LocalPolicy::default().rule, |text| text.0),
         minimum_level: file.defaults.minimum_level.map_or(Level::FirstUse, |text| text.0),
@@ -101,6 +107,7 @@ pub(super) fn check(
         limits: file.limits,
         timeouts: file.timeouts,
         log: file.log,
+        metrics,
         warnings,
     })
 }
@@ -384,6 +391,28 @@ fn inbound(
         tls: tls(table.tls, base),
     };
     Ok((inbound, next_hop_span))
+}
+
+/// `mail`: the addresses of the other listeners.
+fn metrics<'a>(
+    table: file::Metrics,
+    mail: &mut impl Iterator<Item = &'a SocketAddr>,
+    source: &Source<'_>,
+    warnings: &mut Vec<ConfigError>,
+) -> Result<Metrics, ConfigError> {
+    let span = table.listen.span();
+    let listen = table.listen.into_inner().0;
+    if listen.port() != 0 && mail.any(|address| *address == listen) {
+        let what = format!("[metrics] listens on {listen}, where mail is taken");
+        return Err(source.error(span, what, "give it a port of its own"));
+    }
+    if !listen.ip().is_loopback() {
+        let what =
+            format!("[metrics] listens on {listen}: whoever reaches it can read the counters");
+        let hint = "listen on loopback, or let a firewall say who may read them";
+        warnings.push(source.error(span, what, hint));
+    }
+    Ok(Metrics { listen })
 }
 
 fn dns(table: file::Dns, base: &Path, source: &Source<'_>) -> Result<DnsConfig, ConfigError> {

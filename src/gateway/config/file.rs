@@ -38,6 +38,7 @@ pub(super) struct File {
     pub(super) timeouts: Timeouts,
     #[serde(default)]
     pub(super) log: Log,
+    pub(super) metrics: Option<Metrics>,
 }
 
 /// The file of partners that commands change.
@@ -104,6 +105,12 @@ pub(super) struct Dns {
     pub(super) servers: Vec<Spanned<Text<DnsServer>>>,
     pub(super) trust_anchor: Option<Spanned<PathBuf>>,
     pub(super) timeout: Option<Spanned<Text<Duration>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Metrics {
+    pub(super) listen: Spanned<Text<SocketAddr>>,
 }
 
 /// Who validates DNSSEC.

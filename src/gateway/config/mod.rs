@@ -104,6 +104,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// What is logged, and how.
     pub log: Log,
+    /// Where the counters are read; `None`: nowhere.
+    pub metrics: Option<Metrics>,
     /// What works, but is probably not meant.
     pub warnings: Vec<ConfigWarning>,
 }
@@ -166,6 +168,13 @@ pub struct Inbound {
     pub xclient: Vec<Network>,
     /// Certificate and key to offer STARTTLS with.
     pub tls: Option<ListenerTls>,
+}
+
+/// Where the counters are read, in the text format of Prometheus at `/metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metrics {
+    /// Address of the HTTP listener.
+    pub listen: SocketAddr,
 }
 
 /// What a listener offers STARTTLS with.

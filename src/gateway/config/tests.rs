@@ -144,3 +144,23 @@ fn a_partner_may_be_allowed_a_weaker_suite_but_never_clear_mail() {
     assert!(!of(&config("").unwrap(), "b.example").weaker_suite);
     assert!(config("allow_clear = true").is_err());
 }
+
+#[test]
+fn counters_are_read_from_loopback_at_a_port_of_their_own() {
+    let with = |listen: &str| {
+        parse(&format!(
+            "hostname = 'gw.a.example'\n[[domain]]\nname = 'a.example'\nkeys = 'k'\n\
+             [inbound]\nlisten = ['127.0.0.1:25']\nnext_hop = 'lmtp://[::1]:24'\n\
+             [metrics]\nlisten = '{listen}'\n"
+        ))
+    };
+    let config = with("127.0.0.1:9090").unwrap();
+    assert_eq!(config.metrics.unwrap().listen.port(), 9090);
+    assert!(config.warnings.is_empty());
+    let open = with("0.0.0.0:9090").unwrap();
+    assert!(
+        open.warnings[0].summary().contains("mta-seal.toml:9: [metrics] listens on 0.0.0.0:9090")
+    );
+    let taken = with("127.0.0.1:25").unwrap_err();
+    assert!(taken.summary().contains("where mail is taken"), "{taken}");
+}

@@ -120,11 +120,12 @@ impl Inbound {
                 }
             }
             SenderDecision::Defer(why) => {
-                warn!(%domain, why = %why, "sender cannot be verified now");
+                // The reply is the same for all of them [R-smtp-03].
+                warn!(%domain, reason = why.code(), %why, "sender cannot be verified now");
                 Err(Failure::SenderUnknown.into())
             }
             SenderDecision::Refuse(why) => {
-                warn!(%domain, why = %why, "sender cannot be verified");
+                warn!(%domain, reason = why.code(), %why, "sender cannot be verified");
                 Err(Failure::Unauthentic.into())
             }
         }

@@ -14,7 +14,7 @@ use crate::gateway::hop::{Downstream, Mail};
 use crate::gateway::local::LocalKeys;
 use crate::gateway::message::Start;
 use crate::gateway::session::{Recipient, Sender};
-use crate::policy::{Decision, DeferReason, Demand, RejectReason, Rule};
+use crate::policy::{Decision, Demand, Rule};
 use crate::smtp::{Protocol, Reply};
 
 impl Outbound {
@@ -113,26 +113,36 @@ impl Outbound {
                 Ok(Course::Seal { domain: domain.clone(), key: Box::new(key), level })
             }
             Decision::Clear(why) => {
-                info!(%domain, why = %why, "mail goes clear");
+                info!(%domain, reason = why.code(), %why, "mail goes clear");
                 Ok(Course::Clear)
             }
             Decision::Defer(why) => {
-                warn!(%domain, why = %why, "mail is deferred");
-                let failure = match why {
-                    DeferReason::Lookup(_) => Failure::PolicyUnknown(domain.clone()),
-                    _ => Failure::PolicyUnusable(domain.clone()),
-                };
-                Err(failure.reply().with_line(why.to_string()))
+                warn!(%domain, reason = why.code(), %why, "mail is deferred");
+                let failure = Failure::of_deferral(domain, &why);
+                if !proven {
+                    return Err(failure.reply());
+                }
+                let since = self.waiting_since(domain).await;
+                Err(failure.reply_because(&why, why.code(), since))
             }
             Decision::Reject(why) => {
-                warn!(%domain, why = %why, "mail is refused");
-                let failure = match why {
-                    RejectReason::LocalRule => Failure::DemandRefused(domain.clone()),
-                    _ => Failure::PolicyRequired(domain.clone()),
-                };
-                Err(failure.reply().with_line(why.to_string()))
+                warn!(%domain, reason = why.code(), %why, "mail is refused");
+                let failure = Failure::of_rejection(domain, &why);
+                if !proven {
+                    return Err(failure.reply());
+                }
+                Err(failure.reply_because(&why, why.code(), None))
             }
         }
+    }
+
+    /// Since when our mail to a domain has been waiting. That this is not known changes nothing.
+    async fn waiting_since(&self, domain: &Domain) -> Option<u64> {
+        let shared = &self.shared;
+        shared.ledger.waiting_since(domain, shared.clock.now()).await.unwrap_or_else(|error| {
+            warn!(%domain, %error, "ledger unavailable");
+            None
+        })
     }
 
     /// Everything that is decided by the header block, before any DATA goes to the next hop.

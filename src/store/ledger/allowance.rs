@@ -2,12 +2,12 @@
 
 /// Longest override in seconds: 7 days.
 pub const MAX_ALLOWANCE: u64 = 7 * 24 * 3_600;
-/// Most octets of the reason of an override.
+/// Most octets of the reason of an override or an acknowledgement.
 pub const MAX_WHY: usize = 1_000;
 /// Most overrides that one [`super::Ledger::allowances`] returns.
 pub const MAX_ALLOWANCES: usize = 1_000;
 
-/// Who gave an override, or ended it.
+/// Who gave an override or ended it, or acknowledged an alarm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator {
     /// User id of the process.

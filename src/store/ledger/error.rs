@@ -23,6 +23,9 @@ pub enum Bound {
     /// An override without a reason, with an overlong one, or for longer than [`super::MAX_ALLOWANCE`].
     #[error("override without reason, or too long")]
     Allowance,
+    /// An acknowledgement without a reason, or with an overlong one.
+    #[error("acknowledgement without reason, or with one too long")]
+    Acknowledgement,
     /// The outbox holds as many messages or octets as it may.
     #[error("outbox full")]
     Outbox,

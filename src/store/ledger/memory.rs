@@ -12,6 +12,17 @@ pub enum Scope {
     Incoming,
 }
 
+impl Scope {
+    /// The name used in output, logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Outgoing => "outgoing",
+            Self::Incoming => "incoming",
+        }
+    }
+}
+
 /// What is remembered of a domain. Times are Unix seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {

@@ -6,6 +6,7 @@
 //! The caller passes the time, in Unix seconds. Nothing secret is stored.
 
 mod action;
+mod alarm;
 mod allowance;
 mod deferral;
 mod error;
@@ -20,6 +21,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use action::{Action, ActionKind, MAX_ACTIONS, NewAction};
+pub use alarm::{
+    ALARM_GAP, ALARM_MEMORY, Acknowledgement, AlarmRow, MAX_ALARM_BATCH, MAX_ALARM_TEXT,
+    MAX_ALARMS, Occurrence,
+};
 pub use allowance::{Allowance, MAX_ALLOWANCE, MAX_ALLOWANCES, MAX_WHY, Operator};
 pub use deferral::{
     Attempt, Cause, DEFERRAL_GAP, DEFERRAL_MEMORY, DELAY_NOTICE_GAP, Deferral, Fate, MAX_ATTEMPTS,
@@ -201,6 +206,19 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
         sender: &str,
         domain: &str,
     ) -> LedgerFuture<'_, OutboxId>;
+
+    /// Since when the mail of ours to `domain` that was tried in the last [`DEFERRAL_GAP`] has been waiting, Unix seconds;
+    /// `None` if none waits.
+    fn waiting_since(&self, domain: &Domain, now: u64) -> LedgerFuture<'_, Option<u64>>;
+
+    /// Records alarms. Nothing that is told to a client may wait for it. Those beyond [`MAX_ALARM_BATCH`] are left out.
+    fn record_alarms(&self, occurrences: &[Occurrence]) -> LedgerFuture<'_, ()>;
+
+    /// Alarms, the open ones and the best known domains first; at most `limit` and [`MAX_ALARMS`].
+    fn alarms(&self, domain: Option<&Domain>, limit: usize) -> LedgerFuture<'_, Vec<AlarmRow>>;
+
+    /// How many alarms of each kind are open; kinds without any are left out.
+    fn open_alarms(&self) -> LedgerFuture<'_, Vec<(String, u64)>>;
 
     /// The operator's override that holds for a destination now, the longest of several.
     fn allowance(&self, domain: &Domain, now: u64) -> LedgerFuture<'_, Option<Allowance>>;

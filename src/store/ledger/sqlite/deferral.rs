@@ -141,6 +141,22 @@ pub(super) fn list(
     )
 }
 
+pub(super) fn waiting_since(
+    connection: &Connection,
+    domain: &Domain,
+    now: u64,
+) -> Result<Option<u64>, LedgerError> {
+    let since: Option<i64> = connection
+        .prepare_cached(
+            "SELECT min(first_seen) FROM deferral
+             WHERE domain = ?1 AND scope = 0 AND last_seen > ?2",
+        )?
+        .query_row(params![domain.as_str(), sql_time(now.saturating_sub(DEFERRAL_GAP))], |row| {
+            row.get(0)
+        })?;
+    Ok(since.map(unix_time))
+}
+
 pub(super) fn delayed(
     connection: &Connection,
     delay: u64,

@@ -1,5 +1,6 @@
 //! The ledger in one SQLite file: WAL, `synchronous=FULL`, one writer with group commit.
 
+mod alarm;
 mod deferral;
 mod error;
 mod incoming;
@@ -21,11 +22,12 @@ use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Action, Allowance, Attempt, Bound, Claim, Claimed, DEFERRAL_MEMORY, DELAY_NOTICE_GAP, Deferral,
-    IncomingMessage, IncomingStatus, Ledger, LedgerError, LedgerFuture, MAX_ACTIONS,
-    MAX_ALLOWANCES, MAX_DEFERRALS, MAX_DELAYED, MAX_KEY_RECORD, MAX_KEY_RECORDS, MAX_LIST,
-    MAX_OUTBOX_MESSAGE, MAX_PATH, MAX_POLICY, MAX_RECIPIENTS, NewOutboxItem, OutboxId, OutboxItem,
-    Outcome, Outgoing, ProbeId, Remembered, RetryKey, Scope, Sighting, Upstream,
+    ALARM_MEMORY, Action, AlarmRow, Allowance, Attempt, Bound, Claim, Claimed, DEFERRAL_MEMORY,
+    DELAY_NOTICE_GAP, Deferral, IncomingMessage, IncomingStatus, Ledger, LedgerError, LedgerFuture,
+    MAX_ACTIONS, MAX_ALARMS, MAX_ALLOWANCES, MAX_DEFERRALS, MAX_DELAYED, MAX_KEY_RECORD,
+    MAX_KEY_RECORDS, MAX_LIST, MAX_OUTBOX_MESSAGE, MAX_PATH, MAX_POLICY, MAX_RECIPIENTS,
+    NewOutboxItem, Occurrence, OutboxId, OutboxItem, Outcome, Outgoing, ProbeId, Remembered,
+    RetryKey, Scope, Sighting, Upstream,
 };
 use crate::core::{DeliveryId, Domain};
 pub use operator::OperatorLedger;
@@ -45,6 +47,8 @@ pub struct Options {
     pub max_outbox_octets: u64,
     /// Most pairs of sender and recipient that wait, kept for the operator, in each direction. Default 10,000.
     pub max_deferrals: u64,
+    /// Most alarms kept in each of six pools: by direction, and of partners, other correspondents and strangers. Default 2,000.
+    pub max_alarms: u64,
     /// Largest size of the database file in octets, rounded down to pages of 4 KiB; beyond it
     /// the ledger is full. Default none: the file system decides.
     pub max_size: Option<u64>,
@@ -60,6 +64,7 @@ impl Default for Options {
             max_outbox_items: 10_000,
             max_outbox_octets: 64 * 1_024 * 1_024,
             max_deferrals: 10_000,
+            max_alarms: 2_000,
             max_size: None,
             busy_timeout: Duration::from_secs(5),
         }
@@ -75,6 +80,7 @@ struct Instance {
     max_remembered: u64,
     max_outbox: (u64, u64),
     max_deferrals: u64,
+    max_alarms: u64,
 }
 
 impl Instance {
@@ -379,6 +385,25 @@ impl Ledger for SqliteLedger {
         })
     }
 
+    fn waiting_since(&self, domain: &Domain, now: u64) -> LedgerFuture<'_, Option<u64>> {
+        let domain = domain.clone();
+        self.read(move |connection| deferral::waiting_since(connection, &domain, now))
+    }
+
+    fn record_alarms(&self, occurrences: &[Occurrence]) -> LedgerFuture<'_, ()> {
+        let (instance, occurrences) = (self.instance.clone(), alarm::bounded(occurrences));
+        self.write(move |connection| alarm::record(connection, &instance, &occurrences))
+    }
+
+    fn alarms(&self, domain: Option<&Domain>, limit: usize) -> LedgerFuture<'_, Vec<AlarmRow>> {
+        let (domain, limit) = (domain.cloned(), limit.min(MAX_ALARMS));
+        self.read(move |connection| alarm::list(connection, domain.as_ref(), limit))
+    }
+
+    fn open_alarms(&self) -> LedgerFuture<'_, Vec<(String, u64)>> {
+        self.read(alarm::open)
+    }
+
     fn allowance(&self, domain: &Domain, now: u64) -> LedgerFuture<'_, Option<Allowance>> {
         let domain = domain.clone();
         self.read(move |connection| operator::allowance(connection, &domain, now))
@@ -425,6 +450,11 @@ impl Ledger for SqliteLedger {
                 since(DELAY_NOTICE_GAP),
                 "DELETE FROM delay_notice WHERE (sender, domain) IN
                      (SELECT sender, domain FROM delay_notice WHERE told <= ?1 LIMIT ?2)",
+            ),
+            (
+                since(ALARM_MEMORY),
+                "DELETE FROM alarm WHERE rowid IN
+                     (SELECT rowid FROM alarm WHERE open = 0 AND last_seen <= ?1 LIMIT ?2)",
             ),
         ];
         self.write(move |connection| {

@@ -55,6 +55,7 @@ pub(super) fn for_writing(
         max_remembered: options.max_remembered,
         max_outbox: (options.max_outbox_items, options.max_outbox_octets),
         max_deferrals: options.max_deferrals,
+        max_alarms: options.max_alarms,
     };
     let reader = start_reader(path, options.busy_timeout)?;
     let counters = Arc::new(Counters::default());
@@ -83,6 +84,7 @@ pub(super) fn for_reading(path: &Path) -> Result<SqliteLedger, LedgerError> {
         max_remembered: 0,
         max_outbox: (0, 0),
         max_deferrals: 0,
+        max_alarms: 0,
     };
     Ok(SqliteLedger {
         instance: Arc::new(instance),

@@ -1,5 +1,5 @@
-//! What the operator's commands write while the daemon holds the ledger: overrides, actions and probes, and nothing
-//! else.
+//! What the operator's commands write while the daemon holds the ledger: overrides, actions, acknowledgements and
+//! probes, and nothing else.
 
 use std::fs::File;
 use std::path::Path;
@@ -7,11 +7,11 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use super::super::{
-    Action, ActionKind, Allowance, Bound, LedgerError, MAX_ALLOWANCE, MAX_PROBE, MAX_WHY,
+    Action, ActionKind, AlarmRow, Allowance, Bound, LedgerError, MAX_ALLOWANCE, MAX_PROBE, MAX_WHY,
     NewAction, Operator, ProbeId,
 };
 use super::open::{connect, open_error};
-use super::{Options, schema, sql_time, unix_time};
+use super::{Options, alarm, schema, sql_time, unix_time};
 use crate::core::Domain;
 
 const COLUMNS: &str = "id, domain, created, until, why, uid, login, ended, ended_uid, ended_login";
@@ -111,6 +111,26 @@ impl OperatorLedger {
         let transaction = self.connection.unchecked_transaction()?;
         insert(&transaction, actions, now, by)?;
         Ok(transaction.commit()?)
+    }
+
+    /// Notes that somebody has looked into the open alarms about `domain`, of one kind or of all, and returns them. Durable
+    /// when this returns.
+    ///
+    /// # Errors
+    /// [`LedgerError::Limit`] for a missing or overlong reason.
+    pub fn acknowledge(
+        &self,
+        domain: &Domain,
+        kind: Option<&str>,
+        now: u64,
+        why: &str,
+        by: &Operator,
+    ) -> Result<Vec<AlarmRow>, LedgerError> {
+        let why = why.trim();
+        if why.is_empty() || why.len() > MAX_WHY {
+            return Err(LedgerError::Limit(Bound::Acknowledgement));
+        }
+        alarm::acknowledge(&self.connection, domain, kind, now, why, by)
     }
 
     /// Watches, for `seconds` and at most [`MAX_PROBE`], for a message with the null reverse-path to `recipient`, a mailbox

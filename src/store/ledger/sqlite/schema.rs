@@ -8,7 +8,7 @@ use super::super::LedgerError;
 const APPLICATION_ID: i64 = 0x4d53_4c67;
 
 /// The steps from each schema version to the next; a released step never changes.
-const STEPS: &[&str] = &[VERSION_1, VERSION_2, VERSION_4];
+const STEPS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4];
 
 /// The schema this version of the program reads and writes.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
@@ -189,6 +189,33 @@ CREATE TABLE probe (
     reply     TEXT
 ) STRICT;
 CREATE INDEX probe_recipient ON probe (recipient);
+";
+
+/// What an operator should look into.
+const VERSION_3: &str = "
+-- scope: 0 outgoing, 1 incoming; standing: 0 stranger, 1 correspondent, 2 partner
+-- ack_*: the last acknowledgement, which stays when the alarm is open again
+CREATE TABLE alarm (
+    scope      INTEGER NOT NULL CHECK (scope IN (0, 1)),
+    domain     TEXT NOT NULL,
+    kind       TEXT NOT NULL,
+    standing   INTEGER NOT NULL CHECK (standing BETWEEN 0 AND 2),
+    words      TEXT NOT NULL,
+    first_seen INTEGER NOT NULL,
+    last_seen  INTEGER NOT NULL,
+    count      INTEGER NOT NULL,
+    open       INTEGER NOT NULL CHECK (open IN (0, 1)),
+    ack_at     INTEGER,
+    ack_uid    INTEGER,
+    ack_login  TEXT,
+    ack_why    TEXT CHECK (ack_why IS NULL OR length(trim(ack_why)) > 0),
+    PRIMARY KEY (scope, domain, kind),
+    CHECK ((ack_at IS NULL) = (ack_why IS NULL))
+) STRICT;
+CREATE INDEX alarm_pool ON alarm (scope, standing, open, last_seen);
+CREATE INDEX alarm_open ON alarm (kind) WHERE open = 1;
+CREATE INDEX alarm_closed ON alarm (last_seen) WHERE open = 0;
+CREATE INDEX deferral_domain ON deferral (domain, scope);
 ";
 
 /// The audit trail of the operators' commands.

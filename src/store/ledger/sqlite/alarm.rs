@@ -1,0 +1,184 @@
+//! Alarms in SQL.
+
+use rusqlite::{Connection, Row, ToSql, params};
+
+use super::super::{
+    ALARM_GAP, Acknowledgement, AlarmRow, LedgerError, MAX_ALARM_BATCH, MAX_ALARM_TEXT, MAX_PATH,
+    Occurrence, Operator, Scope,
+};
+use super::memory::code;
+use super::{Instance, sql_time, unix_time};
+use crate::core::Domain;
+
+const COLUMNS: &str = "scope, domain, kind, words, first_seen, last_seen, count, open,
+    ack_at, ack_uid, ack_login, ack_why";
+
+/// The occurrences that fit, for a job to own.
+pub(super) fn bounded(occurrences: &[Occurrence]) -> Vec<Occurrence> {
+    let fits = |o: &&Occurrence| o.domain.len() <= MAX_PATH && o.kind.len() <= MAX_ALARM_TEXT;
+    occurrences.iter().filter(fits).take(MAX_ALARM_BATCH).cloned().collect()
+}
+
+/// The pool of a domain: 2 for a partner, 1 for another destination of our mail, 0 for strangers.
+fn standing(connection: &Connection, occurrence: &Occurrence) -> Result<i64, LedgerError> {
+    if occurrence.partner {
+        return Ok(2);
+    }
+    let known = connection
+        .prepare_cached("SELECT 1 FROM remembered WHERE scope = 0 AND domain = ?1")?
+        .exists([&occurrence.domain])?;
+    Ok(i64::from(known))
+}
+
+pub(super) fn record(
+    connection: &Connection,
+    instance: &Instance,
+    occurrences: &[Occurrence],
+) -> Result<(), LedgerError> {
+    for occurrence in occurrences {
+        // An acknowledgement is of what was seen: other words, or the same after a long silence, are news.
+        const ANEW: &str = "(open = 0 AND (words <> ?4 OR last_seen < ?9))";
+        let standing = standing(connection, occurrence)?;
+        make_room(connection, instance, occurrence, standing)?;
+        connection
+            .prepare_cached(&format!(
+                "INSERT INTO alarm
+                     (scope, domain, kind, words, first_seen, last_seen, count, open, standing)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?10)
+                 ON CONFLICT DO UPDATE SET words = ?4, standing = ?10,
+                     last_seen = max(last_seen, ?6),
+                     first_seen = iif({ANEW}, ?5, first_seen),
+                     count = iif({ANEW}, ?7, count + ?7),
+                     open = iif({ANEW}, ?8, open)"
+            ))?
+            .execute(params![
+                code(occurrence.scope),
+                occurrence.domain,
+                occurrence.kind,
+                cut(&occurrence.words),
+                sql_time(occurrence.first),
+                sql_time(occurrence.last),
+                sql_time(occurrence.count),
+                occurrence.asks,
+                sql_time(occurrence.first.saturating_sub(ALARM_GAP)),
+                standing,
+            ])?;
+    }
+    Ok(())
+}
+
+/// The beginning of a text, cut between characters.
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MAX_ALARM_TEXT)).unwrap_or_default()
+}
+
+/// Makes room in the pool of a row that is not there yet: those that are not open go first, then those seen least lately.
+fn make_room(
+    connection: &Connection,
+    instance: &Instance,
+    occurrence: &Occurrence,
+    standing: i64,
+) -> Result<(), LedgerError> {
+    let scope = code(occurrence.scope);
+    let known = connection
+        .prepare_cached("SELECT 1 FROM alarm WHERE scope = ?1 AND domain = ?2 AND kind = ?3")?
+        .exists(params![scope, occurrence.domain, occurrence.kind])?;
+    if known {
+        return Ok(());
+    }
+    let items: i64 = connection
+        .prepare_cached("SELECT count(*) FROM alarm WHERE scope = ?1 AND standing = ?2")?
+        .query_row([scope, standing], |row| row.get(0))?;
+    // More than one where standings have changed.
+    let surplus = items.saturating_add(1).saturating_sub(sql_time(instance.max_alarms));
+    if surplus > 0 {
+        connection
+            .prepare_cached(
+                "DELETE FROM alarm WHERE rowid IN
+                     (SELECT rowid FROM alarm WHERE scope = ?1 AND standing = ?2
+                      ORDER BY open, last_seen LIMIT ?3)",
+            )?
+            .execute([scope, standing, surplus])?;
+    }
+    Ok(())
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    domain: Option<&Domain>,
+    limit: usize,
+) -> Result<Vec<AlarmRow>, LedgerError> {
+    select(
+        connection,
+        &format!(
+            "SELECT {COLUMNS} FROM alarm WHERE ?1 IS NULL OR domain = ?1
+             ORDER BY open DESC, standing DESC, last_seen DESC, rowid LIMIT ?2"
+        ),
+        params![domain.map(Domain::as_str), sql_time(limit as u64)],
+    )
+}
+
+pub(super) fn open(connection: &Connection) -> Result<Vec<(String, u64)>, LedgerError> {
+    let counts = connection
+        .prepare_cached("SELECT kind, count(*) FROM alarm WHERE open = 1 GROUP BY kind")?
+        .query_map([], |row| Ok((row.get(0)?, unix_time(row.get(1)?))))?
+        .collect::<Result<_, _>>()?;
+    Ok(counts)
+}
+
+/// Closes what is open of a domain, of one kind or of all, and says what that was.
+pub(super) fn acknowledge(
+    connection: &Connection,
+    domain: &Domain,
+    kind: Option<&str>,
+    now: u64,
+    why: &str,
+    by: &Operator,
+) -> Result<Vec<AlarmRow>, LedgerError> {
+    select(
+        connection,
+        &format!(
+            "UPDATE alarm SET open = 0, ack_at = ?3, ack_uid = ?4, ack_login = ?5, ack_why = ?6
+             WHERE domain = ?1 AND open = 1 AND (?2 IS NULL OR kind = ?2) RETURNING {COLUMNS}"
+        ),
+        params![domain.as_str(), kind, sql_time(now), by.uid, by.login, why],
+    )
+}
+
+fn select(
+    connection: &Connection,
+    statement: &str,
+    parameters: &[&dyn ToSql],
+) -> Result<Vec<AlarmRow>, LedgerError> {
+    let rows = connection
+        .prepare_cached(statement)?
+        .query_map(parameters, read)?
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(rows)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<AlarmRow> {
+    let acknowledged = match row.get::<_, Option<i64>>(8)? {
+        Some(at) => Some(Acknowledgement {
+            at: unix_time(at),
+            by: Operator { uid: row.get(9)?, login: row.get(10)? },
+            why: row.get(11)?,
+        }),
+        None => None,
+    };
+    Ok(AlarmRow {
+        scope: if row.get::<_, i64>(0)? == code(Scope::Outgoing) {
+            Scope::Outgoing
+        } else {
+            Scope::Incoming
+        },
+        domain: row.get(1)?,
+        kind: row.get(2)?,
+        words: row.get(3)?,
+        first_seen: unix_time(row.get(4)?),
+        last_seen: unix_time(row.get(5)?),
+        count: unix_time(row.get(6)?),
+        open: row.get(7)?,
+        acknowledged,
+    })
+}
