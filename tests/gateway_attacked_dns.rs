@@ -14,9 +14,12 @@
 //!   a forged identity was believed at first, when its hold ends), and 550 is only said for `require` or a demand when DNS
 //!   denies the policy.
 //!
-//! The last test takes the protection away, and the same taps find clear mail and mail sealed to the forged key. What is not tried: a pin
-//! does not tell an older unexpired policy from the current one, so whoever has kept a `testing` policy of the domain can still
-//! replay it to a sender that has no memory.
+//! The last test takes the protection away, and the same taps find clear mail and mail sealed to the forged key.
+//!
+//! What attacks still achieve, and what is therefore not asserted: mail waits; `require` and demands are refused for good while a policy
+//! is denied; a forged withdrawal that a domain in an unsigned zone was first seen with keeps its mail waiting until that memory ends.
+//! And a pin does not tell an older unexpired policy from the current one: whoever has kept a `testing` policy of the domain can
+//! replay it, without its key record, to a sender that has no memory, and its mail goes clear. So it is not replayed there.
 //!
 //! Time is that of a clock of the test, for memory and for the resolver's cache: 40 minutes between two rounds, so that no answer is
 //! kept from one to the next. Only the waiting for answers that were dropped is real.
@@ -44,8 +47,9 @@ const SEED: u64 = 4;
 const ROUNDS: u64 = 50;
 const ROUND: u64 = 2400;
 
-/// For one look-up while answers are dropped. A quarter of it is for one question.
+/// For one look-up while answers are dropped; a quarter of it is for one question. And while none is, on a machine however slow.
 const HURRIED: Duration = Duration::from_millis(400);
+const PATIENT: Duration = Duration::from_secs(5);
 
 fn seed() -> u64 {
     let seed = std::env::var("MTA_SEAL_TEST_SEED").map_or(SEED, |text| text.parse().unwrap());
@@ -246,7 +250,7 @@ impl World {
         let (clock, relay) = (TestClock::new(), Sink::smtp().await);
         let entries: String = partners.iter().map(Partner::entry).collect();
         let spec = Spec::new(&company).outbound(Smtp, &relay.url).extra(&entries);
-        let resolver = resolver(&server, &attacker, &clock, HURRIED);
+        let resolver = resolver(&server, &attacker, &clock, PATIENT);
         let gw = Gw::start_with(&spec, &Arc::new(Scripted::new()), resolver, &clock).await;
         Self { partners, company, clock, server, attacker, relay, spec, gw }
     }
@@ -354,6 +358,7 @@ async fn a_thousand_messages_under_attack() {
         assert!(sent.answer.verdict().is("250"), "{:?}", sent.answer);
     }
 
+    world = world.restart(HURRIED).await;
     let mut all: Vec<Sent> = Vec::new();
     let mut next = lasting;
     for round in 0..ROUNDS {
@@ -374,7 +379,7 @@ async fn a_thousand_messages_under_attack() {
 
     // The attack is over. What was put off comes again.
     world.attacker.behave(Regime::Quiet);
-    world = world.restart(Duration::from_secs(5)).await;
+    world = world.restart(PATIENT).await;
     let put_off = waiting(&all).len();
     eprintln!("{put_off} of 1000 put off");
     assert!(put_off > 100, "{put_off}");
@@ -490,17 +495,17 @@ async fn memory_protects_to_its_end_and_stronger_evidence_beyond() {
         world.clock.set(if at == grown { NOW + 25 * HOUR + 3 * DAY } else { NOW + 2 * DAY } - 1);
         for action in [Action::Forge, Action::NxDomain, Action::Withdraw, Action::Drop] {
             world.attacker.behave(Regime::Always(action));
-            world = world.restart(HURRIED).await;
+            world = world.restart(if action == Action::Drop { HURRIED } else { PATIENT }).await;
             own_key(&world, at).await;
             own_key(&world, pinned).await;
             own_key(&world, signed).await;
         }
         world.clock.advance(1);
-        world = world.restart(HURRIED).await;
         world.attacker.behave(Regime::Always(Action::Drop));
+        world = world.restart(HURRIED).await;
         refused(&world, at, "451 4.7.10").await;
-        world.clock.advance(HOUR);
         world.attacker.behave(Regime::Always(Action::NxDomain));
+        world = world.restart(PATIENT).await;
         if at == require {
             refused(&world, at, "550 5.7.10").await;
         } else {
@@ -522,7 +527,7 @@ async fn memory_protects_to_its_end_and_stronger_evidence_beyond() {
         for action in [Action::Forge, Action::NxDomain, Action::Withdraw] {
             world.clock.set(now);
             world.attacker.behave(Regime::Always(action));
-            world = world.restart(HURRIED).await;
+            world = world.restart(PATIENT).await;
             for at in [pinned, signed] {
                 if now < expiry {
                     own_key(&world, at).await;
@@ -539,7 +544,10 @@ async fn own_key(world: &World, partner: usize) {
     let own = &world.partners[partner].own;
     let (message, answer) = world.one(partner).await;
     assert!(answer.verdict().is("250"), "{}: {answer:?}", own.domain);
-    open(&message.unwrap().data, &world.company, own);
+    let data = message.unwrap().data;
+    assert!(!contains(&data, b"canary-"), "{}: clear", own.domain);
+    assert!(!world.partners[partner].is_forged(&data), "{}: to the forged key", own.domain);
+    open(&data, &world.company, own);
 }
 
 async fn refused(world: &World, partner: usize, start: &str) {
@@ -555,7 +563,7 @@ async fn without_protection_the_taps_find_clear_and_forged_mail() {
     let partners: Vec<_> = (0..40)
         .map(|at| Partner::new("open", &format!("open-{at}.plain.example"), Kind::default()))
         .collect();
-    let world = World::new(partners, seed()).await;
+    let world = World::new(partners, seed()).await.restart(HURRIED).await;
     let mut sent = Vec::new();
     for round in 0..8 {
         world.attacker.behave(Regime::Random { round });
