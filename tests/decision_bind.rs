@@ -68,15 +68,17 @@ impl World {
             ("late.example", Fault::Late(LATE)),
             ("cut.example", Fault::CutAndRefused),
             ("stuck.example", Fault::CutAndSilent),
-            ("lame.example", Fault::Refused),
         ] {
             faulty.push((zone, Faulty::start(bind, fault).await));
         }
-        let mut servers = vec![(".", bind)];
-        servers.extend(ZONES.iter().map(|zone| (zone.origin, bind)));
+        let lame = Faulty::start(bind, Fault::Refused).await;
+        // BIND refers to the server of the second zone, and that is as lame.
+        let mut servers = vec![("referred.example", lame.address)];
+        faulty.push(("lame.example", lame));
         servers.extend(faulty.iter().map(|(zone, server)| (*zone, server.address)));
-        // BIND refers to the server of this zone, and that is lame.
-        servers.push(("referred.example", faulty[3].1.address));
+        let elsewhere = |origin| faulty.iter().any(|(zone, _)| *zone == origin);
+        let here = ZONES.iter().map(|zone| zone.origin).filter(|origin| !elsewhere(*origin));
+        servers.extend(here.chain(["."]).map(|origin| (origin, bind)));
         let unbound = Unbound::start(path, &anchor, &servers, ready).await;
         Self { authority, unbound, faulty, anchor, _dir: dir }
     }

@@ -560,12 +560,12 @@ async fn refused(world: &World, partner: usize, start: &str) {
 /// The control: never seen, unsigned, `prefer`. The attacker gets what he is after, and the taps see it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_protection_the_taps_find_clear_and_forged_mail() {
-    let partners: Vec<_> = (0..40)
+    let partners: Vec<_> = (0..80)
         .map(|at| Partner::new("open", &format!("open-{at}.plain.example"), Kind::default()))
         .collect();
     let world = World::new(partners, seed()).await.restart(HURRIED).await;
     let mut sent = Vec::new();
-    for round in 0..8 {
+    for round in 0..16 {
         world.attacker.behave(Regime::Random { round });
         let first = 5 * usize::try_from(round).unwrap();
         sent.extend(world.send((first..first + 5).map(|at| (at, at))).await);
@@ -582,7 +582,7 @@ async fn without_protection_the_taps_find_clear_and_forged_mail() {
             forged += 1;
         }
     }
-    eprintln!("of 40: {} clear, {forged} forged", clear.len());
-    assert!(clear.len() >= 2, "{clear:?}");
-    assert!(forged >= 2, "{forged}");
+    eprintln!("of 80: {} clear, {forged} forged", clear.len());
+    assert!(!clear.is_empty());
+    assert!(forged > 0);
 }
