@@ -2,9 +2,12 @@
 //! `validate`), and through Unbound, whose AD bit is believed (mode `ad`). The cells are read from the draft.
 //!
 //! A row is tried with every memory of the table, each learned by an earlier look-up and decision, at `first-use` and at `dnssec`.
-//! Both modes must bring the same outcome, and so the same decision, but for what a resolver does not tell: data that is bogus,
-//! a loop that it gave up on and a server that it could not reach are all SERVFAIL to whoever asks it. Such a case says so in
-//! [`Case::through_unbound`]; its cells are the same.
+//! Both modes must bring the same outcome, and so the same decision, but for what a resolver does not tell: data that is bogus and a
+//! server that it could not reach are both SERVFAIL to whoever asks it. Such a case says so in [`Case::through_unbound`]; its cells
+//! are the same.
+//!
+//! Not among the cases: Unbound 1.17 takes a referral of a zone's server to the zone itself for a denial and passes it on as an empty
+//! answer without SOA record. That cannot be told from the denials of sloppy servers, and counts as an insecure NODATA.
 //!
 //! What BIND cannot be made to do itself (answers that come too late, answers that are cut while TCP is closed) does a server before
 //! it. Runs when `MTA_SEAL_TEST_BIND=1`; needs BIND with its tools, and Unbound (Debian: bind9, bind9-utils, unbound).
@@ -39,8 +42,8 @@ use policy_support::table::{Cell, table};
 use policy_support::{HOUR, NOW, new_key, old_key};
 
 /// Time for one look-up. The late answers come after more than this.
-const BUDGET: Duration = Duration::from_secs(2);
-const LATE: Duration = Duration::from_secs(5);
+const BUDGET: Duration = Duration::from_secs(3);
+const LATE: Duration = Duration::from_secs(8);
 
 /// BIND with all zones, Unbound before it, and servers that answer badly.
 struct World {
@@ -65,15 +68,17 @@ impl World {
             ("late.example", Fault::Late(LATE)),
             ("cut.example", Fault::CutAndRefused),
             ("stuck.example", Fault::CutAndSilent),
-            ("lame.example", Fault::Refused),
         ] {
             faulty.push((zone, Faulty::start(bind, fault).await));
         }
-        let mut servers = vec![(".", bind)];
-        servers.extend(ZONES.iter().map(|zone| (zone.origin, bind)));
+        let lame = Faulty::start(bind, Fault::Refused).await;
+        // BIND refers to the server of the second zone, and that is as lame.
+        let mut servers = vec![("referred.example", lame.address)];
+        faulty.push(("lame.example", lame));
         servers.extend(faulty.iter().map(|(zone, server)| (*zone, server.address)));
-        // BIND refers to the server of this zone, and that is lame.
-        servers.push(("referred.example", faulty[3].1.address));
+        let elsewhere = |origin| faulty.iter().any(|(zone, _)| *zone == origin);
+        let here = ZONES.iter().map(|zone| zone.origin).filter(|origin| !elsewhere(*origin));
+        servers.extend(here.chain(["."]).map(|origin| (origin, bind)));
         let unbound = Unbound::start(path, &anchor, &servers, ready).await;
         Self { authority, unbound, faulty, anchor, _dir: dir }
     }
@@ -363,6 +368,7 @@ async fn gateway(cases: &[Case], real: &dyn Fn(&str) -> StubResolver, mode: &str
         match fate {
             Fate::SealedTo(key) => {
                 assert!(sent.verdict().is("250"), "{what}: {sent:?}");
+                assert!(!contains(&new[0].data, canary.as_bytes()), "{what}: clear");
                 assert_eq!(sealed_to(&new[0].data), key.key_id(), "{what}");
             }
             Fate::Clear => {

@@ -201,10 +201,15 @@ impl Gw {
 
     /// Stops the gateway and starts another one on the same ledger and keys.
     pub async fn restart(self, spec: &Spec) -> Self {
+        let resolver: Arc<dyn Resolver> = Arc::clone(&self.dns) as _;
+        self.restart_with(spec, resolver).await
+    }
+
+    /// The same with a resolver of its own.
+    pub async fn restart_with(self, spec: &Spec, resolver: Arc<dyn Resolver>) -> Self {
         let Self { dns, clock, ledger, directory, gateway, .. } = self;
         gateway.stop().await;
         ledger.close().await;
-        let resolver: Arc<dyn Resolver> = Arc::clone(&dns) as _;
         Self::start_in(directory, spec, &dns, resolver, &clock).await
     }
 

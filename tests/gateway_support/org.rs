@@ -79,13 +79,21 @@ impl Org {
     pub fn publish_text(&self, dns: &Scripted, policy: &str) {
         let insecure = Authenticity::Insecure;
         dns.set_txt(self.policy_name(), &[policy.as_bytes()], insecure);
-        for stored in self.stored().into_iter().filter(|s| !s.key.suite().is_inline()) {
+        for (name, record) in self.key_records() {
+            dns.set_txt(name, &[record.as_bytes()], insecure);
+        }
+    }
+
+    /// The keys that do not fit into the policy: name and text of their records.
+    pub fn key_records(&self) -> Vec<(Domain, String)> {
+        let large = self.stored().into_iter().filter(|s| !s.key.suite().is_inline());
+        let record = |stored: StoredKey| {
             let selector: Selector = stored.selector.parse().unwrap();
             let name = key_record_name(&selector, &self.domain);
             let name = Domain::from_canonical(name.as_bytes()).unwrap();
-            let record = KeyRecord::new(stored.key.public().clone()).to_string();
-            dns.set_txt(name, &[record.as_bytes()], insecure);
-        }
+            (name, KeyRecord::new(stored.key.public().clone()).to_string())
+        };
+        large.map(record).collect()
     }
 
     /// The keyring of the domain in `directory`, made if it is not there.
