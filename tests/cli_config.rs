@@ -114,6 +114,20 @@ fn servers_with_different_tls_are_warned_of() {
 }
 
 #[test]
+fn wide_ranges_of_forwarders_are_warned_of() {
+    let with = |ranges: &str| {
+        configured(|text| {
+            text.replace("[inbound]\n", &format!("[inbound]\nforwarders = [{ranges}]\n"))
+        })
+    };
+    let quiet = "\"192.0.2.0/24\", \"2001:db8::/48\", \"203.0.113.7\", \"10.0.0.0/8\"";
+    assert_eq!(check(&with(quiet)), (Some(0), String::new()));
+    let (code, said) = check(&with("\"203.0.112.0/23\", \"2001:db8::/47\", \"40.92.0.0/24\""));
+    assert_eq!(code, Some(0), "{said}");
+    insta::assert_snapshot!(said);
+}
+
+#[test]
 fn a_range_that_is_shared_and_trusted_is_warned_of() {
     let dir = configured(|text| {
         text + "\n[[outbound.shared]]\nclients = [\"127.1.0.0/16\"]\n\

@@ -46,6 +46,18 @@ fn a_policy_is_signed_anew_with_its_keys() {
     let zone = run(directory, &[&config[..], &["zone"]].concat());
     assert_eq!(zone.stdout, signed.stdout);
 
+    // A promise is made, kept by what does not speak of it, and taken back.
+    for (words, promised) in [
+        (&["--outgoing-always", "yes"][..], true),
+        (&["--mode", "testing"], true),
+        (&["--outgoing-always", "no"], false),
+    ] {
+        let signed = run(directory, &[&config[..], &["policy", "sign"], words].concat());
+        assert!(signed.status.success(), "{signed:?}");
+        assert_eq!(policy(directory).record().outgoing_always, promised, "{words:?}");
+    }
+    let after = policy(directory);
+
     // Where the identity key is kept elsewhere, nothing changes.
     std::fs::remove_file(directory.join("d/keys/company1.example/identity.pem")).unwrap();
     let refused = run(directory, &[&config[..], &["policy", "sign"]].concat());

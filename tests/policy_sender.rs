@@ -5,8 +5,8 @@ mod policy_support;
 
 use mta_seal::policy::{
     Alarm, Authenticity, DeferReason, Denial, Hold, Level, LookupFailure, Memory, MemoryUpdate,
-    Outcome, Refusal, RefuseReason, SenderDecision, SenderPolicy, SenderVerdict, Source,
-    authenticate_sender,
+    Outcome, Promise, Refusal, RefuseReason, SenderDecision, SenderPolicy, SenderVerdict, Source,
+    authenticate_sender, promise,
 };
 use mta_seal::records::Mode;
 use policy_support::*;
@@ -169,4 +169,44 @@ fn memory_without_keys_or_time_is_no_memory() {
         verified(&run(&denial(Authenticity::Insecure), Some(&lasting))),
         (Level::Remembered, Source::Memory)
     );
+}
+
+/// [R-uns-12]
+#[test]
+fn a_promise_is_believed_like_a_key() {
+    let promises = |outcome: &Outcome, memory: Option<&Memory>| {
+        promise(&SenderPolicy::default(), outcome, memory, NOW)
+    };
+    let always = |mode| policy().mode(mode).with(|d| d.outgoing_always = true);
+    for mode in [Mode::Enforce, Mode::Testing] {
+        assert_eq!(promises(&always(mode).insecure(), None), Promise::Published);
+        assert_eq!(promises(&policy().mode(mode).insecure(), None), Promise::None);
+    }
+    assert_eq!(promises(&always(Mode::None).insecure(), None), Promise::None);
+    let own = Memory { policy: always(Mode::Enforce).sign(), ..memory(Mode::Enforce) };
+    let mut outcomes: Vec<_> = LookupFailure::ALL.map(Outcome::Failed).to_vec();
+    outcomes.extend([
+        denial(Authenticity::Secure),
+        denial(Authenticity::Insecure),
+        // Of another identity, expired, or not to be taken for its serial: with or without the tag.
+        always(Mode::Enforce).by(STRANGER).insecure(),
+        policy().by(STRANGER).insecure(),
+        always(Mode::Enforce).with(|d| d.expiry = NOW).secure(),
+        policy().with(|d| d.serial = NOW - 1001).secure(),
+    ]);
+    let silent = memory(Mode::Enforce);
+    let spent = Memory { last_seen: NOW - 2 * DAY, ..own.clone() };
+    for outcome in &outcomes {
+        assert_eq!(promises(outcome, Some(&own)), Promise::Remembered, "{outcome:?}");
+        assert_eq!(promises(outcome, Some(&silent)), Promise::None, "{outcome:?}");
+        assert_eq!(promises(outcome, Some(&spent)), Promise::None, "{outcome:?}");
+    }
+    assert_eq!(promises(&Outcome::Failed(LookupFailure::Timeout), None), Promise::None);
+    // A policy in force says what holds now.
+    assert_eq!(promises(&policy().insecure(), Some(&own)), Promise::None);
+    // The minimum level and the pin hold here too.
+    let strict = SenderPolicy { minimum_level: Level::Dnssec, pin: None };
+    assert_eq!(promise(&strict, &always(Mode::Enforce).insecure(), None, NOW), Promise::None);
+    let strict = SenderPolicy { pin: Some(fingerprint(STRANGER)), ..SenderPolicy::default() };
+    assert_eq!(promise(&strict, &always(Mode::Enforce).secure(), None, NOW), Promise::None);
 }

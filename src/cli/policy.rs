@@ -21,6 +21,10 @@ pub(super) struct SignArgs {
     /// [default: as before]
     #[arg(long, value_name = "MODE", value_parser = ["testing", "enforce", "none"])]
     mode: Option<String>,
+    /// Say that all mail to domains that can unseal is sealed (o=always), or no longer: others may then refuse clear
+    /// mail of this domain [default: as before]
+    #[arg(long, value_name = "YES|NO", value_parser = ["yes", "no"])]
+    outgoing_always: Option<String>,
     /// Days for which the policy is signed
     #[arg(long, value_name = "DAYS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=90))]
     days: u64,
@@ -63,6 +67,9 @@ pub(super) fn sign(args: &SignArgs, config: Option<&Path>) -> Result<(), Failure
             "none" => Mode::None,
             _ => Mode::Testing,
         };
+    }
+    if let Some(answer) = &args.outgoing_always {
+        draft.outgoing_always = answer == "yes";
     }
     let text = draft.sign(&local.name, identity).map_err(Failure::refused)?;
     own.keyring.set_policy(&text)?;

@@ -21,6 +21,12 @@ const MAX_TEXT: usize = 8 * 1024;
 /// Most addresses in them.
 const MAX_ADDRESSES: usize = 64;
 
+/// Most places in a domain at which it may end for some readers.
+const MAX_GAPS: usize = 8;
+
+/// Octets after which a name is too long to be a domain, however it is written.
+const MAX_NAME: usize = 1024;
+
 /// Every domain that a reader of [`FIELDS`] might take for an author's, each once; those of
 /// `From:` first. `None` if that is more than a person could have written: 8 KiB or 64 addresses.
 #[must_use]
@@ -86,9 +92,9 @@ fn seen(c: char) -> Option<char> {
 /// What may be meant as the domain at the beginning of `text`. Comments, white space, quotes and
 /// backslashes do not end it for every reader: obsolete syntax has them around dots (RFC 5322
 /// section 4.4), and some readers join whatever stands between them.
-fn names(text: &str) -> [String; 2] {
+fn names(text: &str) -> Vec<String> {
     let mut joined = String::new();
-    let mut apart: Option<String> = None;
+    let mut names = Vec::new();
     let mut gap = false;
     let mut depth = 0_usize;
     let mut chars = text.chars();
@@ -102,19 +108,22 @@ fn names(text: &str) -> [String; 2] {
             _ if depth > 0 => {}
             ' ' | '"' | '\\' => {}
             c if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') || !c.is_ascii() => {
-                let obsolete = joined.is_empty() || joined.ends_with('.') || c == '.';
-                if gap && !obsolete && apart.is_none() {
-                    apart = Some(joined.clone());
+                if gap && !joined.is_empty() && names.len() < MAX_GAPS {
+                    names.push(joined.clone());
                 }
                 gap = false;
                 joined.push(c);
+                if joined.len() > MAX_NAME {
+                    break;
+                }
                 continue;
             }
             _ => break,
         }
         gap = true;
     }
-    [apart.unwrap_or_default(), joined]
+    names.push(joined);
+    names
 }
 
 /// The domains that a name may be read as: with all its characters, with those of ASCII alone, or
@@ -186,6 +195,7 @@ mod tests {
             "ceo@(x)p.example",
             "ceo@p. exam(x)ple",
             "ceo@p.example evil",
+            "ceo@p.example .evil",
             "ceo@\"p.example\"",
             "ceo@\\p.example",
             "ceo@\x0bp.example",
