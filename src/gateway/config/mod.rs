@@ -93,7 +93,7 @@ pub struct Config {
     pub dns: DnsConfig,
     /// What holds for destinations without an entry in [`Config::partners`].
     pub defaults: Treatment,
-    /// Settings of single domains, from both files.
+    /// Settings of single domains, from both files, in the order of their domains.
     pub partners: Vec<Partner>,
     /// The file of partners that commands change; it need not be there.
     pub partners_file: PathBuf,
@@ -308,7 +308,9 @@ impl Config {
     /// The partner of this name.
     #[must_use]
     pub fn partner(&self, domain: &Domain) -> Option<&Partner> {
-        self.partners.iter().find(|partner| partner.domain == *domain)
+        // There may be thousands, and this is asked for each recipient.
+        let found = self.partners.binary_search_by(|partner| partner.domain.cmp(domain));
+        found.ok().and_then(|at| self.partners.get(at))
     }
 
     /// The pinned fingerprint of a domain's identity key.
