@@ -522,6 +522,32 @@ async fn a_running_gateway_takes_partners_up_by_itself() {
     );
 }
 
+/// DNS begins to serve another identity key once one is remembered: nobody adds it without having compared it.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_key_than_the_remembered_one_needs_a_comparison() {
+    let home = Home::new().await;
+    let daemon = Daemon::start(&home);
+    let mut client = Client::greeted(daemon.outbound, Smtp).await;
+    client.transact(Smtp, ALICE, &["<bob@company2.example>"], MESSAGE).await.expect("250");
+    drop(daemon);
+    let known = home.company2.identity().public().fingerprint().to_string();
+    let other = Org::new("company2.example", 40);
+    let seen = other.identity().public().fingerprint().to_string();
+    home.publish(&other, &policy(&other));
+    let mut told = String::new();
+    for how in [&["--no-pin"][..], &["--pin", &known]] {
+        let output = home.partner(&[&["add", "company2.example"], how].concat()).await;
+        assert_eq!(output.code, Some(1), "{}", output.out);
+        told.push_str(&format!("{}\n\n", output.told(&home)));
+    }
+    insta::assert_snapshot!("add_of_a_changed_key", told);
+    assert!(!home.partners().exists());
+    // The partner itself has read the new one out.
+    let output = home.partner(&["add", "company2.example", "--pin", &seen]).await;
+    assert_eq!(output.code, Some(0), "{}", output.err);
+    assert!(output.err.contains("remembers another identity key"), "{}", output.err);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_at_the_same_time_all_count() {
     let home = Home::new().await;

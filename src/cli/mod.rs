@@ -65,8 +65,8 @@ enum Command {
     Dkim(dkim::Args),
     /// Run the gateway
     ///
-    /// SIGHUP reads configuration, keys and certificates anew without dropping a connection; what is wrong is logged, and
-    /// nothing changes then. SIGTERM and SIGINT close the listeners and let open transactions finish, at most
+    /// SIGHUP, or a change of the file of partners, makes it read configuration, keys and certificates anew without
+    /// dropping a connection; what is wrong is logged, and nothing changes then. SIGTERM and SIGINT close the listeners and let open transactions finish, at most
     /// `[timeouts] shutdown`; a second one ends at once. Exit code 75: something was cut off, which its sender tries again.
     Serve,
     /// Seal a message from standard input to a carrier on standard output

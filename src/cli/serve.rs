@@ -1,7 +1,7 @@
 //! `serve`: runs the gateway until it is told to stop.
 //!
-//! SIGHUP reads configuration, keys and certificates again, and so does a change of the file of partners. SIGTERM and SIGINT close the listeners and let open
-//! transactions finish; a second one does not wait for them.
+//! SIGHUP reads configuration, keys and certificates again, and so does a change of the file of partners. SIGTERM and SIGINT
+//! close the listeners and let open transactions finish; a second one does not wait for them.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::super::failure::Failure;
 use super::super::terminal;
 use super::book::{Book, by_hand};
-use super::compare::{Comparison, compare, given};
+use super::compare::{Comparison, compare, given, somebody_to_ask};
 use super::{domain, print};
 use crate::gateway::config::{ClearMail, Config, NewPartner};
 use crate::policy::{Level, LocalPolicy, Rule};
@@ -96,6 +96,10 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     } else if args.offline {
         given
     } else {
+        somebody_to_ask(
+            how,
+            "give the one that the partner has told you with --pin, or use --no-pin",
+        )?;
         let minimum_level = args.minimum_level.unwrap_or(config.defaults.minimum_level);
         let local = LocalPolicy { rule, minimum_level, ..LocalPolicy::default() };
         compare(&config, &domain, local, how)?

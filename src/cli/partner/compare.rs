@@ -2,7 +2,7 @@
 
 use super::super::failure::Failure;
 use super::super::{context, fingerprint, terminal};
-use super::found::Found;
+use super::found::{Found, Known};
 use super::{ledger, print, recall};
 use crate::core::{Domain, KeyId};
 use crate::gateway::config::{Config, parse_fingerprint};
@@ -28,6 +28,15 @@ pub(super) fn given(text: &str) -> Result<KeyId, Failure> {
     })
 }
 
+/// Refuses to go on if a person is to compare and there is none; `instead` says what to do.
+pub(super) fn somebody_to_ask(how: Comparison, instead: &str) -> Result<(), Failure> {
+    if how == Comparison::Asked && !terminal::can_ask() {
+        let what = "there is no terminal to ask whether the fingerprint matches";
+        return Err(Failure::usage(what).hint(instead));
+    }
+    Ok(())
+}
+
 /// Looks a partner up, shows what it publishes, and compares its fingerprint. Returns the fingerprint to pin.
 pub(super) fn compare(
     config: &Config,
@@ -35,23 +44,20 @@ pub(super) fn compare(
     local: LocalPolicy,
     how: Comparison,
 ) -> Result<Option<KeyId>, Failure> {
-    if how == Comparison::Asked && !terminal::can_ask() {
-        return Err(Failure::usage("there is no terminal to ask whether the fingerprint matches")
-            .hint("give the one that the partner has told you with --pin, or use --no-pin"));
-    }
     let ledger = ledger(config)?;
-    let memory = recall(ledger.as_ref(), Scope::Outgoing, domain)?.and_then(|(_, memory)| memory);
+    let now = context::now();
+    let memory = recall(ledger.as_ref(), Scope::Outgoing, domain)?
+        .and_then(|known| known.memory)
+        .filter(|memory| now < memory.until());
     let found = Found::look_up(config, domain, memory)?;
-    let seen = found.identity();
     let pin = match how {
-        Comparison::Asked => seen,
+        Comparison::Asked => Some(found.identity()),
         Comparison::Given(given) => Some(given),
         Comparison::None => None,
     };
     let local = LocalPolicy { pin, ..local };
-    let now = context::now();
     print(&found.description(&local, now))?;
-    if let Some(remembered) = found.other_identity() {
+    if let Known::Stranger(remembered) = found.known(now) {
         let indent = " ".repeat(10);
         terminal::warning(&format!(
             "the gateway remembers another identity key of {domain}; let the partner confirm that it has changed\n{indent}{}",

@@ -38,8 +38,8 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
         terminal::warning(&warning);
     }
     let ledger = ledger(&after)?;
-    if let Some((kept, _)) = recall(ledger.as_ref(), Scope::Outgoing, &domain)? {
-        let until = kept.enforce_until.filter(|until| *until > context::now());
+    if let Some(known) = recall(ledger.as_ref(), Scope::Outgoing, &domain)? {
+        let until = known.kept.enforce_until.filter(|until| *until > context::now());
         let holds = match until {
             Some(until) => format!(", and clear mail to it stays forbidden until {}", utc(until)),
             None => String::new(),

@@ -9,16 +9,30 @@ use crate::core::{Domain, KeyId, Suite};
 use crate::gateway::config::Config;
 use crate::gateway::lookup::Keys;
 use crate::policy::{
-    Authenticity, Decision, DeferReason, Demand, Denial, FoundPolicy, LocalPolicy, LookupFailure,
-    Memory, Outcome, Refusal, decide,
+    Alarm, Authenticity, Decision, Demand, Denial, LocalPolicy, LookupFailure, Memory, Outcome,
+    Source, Verdict, decide,
 };
-use crate::records::Mode;
+use crate::records::{Mode, VerifiedPolicy};
 
 /// A policy that was found, beside what is remembered of its domain.
 pub(super) struct Found {
-    domain: Domain,
+    policy: VerifiedPolicy,
+    authenticity: Authenticity,
     outcome: Outcome,
     memory: Option<Memory>,
+}
+
+/// How the identity key of a policy relates to what is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Nothing is remembered.
+    No,
+    /// It is the remembered one.
+    Same,
+    /// The remembered one has named it as its successor.
+    Successor(KeyId),
+    /// It is another one, and nothing shows why.
+    Stranger(KeyId),
 }
 
 impl Found {
@@ -34,8 +48,11 @@ impl Found {
     ) -> Result<Self, Failure> {
         let keys = Keys::Wanted { remembered: memory.as_ref() };
         let outcome = discover(domain, keys, None, &config.dns)?;
-        match outcome {
-            Outcome::Found(_) => Ok(Self { domain: domain.clone(), outcome, memory }),
+        match &outcome {
+            Outcome::Found(found) => {
+                let (policy, authenticity) = (found.policy.clone(), found.authenticity);
+                Ok(Self { policy, authenticity, outcome, memory })
+            }
             Outcome::NoPolicy { denial, .. } => {
                 let how = match denial {
                     Denial::NxDomain => "there is no such name",
@@ -55,28 +72,30 @@ impl Found {
         }
     }
 
-    fn policy(&self) -> Option<&FoundPolicy> {
-        match &self.outcome {
-            Outcome::Found(found) => Some(found),
-            _ => None,
-        }
-    }
-
     /// The fingerprint of its identity key.
-    pub(super) fn identity(&self) -> Option<KeyId> {
-        self.policy().map(|found| found.policy.identity().fingerprint())
+    pub(super) fn identity(&self) -> KeyId {
+        self.policy.identity().fingerprint()
     }
 
-    /// The identity that is remembered, if it is another one.
-    pub(super) fn other_identity(&self) -> Option<KeyId> {
-        let remembered = self.memory.as_ref()?.identity().fingerprint();
-        (Some(remembered) != self.identity()).then_some(remembered)
+    /// Whether the gateway knows its identity key.
+    pub(super) fn known(&self, now: u64) -> Known {
+        let Some(memory) = &self.memory else { return Known::No };
+        let remembered = memory.identity().fingerprint();
+        if remembered == self.identity() {
+            return Known::Same;
+        }
+        let alarms = self.decide(&LocalPolicy::default(), now).alarms;
+        let succeeds = |alarm: &Alarm| matches!(alarm, Alarm::IdentityRolledOver { .. });
+        if alarms.iter().any(succeeds) {
+            Known::Successor(remembered)
+        } else {
+            Known::Stranger(remembered)
+        }
     }
 
     /// What it says, how well it is known, and what would be sealed with.
     pub(super) fn description(&self, local: &LocalPolicy, now: u64) -> String {
-        let Some(found) = self.policy() else { return String::new() };
-        let record = found.policy.record();
+        let record = self.policy.record();
         let mode = match record.mode {
             Mode::Enforce => "enforce: never send it clear mail",
             Mode::Testing => "testing: seal if it works",
@@ -87,12 +106,13 @@ impl Found {
         } else {
             format!("expired at {}", utc(record.expiry))
         };
-        let level = match (found.authenticity, self.other_identity()) {
+        let level = match (self.authenticity, self.known(now)) {
             (Authenticity::Secure, _) => "dnssec: DNSSEC vouches for it",
-            (Authenticity::Insecure, None) if self.memory.is_some() => {
-                "remembered: the key is the one seen before"
+            (_, Known::Same) => "remembered: the key is the one seen before",
+            (_, Known::Successor(_)) => "remembered: the key seen before has named it",
+            (_, Known::No | Known::Stranger(_)) => {
+                "first-use: nothing vouches for it but your comparison"
             }
-            (Authenticity::Insecure, _) => "first-use: nothing vouches for it but your comparison",
         };
         let suites: Vec<String> = record
             .sealing_keys
@@ -101,13 +121,17 @@ impl Found {
                 entry.suite().map_or("unknown".to_owned(), |suite: Suite| suite.to_string())
             })
             .collect();
-        let sealed = match self.decide(local, now) {
-            Decision::Seal { key, .. } => format!("sealed with {}", key.suite()),
+        let sealed = match self.decide(local, now).decision {
+            Decision::Seal { key, source: Source::Dns, .. } => {
+                format!("sealed with {}", key.suite())
+            }
+            Decision::Seal { key, .. } => {
+                format!("sealed with {} as remembered, not as this says", key.suite())
+            }
             Decision::Clear(why) => format!("clear: {why}"),
             Decision::Defer(why) => format!("waits: {why}"),
             Decision::Reject(why) => format!("refused: {why}"),
         };
-        let identity = found.policy.identity().fingerprint();
         let row = |name: &str, text: &str| vec![name.to_owned(), text.to_owned()];
         let rows = [
             row("mode", mode),
@@ -120,28 +144,36 @@ impl Found {
         let indent = " ".repeat(10);
         format!(
             "{}\n{}  identity\n{indent}{}\n",
-            self.domain,
+            self.policy.domain(),
             table::lines("  ", &rows),
-            fingerprint::lines(&identity, &indent),
+            fingerprint::lines(&self.identity(), &indent),
         )
     }
 
     /// What would happen to mail under this policy of ours.
-    fn decide(&self, local: &LocalPolicy, now: u64) -> Decision {
-        decide(local, &self.outcome, self.memory.as_ref(), Demand::Absent, now).decision
+    fn decide(&self, local: &LocalPolicy, now: u64) -> Verdict {
+        decide(local, &self.outcome, self.memory.as_ref(), Demand::Absent, now)
     }
 
-    /// Refuses what mail could not be sealed by.
+    /// Refuses what mail would not be sealed by.
     ///
     /// # Errors
     ///
     /// What would happen to mail instead.
     pub(super) fn must_seal(&self, local: &LocalPolicy, now: u64) -> Result<(), Failure> {
-        let domain = &self.domain;
-        let what = match self.decide(local, now) {
-            Decision::Seal { .. } => return Ok(()),
-            Decision::Defer(DeferReason::Refused(Refusal::PinMismatch)) => {
-                return Err(self.mismatch(local.pin));
+        let domain = self.policy.domain();
+        let verdict = self.decide(local, now);
+        for alarm in &verdict.alarms {
+            if let Alarm::PinMismatch { pinned, seen } = alarm {
+                return Err(mismatch(domain, pinned, seen));
+            }
+        }
+        let what = match verdict.decision {
+            Decision::Seal { source: Source::Dns, .. } => return Ok(()),
+            // What is remembered seals, but it is not what was shown.
+            Decision::Seal { .. } => {
+                let why = verdict.alarms.first().map(|alarm| format!(": {alarm}"));
+                format!("would be sealed by what is remembered only{}", why.unwrap_or_default())
             }
             Decision::Defer(why) => format!("would wait: {why}"),
             Decision::Clear(why) => format!("would leave in clear: {why}"),
@@ -149,15 +181,10 @@ impl Found {
         };
         Err(Failure::refused(format!("mail to {domain} {what}")).hint("nothing was written"))
     }
+}
 
-    /// The fingerprint that was given is not that of the key in DNS.
-    fn mismatch(&self, given: Option<KeyId>) -> Failure {
-        let domain = &self.domain;
-        let given = given.map(|given| given.to_string()).unwrap_or_default();
-        let seen = self.identity().map(|seen| seen.to_string()).unwrap_or_default();
-        Failure::refused(format!(
-            "the identity key of {domain} in DNS is {seen}, not {given}"
-        ))
+/// The fingerprint that was given is not that of the key in DNS.
+fn mismatch(domain: &Domain, given: &KeyId, seen: &KeyId) -> Failure {
+    Failure::refused(format!("the identity key of {domain} in DNS is {seen}, not {given}"))
         .hint("nothing was written: read the fingerprint to the partner again, and if it differs somebody may be forging the record")
-    }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::super::failure::Failure;
 use super::super::moment::utc;
 use super::super::{context, table};
-use super::{ledger, print, recall};
+use super::{ledger, print};
 use crate::gateway::config::{Config, Partner};
 use crate::store::ledger::{Ledger, MAX_ALLOWANCES, Scope};
 
@@ -47,18 +47,21 @@ fn rows(config: &Config) -> Result<Vec<Row<'_>>, Failure> {
             *until = allowance.until.max(*until);
         }
     }
-    let row = |partner: &'_ Partner| -> Result<(Option<u64>, Option<u64>), Failure> {
-        let kept = recall(ledger.as_ref(), Scope::Outgoing, &partner.domain)?;
-        let remembered = kept.filter(|(kept, _)| now < kept.until).map(|(kept, _)| kept.first_seen);
-        Ok((overridden.get(partner.domain.as_str()).copied(), remembered))
-    };
-    let mut rows = Vec::new();
-    for partner in &config.partners {
-        let (overridden, remembered) = row(partner)?;
-        rows.push(Row { partner, overridden, remembered });
-    }
-    rows.sort_by(|a, b| a.partner.domain.cmp(&b.partner.domain));
-    Ok(rows)
+    context::block_on(async {
+        let mut rows = Vec::new();
+        for partner in &config.partners {
+            let domain = &partner.domain;
+            let kept = match &ledger {
+                Some(ledger) => ledger.recall(Scope::Outgoing, domain).await?,
+                None => None,
+            };
+            let remembered = kept.filter(|kept| now < kept.until).map(|kept| kept.first_seen);
+            let overridden = overridden.get(domain.as_str()).copied();
+            rows.push(Row { partner, overridden, remembered });
+        }
+        Ok(rows)
+    })?
+    .map_err(context::ledger_failure)
 }
 
 fn json(rows: &[Row<'_>]) -> Result<String, Failure> {
@@ -130,7 +133,7 @@ mod tests {
             let partner = &config.partners[at];
             Row { partner, overridden, remembered }
         };
-        vec![row(1, None, Some(NOW)), row(0, Some(NOW), None)]
+        vec![row(0, None, Some(NOW)), row(1, Some(NOW), None)]
     }
 
     #[test]

@@ -96,16 +96,20 @@ fn ledger(config: &Config) -> Result<Option<SqliteLedger>, Failure> {
     }
 }
 
-/// What is remembered of a domain, and the same as the gateway understands it; the latter is missing if the row is damaged.
+/// What is remembered of a domain in one direction.
+struct Recalled {
+    /// The row.
+    kept: Remembered,
+    /// The same as the gateway understands it; none if the row is damaged.
+    memory: Option<Memory>,
+}
+
 fn recall(
     ledger: Option<&SqliteLedger>,
     scope: Scope,
     domain: &Domain,
-) -> Result<Option<(Remembered, Option<Memory>)>, Failure> {
+) -> Result<Option<Recalled>, Failure> {
     let Some(ledger) = ledger else { return Ok(None) };
     let kept = context::block_on(ledger.recall(scope, domain))?.map_err(context::ledger_failure)?;
-    Ok(kept.map(|kept| {
-        let memory = crate::gateway::restore(domain, &kept);
-        (kept, memory)
-    }))
+    Ok(kept.map(|kept| Recalled { memory: crate::gateway::restore(domain, &kept), kept }))
 }

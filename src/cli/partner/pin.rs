@@ -5,11 +5,11 @@ use std::path::Path;
 use super::super::failure::Failure;
 use super::super::fingerprint;
 use super::book::Book;
-use super::compare::{Comparison, compare, given};
+use super::compare::{Comparison, compare, given, somebody_to_ask};
 use super::{domain, print, reason};
 use crate::core::KeyId;
-use crate::gateway::config::Partner;
-use crate::policy::LocalPolicy;
+use crate::gateway::config::{Config, Partner};
+use crate::policy::{LocalPolicy, Rule};
 use crate::store::ledger::{ActionKind, NewAction};
 
 /// Options of `partner pin`.
@@ -70,13 +70,12 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     book.tell()
 }
 
-fn looked_up(
-    config: &crate::gateway::config::Config,
-    entry: &Partner,
-    given: Option<KeyId>,
-) -> Result<KeyId, Failure> {
-    let local = LocalPolicy { pin: None, ..config.destination(&entry.domain) };
+fn looked_up(config: &Config, entry: &Partner, given: Option<KeyId>) -> Result<KeyId, Failure> {
+    // Whether mail could be sealed, also where it never is.
+    let rule = Rule::Require;
+    let local = LocalPolicy { rule, pin: None, ..config.destination(&entry.domain) };
     let how = given.map_or(Comparison::Asked, Comparison::Given);
+    somebody_to_ask(how, "give the one that the partner has told you, behind the domain")?;
     compare(config, &entry.domain, local, how)?
         .ok_or_else(|| Failure::refused("no fingerprint was found"))
 }

@@ -8,13 +8,11 @@ use super::super::failure::Failure;
 use super::super::moment::{length, utc};
 use super::super::{context, fingerprint, table};
 use super::overrides::{self, name};
-use super::{domain, ledger, print, recall};
+use super::{Recalled, domain, ledger, print, recall};
 use crate::core::{Domain, KeyId};
 use crate::gateway::config::{ClearMail, Config};
 use crate::policy::{Hold, Memory};
-use crate::store::ledger::{
-    Action, Allowance, Ledger, MAX_ACTIONS, MAX_ALLOWANCES, Remembered, Scope,
-};
+use crate::store::ledger::{Action, Allowance, Ledger, MAX_ACTIONS, MAX_ALLOWANCES, Scope};
 
 /// Options of `partner show`.
 #[derive(Debug, clap::Args)]
@@ -30,7 +28,7 @@ pub(in crate::cli) struct Args {
 /// All that is known of a domain.
 struct Known {
     domain: Domain,
-    scopes: Vec<(Scope, Option<(Remembered, Option<Memory>)>)>,
+    scopes: Vec<(Scope, Option<Recalled>)>,
     allowances: Vec<Allowance>,
     actions: Vec<Action>,
 }
@@ -140,9 +138,7 @@ impl Known {
             "actions": self.actions.iter().map(action_json).collect::<Vec<_>>(),
         });
         for (scope, kept) in &self.scopes {
-            let kept = kept
-                .as_ref()
-                .map(|(kept, memory)| remembered_json(kept, memory.as_ref(), pin.as_ref()));
+            let kept = kept.as_ref().map(|known| remembered_json(known, pin.as_ref()));
             value[format!("remembered_{}", direction(*scope))] = kept.unwrap_or(Value::Null);
         }
         let text = serde_json::to_string_pretty(&value).map_err(Failure::refused)?;
@@ -163,17 +159,12 @@ fn lines(rows: &[Vec<String>]) -> String {
 }
 
 /// The paragraph about what is remembered in one direction.
-fn remembered(
-    scope: Scope,
-    kept: Option<&(Remembered, Option<Memory>)>,
-    pin: Option<&KeyId>,
-    now: u64,
-) -> String {
+fn remembered(scope: Scope, known: Option<&Recalled>, pin: Option<&KeyId>, now: u64) -> String {
     let title = match scope {
         Scope::Outgoing => "remembered for mail to it",
         Scope::Incoming => "remembered for mail from it",
     };
-    let Some((kept, memory)) = kept else {
+    let Some(Recalled { kept, memory }) = known else {
         return format!("\n{title}: nothing\n");
     };
     let Some(memory) = memory else {
@@ -203,7 +194,8 @@ fn remembered(
     format!("\n{title}{over}\n{}{}", lines(&rows), identity("identity", &id))
 }
 
-fn remembered_json(kept: &Remembered, memory: Option<&Memory>, pin: Option<&KeyId>) -> Value {
+fn remembered_json(Recalled { kept, memory }: &Recalled, pin: Option<&KeyId>) -> Value {
+    let memory = memory.as_ref();
     let id = memory.map(|memory| memory.identity().fingerprint());
     json!({
         "usable": memory.is_some(),

@@ -469,12 +469,15 @@ fn partners(
     let mut partners = Vec::new();
     let tables = files.into_iter().flat_map(|(tables, source)| {
         let file: Arc<Path> = Arc::from(source.file);
-        tables.into_iter().map(move |table| (table, source, Arc::clone(&file)))
+        let mut lines = source.lines();
+        tables.into_iter().map(move |table| {
+            let line = lines.at(table.domain.span().start);
+            (table, source, Place { file: Arc::clone(&file), line })
+        })
     });
-    for (table, source, file) in tables {
+    for (table, source, place) in tables {
         let span = table.domain.span();
         let domain = table.domain.into_inner().0;
-        let place = Place { file, line: source.line(span.start) };
         if let Some(first) = seen.insert(domain.clone(), place.clone()) {
             let what = format!("partner {domain} stands twice, first at {first}");
             return Err(source.error(span, what, "keep one [[partner]] for each domain"));
@@ -512,5 +515,6 @@ fn partners(
             allow_weaker_suite: table.allow_weaker_suite,
         });
     }
+    partners.sort_by(|a, b| a.domain.cmp(&b.domain));
     Ok(partners)
 }

@@ -99,6 +99,27 @@ pub(super) struct Source<'a> {
     pub(super) text: &'a str,
 }
 
+/// Counts lines from one offset to the next, so that a file with many entries is counted once.
+pub(super) struct Lines<'a> {
+    text: &'a [u8],
+    offset: usize,
+    line: usize,
+}
+
+impl Lines<'_> {
+    /// The line of an offset, from 1.
+    pub(super) fn at(&mut self, offset: usize) -> usize {
+        let offset = offset.min(self.text.len());
+        if offset < self.offset {
+            (self.offset, self.line) = (0, 1);
+        }
+        let between = self.text.get(self.offset..offset).unwrap_or_default();
+        self.line += memchr::memchr_iter(b'\n', between).count();
+        self.offset = offset;
+        self.line
+    }
+}
+
 impl Source<'_> {
     /// A mistake at `span` with a hint.
     pub(super) fn error(
@@ -116,10 +137,13 @@ impl Source<'_> {
         }
     }
 
-    /// The line of an offset, from 1.
-    pub(super) fn line(&self, offset: usize) -> usize {
-        let before = self.text.as_bytes().get(..offset).unwrap_or(self.text.as_bytes());
-        1 + memchr::memchr_iter(b'\n', before).count()
+    fn line(&self, offset: usize) -> usize {
+        self.lines().at(offset)
+    }
+
+    /// The lines of many offsets.
+    pub(super) fn lines(&self) -> Lines<'_> {
+        Lines { text: self.text.as_bytes(), offset: 0, line: 1 }
     }
 
     /// Rewords what the TOML reader reports.

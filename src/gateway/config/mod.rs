@@ -94,7 +94,7 @@ pub struct Config {
     pub dns: DnsConfig,
     /// What holds for destinations without an entry in [`Config::partners`].
     pub defaults: Treatment,
-    /// Settings of single domains, from both files.
+    /// Settings of single domains, from both files, in the order of their domains.
     pub partners: Vec<Partner>,
     /// The file of partners that commands change; it need not be there.
     pub partners_file: PathBuf,
@@ -338,7 +338,9 @@ impl Config {
     /// The partner of this name.
     #[must_use]
     pub fn partner(&self, domain: &Domain) -> Option<&Partner> {
-        self.partners.iter().find(|partner| partner.domain == *domain)
+        // There may be thousands, and this is asked for each recipient.
+        let found = self.partners.binary_search_by(|partner| partner.domain.cmp(domain));
+        found.ok().and_then(|at| self.partners.get(at))
     }
 
     /// The pinned fingerprint of a domain's identity key.
