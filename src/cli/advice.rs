@@ -68,7 +68,7 @@ pub(super) fn about_alarm(alarm: &AlarmRow) -> String {
     match kind {
         AlarmKind::IdentityChanged => format!(
             "nothing was believed. Ask {domain} by telephone, at a number that you had before, whether the new key is theirs. If \
-             it is, write it as `identity` into the [[partner]] of {domain} and reload; if not, somebody forges their DNS"
+             it is, write its fingerprint as `identity` into the [[partner]] of {domain} and reload; if not, somebody forges their DNS"
         ),
         AlarmKind::PinMismatch => format!(
             "nothing was believed. Ask {domain} by telephone, at a number that you had before, whether they changed their key. If \

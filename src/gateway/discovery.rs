@@ -90,8 +90,8 @@ impl Discovery {
         self.metrics.decision(&verdict.decision);
         if proven {
             verdict.alarms.extend(damaged);
-            verdict.alarms.extend(self.learn(Scope::Outgoing, domain, &verdict.memory).await?);
             self.raise(Scope::Outgoing, domain, &verdict.alarms);
+            self.learn(Scope::Outgoing, domain, &verdict.memory).await?;
         }
         Ok(verdict)
     }
@@ -107,8 +107,8 @@ impl Discovery {
         let mut verdict =
             policy::authenticate_sender(local, &outcome, memory.as_ref(), self.clock.now());
         verdict.alarms.extend(damaged);
-        verdict.alarms.extend(self.learn(Scope::Incoming, domain, &verdict.memory).await?);
         self.raise(Scope::Incoming, domain, &verdict.alarms);
+        self.learn(Scope::Incoming, domain, &verdict.memory).await?;
         Ok(verdict)
     }
 
@@ -134,18 +134,20 @@ impl Discovery {
         Ok((memory, damaged))
     }
 
-    /// Keeps what a decision taught, or says that there is no room.
     async fn learn(
         &self,
         scope: Scope,
         domain: &Domain,
         update: &MemoryUpdate,
-    ) -> Result<Option<Alarm>, LedgerError> {
-        let MemoryUpdate::Store(memory) = update else { return Ok(None) };
+    ) -> Result<(), LedgerError> {
+        let MemoryUpdate::Store(memory) = update else { return Ok(()) };
         match self.ledger.remember(scope, domain, &keep(memory), self.clock.now()).await {
-            Ok(_) => Ok(None),
+            Ok(_) => Ok(()),
             // Without memory DNS decides. Whoever filled it with names of his own must not keep others' mail out.
-            Err(LedgerError::Limit(_)) => Ok(Some(Alarm::MemoryFull)),
+            Err(LedgerError::Limit(_)) => {
+                self.raise(scope, domain, &[Alarm::MemoryFull]);
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
