@@ -89,6 +89,10 @@ pub(super) fn about_alarm(alarm: &AlarmRow) -> String {
             "mail stays sealed, or waits. Ask the postmaster of {domain} whether they removed their policy. To withdraw they \
              must publish one with mode `none`; if they removed nothing, somebody forges their DNS"
         ),
+        AlarmKind::PolicyNotAuthentic => format!(
+            "mail is sealed as remembered until that runs out, then it waits. Tell the postmaster of {domain}: their DNSSEC or \
+             their record is broken, or somebody forges their DNS on the way to this host; compare with a look-up from elsewhere"
+        ),
         AlarmKind::TestingKeyUnusable => format!(
             "mail may go clear, as their policy is in mode `testing`. Tell the postmaster of {domain}; to send nothing clear, \
              set policy = \"require\" in their [[partner]]"
