@@ -297,6 +297,13 @@ fn a_pin_admits_only_its_identity_and_successors() {
         assert_eq!(deferred(&verdict), DeferReason::PinnedWithoutPolicy);
         assert_eq!(verdict.alarms, [Alarm::PolicyVanished]);
     }
+    for failure in LookupFailure::ALL {
+        let verdict = run(&pinned(OWN), &Outcome::Failed(failure), None, NOW);
+        assert_eq!(deferred(&verdict), DeferReason::Lookup(failure));
+        let forged = matches!(failure, LookupFailure::Bogus | LookupFailure::BadSignature);
+        assert_eq!(verdict.alarms.contains(&Alarm::PolicyNotAuthentic(failure)), forged);
+        assert_eq!(run(&prefer(), &Outcome::Failed(failure), None, NOW).alarms, []);
+    }
 
     // A memory of another key than the pinned one is of no use, and gives way to the pinned one.
     let verdict = run(&pinned(STRANGER), &FAILED, Some(&own), NOW);

@@ -402,6 +402,10 @@ fn the_operator_hears_of_what_looks_like_an_attack() {
         assert_eq!(back, row == "lower serial", "{row}");
         let denied = row.starts_with('N') || row == "none, not in its time";
         assert!(!vanished || denied, "{row}");
+        let forged = has(|a| matches!(a, Alarm::PolicyNotAuthentic(_)));
+        let doubtful = ["bogus", "bad signature"].contains(&row);
+        assert!(!forged || doubtful, "{row}");
+        assert!(forged || !doubtful || letters == "N", "{row} {letters}");
         if row.starts_with('N') && letters != "N" {
             assert!(vanished, "{row} {letters}");
         }

@@ -78,7 +78,7 @@ pub(super) fn about_alarm(alarm: &AlarmRow) -> String {
     match kind {
         AlarmKind::IdentityChanged => format!(
             "nothing was believed. Ask {domain} by telephone, at a number that you had before, whether the new key is theirs. If \
-             it is, write it as `identity` into the [[partner]] of {domain} and reload; if not, somebody forges their DNS"
+             it is, write its fingerprint as `identity` into the [[partner]] of {domain} and reload; if not, somebody forges their DNS"
         ),
         AlarmKind::PinMismatch => format!(
             "nothing was believed. Ask {domain} by telephone, at a number that you had before, whether they changed their key. If \
@@ -98,6 +98,10 @@ pub(super) fn about_alarm(alarm: &AlarmRow) -> String {
         AlarmKind::PolicyVanished => format!(
             "mail stays sealed, or waits. Ask the postmaster of {domain} whether they removed their policy. To withdraw they \
              must publish one with mode `none`; if they removed nothing, somebody forges their DNS"
+        ),
+        AlarmKind::PolicyNotAuthentic => format!(
+            "mail is sealed as remembered until that runs out, then it waits. Tell the postmaster of {domain}: their DNSSEC or \
+             their record is broken, or somebody forges their DNS on the way to this host; compare with a look-up from elsewhere"
         ),
         AlarmKind::TestingKeyUnusable => format!(
             "mail may go clear, as their policy is in mode `testing`. Tell the postmaster of {domain}; to send nothing clear, \

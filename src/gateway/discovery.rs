@@ -72,7 +72,7 @@ impl Discovery {
         demand: Demand,
         proven: bool,
     ) -> Result<Verdict, LedgerError> {
-        let Considered { mut verdict, allowance, .. } =
+        let Considered { verdict, allowance, .. } =
             self.sources().recipient(domain, local, demand).await?;
         if let (Decision::Clear(ClearReason::LocalAllowance), Some(allowance)) =
             (&verdict.decision, &allowance)
@@ -83,8 +83,8 @@ impl Discovery {
         }
         self.metrics.decision(&verdict.decision);
         if proven {
-            verdict.alarms.extend(self.learn(Scope::Outgoing, domain, &verdict.memory).await?);
             self.raise(Scope::Outgoing, domain, &verdict.alarms);
+            self.learn(Scope::Outgoing, domain, &verdict.memory).await?;
         }
         Ok(verdict)
     }
@@ -95,9 +95,9 @@ impl Discovery {
         domain: &Domain,
         local: &SenderPolicy,
     ) -> Result<SenderVerdict, LedgerError> {
-        let Considered { mut verdict, .. } = self.sources().sender(domain, local).await?;
-        verdict.alarms.extend(self.learn(Scope::Incoming, domain, &verdict.memory).await?);
+        let Considered { verdict, .. } = self.sources().sender(domain, local).await?;
         self.raise(Scope::Incoming, domain, &verdict.alarms);
+        self.learn(Scope::Incoming, domain, &verdict.memory).await?;
         Ok(verdict)
     }
 
@@ -127,18 +127,20 @@ impl Discovery {
         ) || matches!(self.sources().recall(Scope::Incoming, domain).await, Ok(Some(_)))
     }
 
-    /// Keeps what a decision taught, or says that there is no room.
     async fn learn(
         &self,
         scope: Scope,
         domain: &Domain,
         update: &MemoryUpdate,
-    ) -> Result<Option<Alarm>, LedgerError> {
-        let MemoryUpdate::Store(memory) = update else { return Ok(None) };
+    ) -> Result<(), LedgerError> {
+        let MemoryUpdate::Store(memory) = update else { return Ok(()) };
         match self.ledger.remember(scope, domain, &keep(memory), self.clock.now()).await {
-            Ok(_) => Ok(None),
+            Ok(_) => Ok(()),
             // Without memory DNS decides. Whoever filled it with names of his own must not keep others' mail out.
-            Err(LedgerError::Limit(_)) => Ok(Some(Alarm::MemoryFull)),
+            Err(LedgerError::Limit(_)) => {
+                self.raise(scope, domain, &[Alarm::MemoryFull]);
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }

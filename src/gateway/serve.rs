@@ -31,6 +31,9 @@ const EXPIRE: Duration = Duration::from_secs(300);
 /// Most rows of each kind deleted in one go.
 const EXPIRE_ROWS: usize = 500;
 
+/// How long a stop waits for the ledger to take the last alarms.
+const LAST_WRITE: Duration = Duration::from_secs(2);
+
 /// Readers of metrics at once.
 const METRICS_LIMITS: ConnectionLimits =
     ConnectionLimits { total: 16, strangers: 16, per_stranger: 16, own: Vec::new() };
@@ -161,7 +164,10 @@ impl Gateway {
         self.stop.cancel();
         self.tasks.close();
         let orderly = tokio::time::timeout(patience, self.tasks.wait()).await.is_ok();
-        self.foundation.alarms.flush().await;
+        let flush = self.foundation.alarms.flush();
+        if tokio::time::timeout(LAST_WRITE, flush).await.is_err() {
+            warn!("the ledger did not take the last alarms");
+        }
         orderly
     }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::core::KeyId;
 
-use super::{DeferReason, KeyFailure, Level};
+use super::{DeferReason, KeyFailure, Level, LookupFailure};
 
 /// Something that mail does not fail on, or not only, but that a person should look into.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
@@ -57,6 +57,9 @@ pub enum Alarm {
     /// DNS denies a policy that is remembered or pinned.
     #[error("DNS denies a policy that is remembered or pinned")]
     PolicyVanished,
+    /// DNS gives a forged or broken answer about a policy that is remembered or pinned.
+    #[error("DNS does not give the policy that is remembered or pinned: {0}")]
+    PolicyNotAuthentic(LookupFailure),
     /// A policy in mode `testing` has no usable key; mail went clear if it was allowed to. To be
     /// reported to the domain.
     #[error("the key of a testing policy cannot be used: {0}")]
@@ -89,6 +92,7 @@ impl Alarm {
             Self::PinMismatch { .. } => AlarmKind::PinMismatch,
             Self::SerialBack { .. } => AlarmKind::SerialBack,
             Self::PolicyVanished => AlarmKind::PolicyVanished,
+            Self::PolicyNotAuthentic(_) => AlarmKind::PolicyNotAuthentic,
             Self::TestingKeyUnusable(_) => AlarmKind::TestingKeyUnusable,
             Self::WeakerSuite(_) => AlarmKind::WeakerSuite,
             Self::NeverOverEnforce => AlarmKind::NeverOverEnforce,
@@ -140,6 +144,8 @@ pub enum AlarmKind {
     SerialBack,
     /// [`Alarm::PolicyVanished`].
     PolicyVanished,
+    /// [`Alarm::PolicyNotAuthentic`].
+    PolicyNotAuthentic,
     /// [`Alarm::TestingKeyUnusable`].
     TestingKeyUnusable,
     /// [`Alarm::WeakerSuite`].
@@ -156,13 +162,14 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// All kinds.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::IdentityChanged,
         Self::IdentityReplaced,
         Self::IdentityRolledOver,
         Self::PinMismatch,
         Self::SerialBack,
         Self::PolicyVanished,
+        Self::PolicyNotAuthentic,
         Self::TestingKeyUnusable,
         Self::WeakerSuite,
         Self::NeverOverEnforce,
@@ -180,6 +187,7 @@ impl AlarmKind {
             Self::PinMismatch => ("pin-mismatch", Severity::Critical),
             Self::SerialBack => ("serial-back", Severity::Warning),
             Self::PolicyVanished => ("policy-vanished", Severity::Critical),
+            Self::PolicyNotAuthentic => ("policy-not-authentic", Severity::Warning),
             Self::TestingKeyUnusable => ("testing-key-unusable", Severity::Warning),
             Self::WeakerSuite => ("weaker-suite", Severity::Warning),
             Self::NeverOverEnforce => ("never-over-enforce", Severity::Warning),

@@ -78,15 +78,22 @@ pub(super) fn weigh<'a>(
     now: u64,
     alarms: &mut Vec<Alarm>,
 ) -> Result<Accepted<'a>, Lack> {
+    let remembered = memory.is_some_and(|m| m.policy.record().mode != Mode::None);
+    let expected = remembered || pin.is_some();
     let found = match outcome {
         Outcome::NoPolicy { denial, authenticity } => {
-            let remembered = memory.is_some_and(|m| m.policy.record().mode != Mode::None);
-            if remembered || pin.is_some() {
+            if expected {
                 alarms.push(Alarm::PolicyVanished);
             }
             return Err(Lack::Denied(*denial, *authenticity));
         }
-        Outcome::Failed(failure) => return Err(Lack::Failed(*failure)),
+        Outcome::Failed(failure) => {
+            let forged = matches!(failure, LookupFailure::Bogus | LookupFailure::BadSignature);
+            if forged && expected {
+                alarms.push(Alarm::PolicyNotAuthentic(*failure));
+            }
+            return Err(Lack::Failed(*failure));
+        }
         Outcome::Found(found) => found,
     };
     let refusal = match found.policy.validity(now) {
