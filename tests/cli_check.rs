@@ -161,10 +161,9 @@ impl World {
     /// Exit code and text, without what no two runs have in common.
     async fn check(&self, domain: &str) -> (i32, String) {
         let (code, text) = self.run(domain, &[]).await;
-        assert!(
-            text.lines().all(|line| line.chars().count() <= 100 || !line.contains(". ")),
-            "{text}"
-        );
+        // A path stays whole, so that it can be copied.
+        let fits = |line: &str| line.chars().count() <= 100 || line.contains('/');
+        assert!(text.lines().all(fits), "{text}");
         (code, constant(&text, &self.place()))
     }
 
@@ -389,6 +388,16 @@ async fn what_is_wrong_with_keys_and_servers_is_named() {
     world.second.set_serial(&name(PARTNER), 6).unwrap();
     told.about(&world, "serials differ").await;
     world.second.set_serial(&name(PARTNER), 1).unwrap();
+    let nobody = Ipv4Addr::new(127, 0, 0, 3);
+    let hosts = |first: Ipv4Addr, second: Ipv4Addr| {
+        for (host, address) in [("ns1", first), ("ns2", second)] {
+            let host = name(&format!("{host}.{PARTNER}"));
+            world.first.set_addresses(&host, &[IpAddr::V4(address)]).unwrap();
+        }
+    };
+    hosts(nobody, nobody);
+    told.about(&world, "no server can be asked from here").await;
+    hosts(Ipv4Addr::LOCALHOST, SECOND);
 
     let (policy, key) = ("_mta-seal.company1.example", "s1._mta-seal.company1.example");
     world.publish(policy, &signed_by(&draft(), 1));

@@ -113,7 +113,7 @@ async fn open(
         .sender(&sender, &asked)
         .await
         .map_err(|error| refused("sender-policy", &error.to_string(), &Refusal::Ledger))?;
-    verdict::alarms(steps, &format!("from {sender}:"), &considered.verdict.alarms);
+    verdict::alarms(steps, &format!("mail from {sender}"), &considered.verdict.alarms);
     steps.push(verdict::incoming("sender-policy", &considered.verdict));
     let wanted = decrypted.signing_key_id();
     let (key, level) = signing_key(&decrypted, considered.verdict.decision).map_err(|refusal| {

@@ -82,7 +82,7 @@ pub(super) async fn explain(
                 continue;
             }
         };
-        verdict::alarms(steps, &format!("to {domain}:"), &considered.verdict.alarms);
+        verdict::alarms(steps, &format!("mail to {domain}"), &considered.verdict.alarms);
         let what = format!("to {domain} ({}): it", counted(mailboxes.len()));
         steps.push(verdict::outgoing("message", &what, &considered.verdict));
         if let Decision::Seal { key, .. } = &considered.verdict.decision {
