@@ -6,12 +6,12 @@ use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use mta_seal::core::{
-    DeliveryId, Domain, EnvelopeId, ForwardPath, Prefix, ReversePathField, SealTo, SigningKey,
-    Suite, seal,
+    DeliveryId, Domain, EnvelopeId, ForwardPath, IdentityKey, Prefix, ReversePathField, SealTo,
+    SealingPrivateKey, SigningKey, Suite, seal,
 };
 use mta_seal::dns::authority::{Authority, Disturbance, ZoneSpec};
 use mta_seal::mail::carrier::{CarrierWriter, Token};
-use mta_seal::records::{SignedPolicy, policy_name};
+use mta_seal::records::{Mode, PolicyDraft, SealingEntry, SignedPolicy, policy_name};
 use mta_seal::store::keyring::Keyring;
 use mta_seal::store::ledger::{Claimed, IncomingMessage, Ledger, Options, SqliteLedger};
 use rand_core::UnwrapErr;
@@ -237,6 +237,26 @@ async fn an_ordinary_message_that_arrives() {
         let said = world.told(HERE, text.as_bytes(), &["--inbound"]).await;
         told.push_str(&format!("== {title}: {said}\n"));
     }
+    let identity = IdentityKey::from_bytes(&[1; 32]);
+    let sealing = SealingPrivateKey::from_bytes(Suite::X25519, &[4; 32]).unwrap();
+    let draft = PolicyDraft {
+        mode: Mode::Testing,
+        serial: now() - DAY,
+        expiry: now() + 30 * DAY,
+        max_age: 30 * DAY,
+        window: 14 * DAY,
+        signing_keys: vec![SigningKey::from_bytes(&[2; 32]).public().clone()],
+        sealing_keys: vec![SealingEntry::of(sealing.public(), &"s1".parse().unwrap())],
+        outgoing_always: true,
+        rollover: None,
+        next_identity: None,
+    };
+    let (domain, at) = (name("plain.example"), name("_mta-seal.plain.example"));
+    let policy = draft.sign(&domain, &identity).unwrap();
+    world.dns.set_txt(&at, &[policy.as_bytes()]).unwrap();
+    let text = format!("From: eve@plain.example\r\nTo: anna@{HERE}\r\n\r\nLorem\r\n");
+    let said = world.told(HERE, text.as_bytes(), &["--inbound"]).await;
+    told.push_str(&format!("== promised to be sealed: {said}\n"));
     insta::assert_snapshot!("inbound_clear", told);
 }
 
@@ -261,6 +281,12 @@ async fn a_carrier_that_arrives() {
     let passed_on = inner.replace("anna@company1", "ceo@plain");
     let passed_on = world.sealed(now() - AGE, &signing, &passed_on);
     say("another author", world.told(THERE, &passed_on.carrier, &[]).await);
+    let config = world.place(THERE).join("mta-seal.toml");
+    let lenient = std::fs::read_to_string(&config).unwrap();
+    let table = format!("[[partner]]\ndomain = '{HERE}'\nrequire_aligned = true\n");
+    std::fs::write(&config, format!("{lenient}{table}")).unwrap();
+    say("another author, which is refused", world.told(THERE, &passed_on.carrier, &[]).await);
+    std::fs::write(&config, lenient).unwrap();
     let text = String::from_utf8(good.carrier.clone()).unwrap();
     let at = text.find(".mtaseal\"\r\n\r\n").unwrap() + 1_000;
     let mut damaged = good.carrier.clone();

@@ -3,14 +3,13 @@
 use super::{Desk, Message, Outer, refused};
 use crate::cli::context::Own;
 use crate::cli::moment::{length, utc};
-use crate::cli::steps::{Step, Steps};
+use crate::cli::steps::{Grade, Step, Steps};
 use crate::cli::verdict;
-use crate::core::{Parsed, Received, Step as Progress, Suite, UnsealError, Verified};
+use crate::core::{Domain, Parsed, Received, Step as Progress, Suite, UnsealError, Verified};
 use crate::gateway::{Failure as Refusal, Genuine, signing_key, unseal_failure};
 use crate::mail::header::Header;
 use crate::mail::{address, results};
 use crate::policy::Level;
-use crate::records::CLOCK_TOLERANCE;
 use crate::store::keyring::Find;
 use crate::store::ledger::{IncomingStatus, Ledger};
 
@@ -124,9 +123,15 @@ async fn open(
     let what = format!("signed by {sender} with key {wanted}, known at level {level}");
     steps.push(Step::pass("signature", what));
     let window = own.policy.record().window;
-    steps.push(age(verified.prefix().sealed_at, window, desk.now)?);
-    let genuine = Genuine::judge(verified, level, window, desk.now)
-        .map_err(|refusal| refused("prefix", "what the signed prefix says", &refusal))?;
+    let age = age(verified.prefix().sealed_at, window, desk.now);
+    let genuine =
+        Genuine::judge(verified, level, desk.config, window, desk.now).map_err(|refusal| {
+            match refusal {
+                Refusal::InFuture | Refusal::TooOld => refused("window", &age, &refusal),
+                other => refused("prefix", "what the signed prefix says", &other),
+            }
+        })?;
+    steps.push(Step::pass("window", age));
     let (from, foreign) = (&genuine.sender.0, genuine.verified.prefix().foreign_reverse_path);
     let whose = if foreign { ", of another domain than the sealing one" } else { "" };
     steps.push(Step::pass("prefix", format!("sent by {from}{whose}")));
@@ -140,22 +145,13 @@ async fn open(
     Ok(())
 }
 
-/// When it was sealed, as the window sees it.
-fn age(sealed_at: u64, window: u64, now: u64) -> Result<Step, Step> {
+/// When it was sealed, and how long that may be ago.
+fn age(sealed_at: u64, window: u64, now: u64) -> String {
     let at = utc(sealed_at);
-    if sealed_at > now.saturating_add(CLOCK_TOLERANCE) {
-        let what = format!("sealed at {at}, which is to come");
-        return Err(refused("window", &what, &Refusal::InFuture));
+    if sealed_at > now {
+        return format!("sealed at {at}, which is to come");
     }
-    let what = format!(
-        "sealed at {at}, {} ago; the window is {}",
-        length(now.saturating_sub(sealed_at)),
-        length(window)
-    );
-    if now > sealed_at.saturating_add(window) {
-        return Err(refused("window", &what, &Refusal::TooOld));
-    }
-    Ok(Step::pass("window", what))
+    format!("sealed at {at}, {} ago; the window is {}", length(now - sealed_at), length(window))
 }
 
 /// Who is signed, who of them is addressed, and who has it already.
@@ -209,25 +205,29 @@ fn contents(mut verified: Verified) -> Result<Vec<u8>, Step> {
 fn report(
     desk: &Desk<'_>,
     message: &[u8],
-    (sender, suite, level, foreign): (&crate::core::Domain, Suite, Level, bool),
+    (sender, suite, level, foreign): (&Domain, Suite, Level, bool),
     steps: &mut Steps,
 ) {
     let (header, _) = Header::split(message);
-    steps.push(match address::author(&header) {
+    let (grade, text) = match address::author(&header) {
         Some(author) if author.domain == *sender && !foreign => {
-            Step::pass("aligned", format!("the author is of {sender}"))
+            (Grade::Pass, format!("the author is of {sender}"))
         }
-        Some(author) if author.domain == *sender => Step::warn(
-            "aligned",
-            format!(
-                "the author is of {sender}, but the reverse-path is not: {sender} only passed it on"
-            ),
-        ),
+        Some(author) if author.domain == *sender => {
+            (Grade::Warn, format!("the author is of {sender}, which only passed the message on"))
+        }
         Some(author) => {
-            Step::warn("aligned", format!("the author is of {}, not of {sender}", author.domain))
+            (Grade::Warn, format!("the author is of {}, not of {sender}", author.domain))
         }
-        None => Step::warn("aligned", "From does not name exactly one author"),
-    });
+        None => (Grade::Warn, "From does not name exactly one author".to_owned()),
+    };
+    // [R-uns-11]: the reverse-path has been seen to.
+    let required = desk.config.treatment(sender).require_aligned;
+    if required && !address::is_aligned(&header, sender) {
+        steps.push(refused("aligned", &text, &Refusal::NotAligned(sender.clone())));
+        return;
+    }
+    steps.push(Step::new("aligned", grade, text));
     let outcome = results::Outcome::Pass {
         sender,
         foreign,

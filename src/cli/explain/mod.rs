@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args, given: Option<&Path>) -> Result<(), Failure> {
                     ("carrier", id)
                 }
                 None if args.inbound => {
-                    clear::explain(&desk, &message, &outer, &mut steps);
+                    clear::explain(&desk, &message, &outer, &mut steps).await;
                     ("inbound", None)
                 }
                 None => {
