@@ -161,10 +161,9 @@ impl World {
     /// Exit code and text, without what no two runs have in common.
     async fn check(&self, domain: &str) -> (i32, String) {
         let (code, text) = self.run(domain, &[]).await;
-        assert!(
-            text.lines().all(|line| line.chars().count() <= 100 || !line.contains(". ")),
-            "{text}"
-        );
+        // A path stays whole, so that it can be copied.
+        let fits = |line: &str| line.chars().count() <= 100 || line.contains('/');
+        assert!(text.lines().all(fits), "{text}");
         (code, constant(&text, &self.place()))
     }
 
@@ -233,7 +232,13 @@ fn constant(text: &str, place: &Path) -> String {
         let moment = from.get(..20).filter(|t| t.ends_with(" UTC") && t.as_bytes()[4] == b'-');
         let (word, taken) = match moment {
             Some(_) => ("YYYY-MM-DD HH:MM UTC", 20),
-            None if digits == 10 => ("##########", 10),
+            // Not a part of a fingerprint.
+            None if digits == 10
+                && !before.ends_with(|c: char| c.is_ascii_hexdigit())
+                && !from[10..].starts_with(|c: char| c.is_ascii_hexdigit()) =>
+            {
+                ("##########", 10)
+            }
             None => (&from[..digits], digits),
         };
         out.push_str(word);
@@ -267,7 +272,8 @@ fn without_keys(text: &str) -> String {
     };
     let lines =
         lines.iter().map(|line| line.split(' ').map(constant).collect::<Vec<_>>().join(" "));
-    lines.collect::<Vec<_>>().join("\n")
+    // A policy of ours is signed for 30 days, of which a second may be over.
+    lines.collect::<Vec<_>>().join("\n").replace("29d 23h left", "30d left")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -382,6 +388,16 @@ async fn what_is_wrong_with_keys_and_servers_is_named() {
     world.second.set_serial(&name(PARTNER), 6).unwrap();
     told.about(&world, "serials differ").await;
     world.second.set_serial(&name(PARTNER), 1).unwrap();
+    let nobody = Ipv4Addr::new(127, 0, 0, 3);
+    let hosts = |first: Ipv4Addr, second: Ipv4Addr| {
+        for (host, address) in [("ns1", first), ("ns2", second)] {
+            let host = name(&format!("{host}.{PARTNER}"));
+            world.first.set_addresses(&host, &[IpAddr::V4(address)]).unwrap();
+        }
+    };
+    hosts(nobody, nobody);
+    told.about(&world, "no server can be asked from here").await;
+    hosts(Ipv4Addr::LOCALHOST, SECOND);
 
     let (policy, key) = ("_mta-seal.company1.example", "s1._mta-seal.company1.example");
     world.publish(policy, &signed_by(&draft(), 1));
@@ -482,6 +498,11 @@ async fn memory_pins_and_overrides_are_considered_and_left_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn our_own_records_are_compared_with_our_keys() {
+    // Made first, so that their policy is the oldest.
+    let other = tempfile::tempdir().unwrap();
+    let place = other.path().join("gw");
+    let made = mta_seal(&["init", "--domain", OWN, "--dir", place.to_str().unwrap()]);
+    assert!(made.status.success(), "{made:?}");
     let world = World::new().await;
     let mut told = Told(String::new());
     told.domain(&world, "nothing is published", OWN).await;
@@ -501,12 +522,9 @@ async fn our_own_records_are_compared_with_our_keys() {
     }
     told.domain(&world, "a null MX", OWN).await;
     // The keys of another organisation are here, as after a wrong restore.
-    let other = world.directory.path().join("other");
-    let made = mta_seal(&["init", "--domain", OWN, "--dir", other.to_str().unwrap()]);
-    assert!(made.status.success(), "{made:?}");
     let keys = world.place().join("keys");
     std::fs::rename(&keys, world.place().join("lost")).unwrap();
-    std::fs::rename(other.join("keys"), &keys).unwrap();
+    std::fs::rename(other.path().join("gw/keys"), &keys).unwrap();
     told.domain(&world, "other keys are here", OWN).await;
     insta::assert_snapshot!("own", without_keys(&told.0));
 }

@@ -14,6 +14,7 @@ mod demo;
 mod descriptors;
 mod discovery;
 mod dkim;
+mod explain;
 mod failure;
 mod fingerprint;
 mod init;
@@ -96,6 +97,10 @@ enum Command {
     /// Nothing is learned and nothing recorded. Exit codes: 0 all is well or there are warnings only, 1 something failed, 75
     /// something could not be determined now.
     Check(check::Args),
+    /// Say what the gateway would do with one message, step by step, without sending it
+    ///
+    /// Neither its text nor its subject is shown. Exit codes as for `check`.
+    Explain(explain::Args),
     /// Look whether mail leaves, or comes in, past the gateway
     Bypass(bypass::Args),
     /// Work with the configuration
@@ -155,6 +160,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Password(args) => password::run(args),
         Command::Policy { command: PolicyCommand::Sign(args) } => policy::sign(args, config),
         Command::Check(args) => check::run(args, config),
+        Command::Explain(args) => explain::run(args, config),
         Command::Bypass(args) => bypass::run(args, config),
         Command::Deferred(args) => deferred::run(args, config),
         Command::Alarms(args) => alarms::run(args, config),

@@ -9,7 +9,7 @@ use crate::policy::{
     Alarm, ClearReason, Decision, DeferReason, KeyFailure, LocalPolicy, LookupFailure, Memory,
     RejectReason, SenderDecision, SenderPolicy, SenderVerdict, Severity, Source, Verdict,
 };
-use crate::store::ledger::Allowance;
+use crate::store::ledger::{Allowance, Scope};
 
 /// What the configuration says of mail to `domain`.
 pub(super) fn local(config: Option<&Config>, domain: &Domain) -> LocalPolicy {
@@ -95,14 +95,14 @@ fn is_open(why: &DeferReason) -> bool {
     )
 }
 
-/// What an operator would be alarmed of.
-pub(super) fn alarms(steps: &mut Steps, direction: &str, alarms: &[Alarm]) {
+/// What an operator would be alarmed of; `mail` says which mail it is about.
+pub(super) fn alarms(steps: &mut Steps, mail: &str, alarms: &[Alarm]) {
     for alarm in alarms {
         let grade = match alarm.kind().severity() {
             Severity::Critical => Grade::Fail,
             Severity::Warning | Severity::Notice => Grade::Warn,
         };
-        let step = Step::new("alarm", grade, format!("{direction} mail: {alarm}"));
+        let step = Step::new("alarm", grade, format!("{mail}: {alarm}"));
         steps.push(match alarm {
             Alarm::IdentityChanged { .. } | Alarm::PinMismatch { .. } => step
                 .hint("compare the fingerprint with the partner by telephone: it may be an attack"),
@@ -111,8 +111,12 @@ pub(super) fn alarms(steps: &mut Steps, direction: &str, alarms: &[Alarm]) {
     }
 }
 
-/// What is remembered of a domain.
-pub(super) fn memory(name: &'static str, memory: Option<&Memory>, now: u64) -> Step {
+/// What is remembered of a domain for mail of this direction.
+pub(super) fn memory(scope: Scope, memory: Option<&Memory>, now: u64) -> Step {
+    let name = match scope {
+        Scope::Outgoing => "memory-outgoing",
+        Scope::Incoming => "memory-incoming",
+    };
     let Some(memory) = memory.filter(|memory| now < memory.until()) else {
         return Step::pass(name, "nothing is remembered");
     };
@@ -124,7 +128,8 @@ pub(super) fn memory(name: &'static str, memory: Option<&Memory>, now: u64) -> S
         memory.level,
         utc(memory.policy_until()),
     );
-    if let Some(until) = memory.enforce_until.filter(|until| now < *until) {
+    let forbidden = memory.enforce_until.filter(|until| scope == Scope::Outgoing && now < *until);
+    if let Some(until) = forbidden {
         text.push_str(&format!("; clear mail is forbidden until {}", utc(until)));
     }
     Step::pass(name, text)

@@ -250,7 +250,8 @@ impl Authorisation {
     }
 
     /// Whether a field of this name may hold a secret, whoever sent it: it goes no further than here.
-    pub(super) fn is_secret(&self, field: &Field<'_>) -> bool {
+    #[must_use]
+    pub fn is_secret(&self, field: &Field<'_>) -> bool {
         let mut fields = self.shared.iter().filter_map(|table| table.field.as_ref());
         fields.any(|secret| field.is(&secret.name))
     }

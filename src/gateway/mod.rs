@@ -47,6 +47,7 @@ pub use authorisation::{Authorisation, AuthorisationError};
 pub use clock::{Clock, SystemClock};
 pub(crate) use discovery::restore;
 pub use failure::Failure;
+pub use inbound::{Genuine, scan_failure, signing_key, unseal_failure};
 pub use local::{LocalKeys, LocalKeysError};
 pub use parts::{LEDGER_FILE, Parts, Settings, StartError};
 pub use serve::Gateway;

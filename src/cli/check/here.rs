@@ -50,18 +50,16 @@ async fn decide(
         budget: look.dns.timeout,
     };
     let domain = look.domain;
-    for (name, scope) in
-        [("memory-outgoing", Scope::Outgoing), ("memory-incoming", Scope::Incoming)]
-    {
+    for scope in [Scope::Outgoing, Scope::Incoming] {
         let memory = sources.recall(scope, domain).await?;
-        steps.push(verdict::memory(name, memory.as_ref(), look.now));
+        steps.push(verdict::memory(scope, memory.as_ref(), look.now));
     }
     steps.push(verdict::allowance(sources.allowance(domain).await?.as_ref()));
     let ordinary = sources.recipient(domain, local, Demand::Absent).await?;
     let demanded = sources.recipient(domain, local, Demand::Sealed).await?;
     let sender = sources.sender(domain, &verdict::sender_local(config, domain)).await?;
-    verdict::alarms(steps, "outgoing", &ordinary.verdict.alarms);
-    verdict::alarms(steps, "incoming", &sender.verdict.alarms);
+    verdict::alarms(steps, "outgoing mail", &ordinary.verdict.alarms);
+    verdict::alarms(steps, "incoming mail", &sender.verdict.alarms);
     verdict::both(steps, &ordinary, &demanded);
     steps.push(verdict::incoming("sealed-mail", &sender.verdict));
     Ok(())

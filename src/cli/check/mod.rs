@@ -32,7 +32,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, given: Option<&Path>) -> Result<(), Failure> {
-    let domain = Domain::parse(&args.domain)
+    let domain = Domain::parse(args.domain.trim_end_matches('.'))
         .map_err(|error| Failure::usage(format!("`{}`: {error}", args.domain)))?;
     let config = context::config_if_any(given)?;
     let dns = config.as_ref().map_or_else(DnsConfig::default, |config| config.dns.clone());

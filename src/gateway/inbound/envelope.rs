@@ -49,7 +49,8 @@ impl<'c> EnvelopeReader<'c> {
 }
 
 /// What is answered when the carrier itself is wrong [R-car-05], [R-car-07].
-pub(super) fn scan_failure(error: ScanError) -> Failure {
+#[must_use]
+pub fn scan_failure(error: ScanError) -> Failure {
     match error {
         ScanError::Header(_) => Failure::HeaderTooLarge,
         ScanError::SecondPart => Failure::TwoParts,
@@ -58,7 +59,8 @@ pub(super) fn scan_failure(error: ScanError) -> Failure {
 }
 
 /// What is answered when the envelope is wrong: all failures of cryptography look alike [R-smtp-01].
-pub(super) fn unseal_failure(error: &UnsealError) -> Failure {
+#[must_use]
+pub fn unseal_failure(error: &UnsealError) -> Failure {
     match error {
         UnsealError::Malformed { stage: Stage::Header | Stage::Prefix, .. }
         | UnsealError::TooLarge { .. } => Failure::CarrierMalformed,

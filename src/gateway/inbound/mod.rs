@@ -31,9 +31,11 @@ use crate::mail::carrier::{Limits, Scanner, State};
 use crate::smtp::server::{DataChunk, ServerConnection, SessionError};
 use crate::smtp::{Capabilities, Protocol, Reply};
 use crate::store::ledger::{Fate, Scope};
-use envelope::{EnvelopeReader, scan_failure};
+use envelope::EnvelopeReader;
+pub use envelope::{scan_failure, unseal_failure};
 use mailboxes::delivered_to;
 pub(super) use one_by_one::OneByOne;
+pub use verification::{Genuine, signing_key};
 
 /// Room in the advertised SIZE for base64 that a hop wrapped to shorter lines, in percent.
 const REWRAP_MARGIN: u64 = 4;

@@ -9,9 +9,10 @@ use crate::core::esmtp::MailParameters;
 use crate::core::{
     ContentType, Decrypted, Opened, Parsed, Received, Step, UnsealError, Verified, VerifyingKey,
 };
+use crate::gateway::config::Config;
 use crate::gateway::failure::Failure;
 use crate::gateway::session::Recipient;
-use crate::gateway::smtp_envelope::{read_forward_path, read_reverse_path};
+use crate::gateway::smtp_envelope::{mailbox_text, read_forward_path, read_reverse_path};
 use crate::policy::{Level, SenderDecision, Source};
 use crate::records::CLOCK_TOLERANCE;
 use crate::store::keyring::Find;
@@ -21,12 +22,16 @@ use crate::store::ledger::IncomingMessage;
 const KEEP_MARGIN: u64 = 2 * CLOCK_TOLERANCE;
 
 /// A verified envelope with everything its prefix says.
-pub(super) struct Genuine {
-    pub(super) verified: Verified,
-    pub(super) level: Level,
-    pub(super) sender: (ReversePath, MailParameters),
+pub struct Genuine {
+    /// The envelope, of which the message is still to come.
+    pub verified: Verified,
+    /// How authentic the sender's policy is.
+    pub level: Level,
+    /// The signed reverse-path with its parameters.
+    pub sender: (ReversePath, MailParameters),
     pub(super) signed: Vec<Recipient>,
-    pub(super) message: IncomingMessage,
+    /// What identifies the message.
+    pub message: IncomingMessage,
     /// Until when the delivery must be remembered.
     pub(super) keep_until: u64,
 }
@@ -55,9 +60,42 @@ impl Inbound {
         let decrypted = read_prefix(opened, reader, &mut piece).await?.map_err(refuse)?;
         let (signing, level) = self.signing_key(&decrypted).await?;
         let verified = decrypted.verify(&signing).map_err(refuse)?;
+        let genuine =
+            Genuine::judge(verified, level, &self.shared.config, window, self.shared.clock.now())?;
+        let sender = &genuine.message.sender_domain;
+        info!(envelope = %envelope_id, %sender, level = level.as_str(), "prefix verified");
+        Ok(genuine)
+    }
+
+    /// Check 7: the policy of the sender domain lists the signing key that the prefix names.
+    async fn signing_key(&self, decrypted: &Decrypted) -> Result<(VerifyingKey, Level), Stop> {
+        let domain = decrypted.sender_domain();
+        let local = self.shared.config.sender(domain);
+        let verdict = self.shared.discovery.sender(domain, &local).await.map_err(|error| {
+            warn!(%error, "ledger unavailable");
+            Failure::Ledger
+        })?;
+        Ok(signing_key(decrypted, verdict.decision)?)
+    }
+}
+
+impl Genuine {
+    /// Checks 8 to 10, after the opening signature: what the prefix holds, its reverse-path, and its time at `now` within
+    /// `window` seconds.
+    ///
+    /// # Errors
+    ///
+    /// How the message is refused.
+    pub fn judge(
+        verified: Verified,
+        level: Level,
+        config: &Config,
+        window: u64,
+        now: u64,
+    ) -> Result<Self, Failure> {
         let prefix = verified.prefix();
         if prefix.content_type != ContentType::Mail {
-            return Err(Failure::CarrierUnsupported.into());
+            return Err(Failure::CarrierUnsupported);
         }
         let malformed = |error| {
             warn!(%error, "signed prefix refused");
@@ -70,64 +108,76 @@ impl Inbound {
         let recipient_domain = &verified.header().recipient_domain;
         if signed.iter().any(|recipient| recipient.path.domain() != Some(recipient_domain)) {
             // [R-con-02]
-            return Err(Failure::CarrierMalformed.into());
+            return Err(Failure::CarrierMalformed);
         }
         let own = sender.0.is_null() || sender.0.domain() == Some(&prefix.sender_domain);
         if !own && !prefix.foreign_reverse_path {
-            return Err(Failure::SenderPath.into());
+            return Err(Failure::SenderPath);
         }
         // [R-uns-11]; the author is seen to when the header is complete.
-        let treatment = self.shared.config.treatment(&prefix.sender_domain);
+        let treatment = config.treatment(&prefix.sender_domain);
         if prefix.foreign_reverse_path && treatment.require_aligned {
-            return Err(Failure::NotAligned(prefix.sender_domain.clone()).into());
+            return Err(Failure::NotAligned(prefix.sender_domain.clone()));
         }
-        let now = self.shared.clock.now();
         if prefix.sealed_at > now.saturating_add(CLOCK_TOLERANCE) {
-            return Err(Failure::InFuture.into());
+            return Err(Failure::InFuture);
         }
         if now > prefix.sealed_at.saturating_add(window) {
-            return Err(Failure::TooOld.into());
+            return Err(Failure::TooOld);
         }
         let message = IncomingMessage {
-            envelope_id,
+            envelope_id: verified.envelope_id(),
             sender_domain: prefix.sender_domain.clone(),
             delivery_id: prefix.delivery_id,
         };
         let keep_until = prefix.sealed_at.saturating_add(window).saturating_add(KEEP_MARGIN);
-        info!(envelope = %envelope_id, sender = %prefix.sender_domain, level = level.as_str(), "prefix verified");
-        Ok(Genuine { verified, level, sender, signed, message, keep_until })
+        Ok(Self { verified, level, sender, signed, message, keep_until })
     }
 
-    /// Check 7: the policy of the sender domain lists the signing key that the prefix names.
-    async fn signing_key(&self, decrypted: &Decrypted) -> Result<(VerifyingKey, Level), Stop> {
-        let domain = decrypted.sender_domain();
-        let local = self.shared.config.sender(domain);
-        let verdict = self.shared.discovery.sender(domain, &local).await.map_err(|error| {
-            warn!(%error, "ledger unavailable");
-            Failure::Ledger
-        })?;
-        match verdict.decision {
-            SenderDecision::Verify { keys, level, source, .. } => {
-                let wanted = decrypted.signing_key_id();
-                match (keys.into_iter().find(|key| key.key_id() == wanted), source) {
-                    (Some(key), _) => Ok((key, level)),
-                    (None, Source::Dns) => {
-                        warn!(%domain, "signing key is not in the sender's policy");
-                        Err(Failure::Unauthentic.into())
-                    }
-                    // The key may be newer than what is remembered.
-                    (None, Source::Memory) => Err(Failure::SenderUnknown.into()),
+    /// The signed recipients in the spelling of the ledger.
+    #[must_use]
+    pub fn recipients(&self) -> Vec<String> {
+        self.signed.iter().map(|recipient| mailbox_text(&recipient.path)).collect()
+    }
+
+    /// Whether nothing says that the sender domain wrote the message: another domain's reverse-path, or none.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        self.verified.prefix().foreign_reverse_path || self.sender.0.is_null()
+    }
+}
+
+/// Check 7 once the policy of the sender domain is known: the key that the prefix names, if it is listed.
+///
+/// # Errors
+///
+/// How the message is refused.
+pub fn signing_key(
+    decrypted: &Decrypted,
+    decision: SenderDecision,
+) -> Result<(VerifyingKey, Level), Failure> {
+    let domain = decrypted.sender_domain();
+    match decision {
+        SenderDecision::Verify { keys, level, source, .. } => {
+            let wanted = decrypted.signing_key_id();
+            match (keys.into_iter().find(|key| key.key_id() == wanted), source) {
+                (Some(key), _) => Ok((key, level)),
+                (None, Source::Dns) => {
+                    warn!(%domain, "signing key is not in the sender's policy");
+                    Err(Failure::Unauthentic)
                 }
+                // The key may be newer than what is remembered.
+                (None, Source::Memory) => Err(Failure::SenderUnknown),
             }
-            SenderDecision::Defer(why) => {
-                // The reply is the same for all of them [R-smtp-03].
-                warn!(%domain, reason = why.code(), %why, "sender cannot be verified now");
-                Err(Failure::SenderUnknown.into())
-            }
-            SenderDecision::Refuse(why) => {
-                warn!(%domain, reason = why.code(), %why, "sender cannot be verified");
-                Err(Failure::Unauthentic.into())
-            }
+        }
+        SenderDecision::Defer(why) => {
+            // The reply is the same for all of them [R-smtp-03].
+            warn!(%domain, reason = why.code(), %why, "sender cannot be verified now");
+            Err(Failure::SenderUnknown)
+        }
+        SenderDecision::Refuse(why) => {
+            warn!(%domain, reason = why.code(), %why, "sender cannot be verified");
+            Err(Failure::Unauthentic)
         }
     }
 }
