@@ -57,11 +57,7 @@ pub(super) fn weigh<'a>(
 ) -> Result<Accepted<'a>, Lack> {
     let found = match outcome {
         Outcome::NoPolicy { denial, authenticity } => {
-            let remembered = memory.is_some_and(|m| m.policy.record().mode != Mode::None);
-            if remembered || pin.is_some() {
-                alarms.push(Alarm::PolicyVanished);
-            }
-            return Err(Lack::Denied(*denial, *authenticity));
+            return Err(denied(*denial, *authenticity, memory, pin, alarms));
         }
         Outcome::Failed(failure) => return Err(Lack::Failed(*failure)),
         Outcome::Found(found) => found,
@@ -74,12 +70,25 @@ pub(super) fn weigh<'a>(
     if let Some(refusal) = refusal {
         // [R-dec-08]: a withdrawal that is not in force asks for nothing and lifts nothing.
         return Err(if found.policy.record().mode == Mode::None {
-            Lack::Denied(Denial::NoData, found.authenticity)
+            denied(Denial::NoData, found.authenticity, memory, pin, alarms)
         } else {
             Lack::Refused(refusal)
         });
     }
     believe(found, memory, pin, now, alarms).map_err(Lack::Refused)
+}
+
+fn denied(
+    denial: Denial,
+    authenticity: Authenticity,
+    memory: Option<&Memory>,
+    pin: Option<&KeyId>,
+    alarms: &mut Vec<Alarm>,
+) -> Lack {
+    if memory.is_some_and(Memory::asks_for_sealing) || pin.is_some() {
+        alarms.push(Alarm::PolicyVanished);
+    }
+    Lack::Denied(denial, authenticity)
 }
 
 fn believe<'a>(
@@ -95,6 +104,7 @@ fn believe<'a>(
     let evidence = if secure { Level::Dnssec } else { Level::FirstUse };
     let standing = memory.map(|memory| (memory, Standing::of(policy, memory, now)));
 
+    // [R-dec-24]
     if let Some(pin) = pin {
         let descends = standing
             .as_ref()
@@ -127,7 +137,8 @@ fn believe<'a>(
         if standing == Standing::Successor {
             alarms.push(Alarm::IdentityRolledOver { remembered, seen });
         }
-        // [R-dec-10]: the very text that was once authenticated keeps its level.
+        // [R-dec-10]: the very text that was once authenticated keeps its level; better evidence only
+        // raises it [R-dec-26].
         let known = if policy.text() == memory.policy.text() {
             memory.level(None)
         } else {

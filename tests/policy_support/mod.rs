@@ -1,5 +1,7 @@
 //! Domains, keys, policies and memories for the tests of the decision.
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::panic, dead_code, unreachable_pub)]
+
+pub mod draft;
 
 use mta_seal::core::{
     Domain, IdentityKey, KeyId, SealingPrivateKey, SealingPublicKey, SigningKey, Suite,
@@ -32,6 +34,8 @@ pub const ANNOUNCED: u8 = 2;
 pub const STRANGER: u8 = 3;
 /// One that rollover statements name.
 pub const SUCCESSOR: u8 = 4;
+/// One that [`OWN`] may have succeeded.
+pub const ROOT: u8 = 5;
 
 pub fn fingerprint(seed: u8) -> KeyId {
     identity(seed).fingerprint()
@@ -152,16 +156,20 @@ pub fn fetched(failure: Option<KeyFailure>) -> Vec<FetchedKey> {
     vec![FetchedKey { selector: selector(), record }]
 }
 
-/// A memory of a policy by [`OWN`] that was seen an hour ago, with [`old_key`].
-pub fn memory(mode: Mode) -> Memory {
-    let remembered = policy().mode(mode).with(|d| {
+/// The policy that memories hold: by [`OWN`], with [`old_key`].
+pub fn remembered_policy(mode: Mode) -> Policy {
+    policy().mode(mode).with(|d| {
         d.serial = NOW - 1000;
         d.sealing_keys = vec![entry(&old_key())];
         d.next_identity = Some(fingerprint(ANNOUNCED));
-    });
+    })
+}
+
+/// A memory of that policy, seen an hour ago.
+pub fn memory(mode: Mode) -> Memory {
     let last_seen = NOW - HOUR;
     Memory {
-        policy: remembered.sign(),
+        policy: remembered_policy(mode).sign(),
         key: (mode != Mode::None).then(old_key),
         level: Level::FirstUse,
         hold: Hold::Growing { seconds: 2 * DAY, counted_at: last_seen },
