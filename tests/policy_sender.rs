@@ -3,12 +3,14 @@
 
 mod policy_support;
 
+use mta_seal::core::VerifyingKey;
 use mta_seal::policy::{
     Alarm, Authenticity, DeferReason, Denial, Hold, Level, LookupFailure, Memory, MemoryUpdate,
     Outcome, Refusal, RefuseReason, SenderDecision, SenderPolicy, SenderVerdict, Source,
     authenticate_sender,
 };
 use mta_seal::records::Mode;
+use policy_support::draft::Table;
 use policy_support::*;
 
 fn run(outcome: &Outcome, memory: Option<&Memory>) -> SenderVerdict {
@@ -169,4 +171,259 @@ fn memory_without_keys_or_time_is_no_memory() {
         verified(&run(&denial(Authenticity::Insecure), Some(&lasting))),
         (Level::Remembered, Source::Memory)
     );
+}
+
+/// What is known of a sender, and what the draft calls it.
+struct Known {
+    /// N, M or X.
+    letter: &'static str,
+    memory: Option<Memory>,
+}
+
+fn known() -> Vec<Known> {
+    let keyless = |mode| {
+        let policy = remembered_policy(Mode::None).mode(mode).with(|d| d.signing_keys.clear());
+        Memory { policy: policy.sign(), key: None, ..memory(mode) }
+    };
+    let expired = |mode| {
+        let policy = remembered_policy(mode).with(|d| d.expiry = NOW);
+        Memory { policy: policy.sign(), ..memory(mode) }
+    };
+    let mut all = vec![Known { letter: "N", memory: None }];
+    for (letter, memory) in [
+        ("M", memory(Mode::Enforce)),
+        ("M", Memory { key: None, ..memory(Mode::Testing) }),
+        ("M", memory(Mode::None)),
+        ("X", keyless(Mode::None)),
+        ("X", expired(Mode::Enforce)),
+        ("X", expired(Mode::Testing)),
+    ] {
+        for (level, hold, pinned_root) in [
+            (Level::FirstUse, memory.hold, None),
+            (Level::Remembered, Hold::Firm, Some(fingerprint(ROOT))),
+            (Level::Dnssec, Hold::Firm, None),
+        ] {
+            let memory = Memory { level, hold, pinned_root, ..memory.clone() };
+            all.push(Known { letter, memory: Some(memory) });
+        }
+    }
+    let lapsed = Memory { last_seen: NOW - 2 * DAY, enforce_until: None, ..memory(Mode::Testing) };
+    all.push(Known { letter: "N", memory: Some(lapsed) });
+    all
+}
+
+/// What is found, as the draft describes it.
+struct Case {
+    outcome: Outcome,
+    secure: bool,
+    /// The seed of the identity key of a policy in force but for that.
+    identity: Option<u8>,
+    /// The row, if the policy is believed or none is found.
+    row: &'static str,
+}
+
+fn cases() -> Vec<Case> {
+    let mut all = Vec::new();
+    for authenticity in [Authenticity::Secure, Authenticity::Insecure] {
+        let secure = authenticity == Authenticity::Secure;
+        let mut add = |outcome, identity, row| all.push(Case { outcome, secure, identity, row });
+        for (denial, rows) in [
+            (Denial::NxDomain, ["NXDOMAIN, secure", "NXDOMAIN, insecure"]),
+            (Denial::NoData, ["NODATA, secure", "NODATA, insecure"]),
+        ] {
+            let outcome = Outcome::NoPolicy { denial, authenticity };
+            add(outcome, None, rows[usize::from(!secure)]);
+        }
+        for mode in [Mode::Enforce, Mode::Testing, Mode::None] {
+            for identity in [OWN, SUCCESSOR, ANNOUNCED, STRANGER, ROOT] {
+                let plain = policy().mode(mode).by(identity);
+                let plain = if identity == SUCCESSOR { plain.succeeding(OWN) } else { plain };
+                add(plain.found(authenticity), Some(identity), "signing keys");
+                if mode == Mode::None {
+                    let keyless = plain.with(|d| d.signing_keys.clear());
+                    add(keyless.found(authenticity), Some(identity), "no signing key");
+                }
+            }
+            // [R-dec-10]: the very text that is remembered.
+            let same = remembered_policy(mode).found(authenticity);
+            add(same, Some(OWN), "signing keys");
+            let lower = policy().mode(mode).with(|d| d.serial = NOW - 1001);
+            add(lower.found(authenticity), Some(OWN), "lower serial");
+            let withdrawn = mode == Mode::None;
+            let row = |row| if withdrawn { "none, not in its time" } else { row };
+            let expired = policy().mode(mode).with(|d| d.expiry = NOW);
+            add(expired.found(authenticity), None, row("expired"));
+            let ahead = policy().mode(mode).with(|d| d.serial = NOW + HOUR + 1);
+            add(ahead.found(authenticity), None, row("not yet valid"));
+        }
+    }
+    for failure in LookupFailure::ALL {
+        let row = match failure {
+            LookupFailure::ServFail => "SERVFAIL",
+            LookupFailure::Timeout => "timeout",
+            LookupFailure::Bogus => "bogus",
+            LookupFailure::Malformed => "malformed",
+            LookupFailure::TwoRecords => "two records",
+            LookupFailure::CnameLoop => "CNAME loop",
+            LookupFailure::Oversize => "too large",
+            LookupFailure::BadSignature => "bad signature",
+        };
+        all.push(Case { outcome: Outcome::Failed(failure), secure: false, identity: None, row });
+    }
+    all
+}
+
+/// The tables of the draft that bear upon a sender.
+struct Tables {
+    sender: Table,
+    level: Table,
+    pin: Table,
+    minimum: Table,
+}
+
+impl Tables {
+    /// What they say: what becomes of the message, and the level of the keys.
+    fn expect(
+        &self,
+        case: &Case,
+        known: &Known,
+        minimum: Level,
+        pin: Option<u8>,
+    ) -> (&str, Option<Level>) {
+        let memory = known.memory.as_ref().filter(|_| known.letter != "N");
+        let firm = memory.is_some_and(|m| m.level == Level::Dnssec);
+        let answer = if case.secure { "Secure answer" } else { "Insecure answer" };
+        let fits = pin.is_some_and(|pin| {
+            memory.is_some_and(|m| pin == OWN || m.pinned_root == Some(fingerprint(pin)))
+        });
+        let column = match (memory, fits) {
+            (None, _) => "nothing remembered",
+            (_, true) => "memory fits",
+            (_, false) => "memory does not fit",
+        };
+        let kept = match (fits, firm) {
+            (true, _) => Level::Pinned,
+            (_, true) => level_of(self.level.cell("remembered, learned at dnssec", answer)),
+            (_, false) => level_of(self.level.cell("remembered, learned below dnssec", answer)),
+        };
+
+        let related = memory.is_some()
+            && [Some(OWN), Some(SUCCESSOR), Some(ANNOUNCED)].contains(&case.identity);
+        let Case { outcome, identity, .. } = case;
+        let same_text = matches!(outcome, Outcome::Found(found)
+            if memory.is_some_and(|m| m.policy.text() == found.policy.text()));
+        let believed = identity.map(|identity| match (pin, memory) {
+            (Some(pin), _) => {
+                let row = match (related, identity == pin) {
+                    (true, true) => "policy of the remembered identity key or its proven successor, and the pinned one",
+                    (true, false) => "policy of the remembered identity key or its proven successor, not the pinned one",
+                    (false, true) => "policy of the pinned identity key",
+                    (false, false) => "policy of any other identity key",
+                };
+                self.pin.cell(row, column)
+            }
+            (None, None) => self.level.cell("found, nothing remembered", answer),
+            (None, Some(_)) => {
+                let row = match identity {
+                    OWN if same_text && firm => "found, the remembered text, learned at dnssec",
+                    OWN if same_text => "found, the remembered text, learned below dnssec",
+                    OWN => "found, a new text of the remembered identity key",
+                    SUCCESSOR | ANNOUNCED => "found, of its proven successor",
+                    _ if firm => "found, of another identity key, memory at dnssec",
+                    _ => "found, of another identity key, memory below dnssec",
+                };
+                self.level.cell(row, answer)
+            }
+        });
+        let row = match (believed, case.secure) {
+            (Some("not believed"), _) if memory.is_none() => return ("defer", None),
+            (Some("not believed"), true) => "other identity, secure",
+            (Some("not believed"), false) => "other identity, insecure",
+            // There is nothing to be lower than.
+            _ if case.row == "lower serial" && memory.is_none() => "signing keys",
+            _ => case.row,
+        };
+        let mut cell = self.sender.cell(row, known.letter);
+        let denial = row == "none, not in its time" || matches!(outcome, Outcome::NoPolicy { .. });
+        if pin.is_some() {
+            if cell == "memory" {
+                cell = self.pin.cell("cell memory", column);
+            } else if denial && cell == "refuse" {
+                cell = self.pin.cell("cell clear or reject, after a denial", column);
+            }
+        }
+        let by = match (cell, denial) {
+            ("memory", _) => format!("policy at {kept}"),
+            ("refuse", true) if case.secure => "secure denial".to_owned(),
+            ("refuse", true) => "insecure denial".to_owned(),
+            ("verify" | "refuse", _) => format!("policy at {}", believed.unwrap()),
+            _ => return (cell, None),
+        };
+        if self.minimum.cell(&by, minimum.as_str()) != "stands" {
+            return ("defer", None);
+        }
+        let level = match cell {
+            "verify" => believed.map(level_of),
+            "memory" => Some(kept),
+            _ => None,
+        };
+        (cell, level)
+    }
+}
+
+fn level_of(name: &str) -> Level {
+    name.parse().unwrap()
+}
+
+#[test]
+fn a_sender_is_authenticated_as_the_tables_say() {
+    let tables = Tables {
+        sender: Table::read("sender-table"),
+        level: Table::read("level-table"),
+        pin: Table::read("pin-table"),
+        minimum: Table::read("minimum-table"),
+    };
+    let known = known();
+    for case in &cases() {
+        for known in &known {
+            for pin in [None, Some(OWN), Some(STRANGER), Some(SUCCESSOR), Some(ROOT)] {
+                for minimum_level in Level::ALL {
+                    let local = SenderPolicy { minimum_level, pin: pin.map(fingerprint) };
+                    let memory = known.memory.as_ref();
+                    let verdict = authenticate_sender(&local, &case.outcome, memory, NOW);
+                    let (cell, level) = tables.expect(case, known, minimum_level, pin);
+                    let described = format!(
+                        "{}, {}, pin {pin:?}, {minimum_level}: {verdict:?}, memory {memory:?}",
+                        case.row, known.letter
+                    );
+                    let got = match &verdict.decision {
+                        SenderDecision::Verify { source: Source::Dns, .. } => "verify",
+                        SenderDecision::Verify { source: Source::Memory, .. } => "memory",
+                        SenderDecision::Defer(_) => "defer",
+                        SenderDecision::Refuse(_) => "refuse",
+                    };
+                    assert_eq!(got, cell, "{described}");
+                    if let SenderDecision::Verify { level: verified, policy, keys, source } =
+                        &verdict.decision
+                    {
+                        assert_eq!(Some(*verified), level, "{described}");
+                        // [R-dec-23]
+                        assert!(*verified >= minimum_level, "{described}");
+                        let theirs: Vec<VerifyingKey> = policy.record().signing_keys.clone();
+                        assert_eq!(keys, &theirs, "{described}");
+                        let of = match (source, &case.outcome) {
+                            (Source::Dns, Outcome::Found(found)) => &found.policy,
+                            _ => &memory.unwrap().policy,
+                        };
+                        assert_eq!(&**policy, of, "{described}");
+                    }
+                    if let MemoryUpdate::Store(after) = &verdict.memory {
+                        let Outcome::Found(found) = &case.outcome else { panic!("{described}") };
+                        assert_eq!(after.policy, found.policy, "{described}");
+                    }
+                }
+            }
+        }
+    }
+    tables.sender.every_cell_was_tried();
 }
