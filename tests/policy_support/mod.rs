@@ -1,7 +1,15 @@
 //! Domains, keys, policies and memories for the tests of the decision.
-#![allow(clippy::unwrap_used, clippy::panic, dead_code, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    dead_code,
+    unreachable_pub
+)]
 
 pub mod draft;
+
+use std::sync::LazyLock;
 
 use mta_seal::core::{
     Domain, IdentityKey, KeyId, SealingPrivateKey, SealingPublicKey, SigningKey, Suite,
@@ -38,7 +46,10 @@ pub const SUCCESSOR: u8 = 4;
 pub const ROOT: u8 = 5;
 
 pub fn fingerprint(seed: u8) -> KeyId {
-    identity(seed).fingerprint()
+    // Deriving keys is slow, and some tests ask a million times.
+    static OF: LazyLock<[KeyId; 6]> =
+        LazyLock::new(|| std::array::from_fn(|seed| identity(seed as u8).fingerprint()));
+    OF[usize::from(seed)]
 }
 
 pub fn signing_key(seed: u8) -> VerifyingKey {
