@@ -10,7 +10,7 @@ use mta_seal::policy::{
     authenticate_sender,
 };
 use mta_seal::records::Mode;
-use policy_support::draft::Table;
+use policy_support::draft::{Evidence, Table};
 use policy_support::*;
 
 fn run(outcome: &Outcome, memory: Option<&Memory>) -> SenderVerdict {
@@ -216,8 +216,8 @@ fn known() -> Vec<Known> {
 struct Case {
     outcome: Outcome,
     secure: bool,
-    /// The seed of the identity key of a policy in force but for that.
-    identity: Option<u8>,
+    /// Whether it is a policy in force but for its identity key.
+    judged: bool,
     /// The row, if the policy is believed or none is found.
     row: &'static str,
 }
@@ -226,35 +226,35 @@ fn cases() -> Vec<Case> {
     let mut all = Vec::new();
     for authenticity in [Authenticity::Secure, Authenticity::Insecure] {
         let secure = authenticity == Authenticity::Secure;
-        let mut add = |outcome, identity, row| all.push(Case { outcome, secure, identity, row });
+        let mut add = |outcome, judged, row| all.push(Case { outcome, secure, judged, row });
         for (denial, rows) in [
             (Denial::NxDomain, ["NXDOMAIN, secure", "NXDOMAIN, insecure"]),
             (Denial::NoData, ["NODATA, secure", "NODATA, insecure"]),
         ] {
             let outcome = Outcome::NoPolicy { denial, authenticity };
-            add(outcome, None, rows[usize::from(!secure)]);
+            add(outcome, false, rows[usize::from(!secure)]);
         }
         for mode in [Mode::Enforce, Mode::Testing, Mode::None] {
             for identity in [OWN, SUCCESSOR, ANNOUNCED, STRANGER, ROOT] {
                 let plain = policy().mode(mode).by(identity);
                 let plain = if identity == SUCCESSOR { plain.succeeding(OWN) } else { plain };
-                add(plain.found(authenticity), Some(identity), "signing keys");
+                add(plain.found(authenticity), true, "signing keys");
                 if mode == Mode::None {
                     let keyless = plain.with(|d| d.signing_keys.clear());
-                    add(keyless.found(authenticity), Some(identity), "no signing key");
+                    add(keyless.found(authenticity), true, "no signing key");
                 }
             }
             // [R-dec-10]: the very text that is remembered.
             let same = remembered_policy(mode).found(authenticity);
-            add(same, Some(OWN), "signing keys");
+            add(same, true, "signing keys");
             let lower = policy().mode(mode).with(|d| d.serial = NOW - 1001);
-            add(lower.found(authenticity), Some(OWN), "lower serial");
+            add(lower.found(authenticity), true, "lower serial");
             let withdrawn = mode == Mode::None;
             let row = |row| if withdrawn { "none, not in its time" } else { row };
             let expired = policy().mode(mode).with(|d| d.expiry = NOW);
-            add(expired.found(authenticity), None, row("expired"));
+            add(expired.found(authenticity), false, row("expired"));
             let ahead = policy().mode(mode).with(|d| d.serial = NOW + HOUR + 1);
-            add(ahead.found(authenticity), None, row("not yet valid"));
+            add(ahead.found(authenticity), false, row("not yet valid"));
         }
     }
     for failure in LookupFailure::ALL {
@@ -268,7 +268,7 @@ fn cases() -> Vec<Case> {
             LookupFailure::Oversize => "too large",
             LookupFailure::BadSignature => "bad signature",
         };
-        all.push(Case { outcome: Outcome::Failed(failure), secure: false, identity: None, row });
+        all.push(Case { outcome: Outcome::Failed(failure), secure: false, judged: false, row });
     }
     all
 }
@@ -276,8 +276,7 @@ fn cases() -> Vec<Case> {
 /// The tables of the draft that bear upon a sender.
 struct Tables {
     sender: Table,
-    level: Table,
-    pin: Table,
+    evidence: Evidence,
     minimum: Table,
 }
 
@@ -291,96 +290,54 @@ impl Tables {
         pin: Option<u8>,
     ) -> (&str, Option<Level>) {
         let memory = known.memory.as_ref().filter(|_| known.letter != "N");
-        let firm = memory.is_some_and(|m| m.level == Level::Dnssec);
-        let answer = if case.secure { "Secure answer" } else { "Insecure answer" };
-        let fits = pin.is_some_and(|pin| {
-            memory.is_some_and(|m| pin == OWN || m.pinned_root == Some(fingerprint(pin)))
-        });
-        let column = match (memory, fits) {
-            (None, _) => "nothing remembered",
-            (_, true) => "memory fits",
-            (_, false) => "memory does not fit",
+        let found = match &case.outcome {
+            Outcome::Found(found) if case.judged => Some(&found.policy),
+            _ => None,
         };
-        let kept = match (fits, firm) {
-            (true, _) => Level::Pinned,
-            (_, true) => level_of(self.level.cell("remembered, learned at dnssec", answer)),
-            (_, false) => level_of(self.level.cell("remembered, learned below dnssec", answer)),
-        };
-
-        let related = memory.is_some()
-            && [Some(OWN), Some(SUCCESSOR), Some(ANNOUNCED)].contains(&case.identity);
-        let Case { outcome, identity, .. } = case;
-        let same_text = matches!(outcome, Outcome::Found(found)
-            if memory.is_some_and(|m| m.policy.text() == found.policy.text()));
-        let believed = identity.map(|identity| match (pin, memory) {
-            (Some(pin), _) => {
-                let row = match (related, identity == pin) {
-                    (true, true) => "policy of the remembered identity key or its proven successor, and the pinned one",
-                    (true, false) => "policy of the remembered identity key or its proven successor, not the pinned one",
-                    (false, true) => "policy of the pinned identity key",
-                    (false, false) => "policy of any other identity key",
-                };
-                self.pin.cell(row, column)
-            }
-            (None, None) => self.level.cell("found, nothing remembered", answer),
-            (None, Some(_)) => {
-                let row = match identity {
-                    OWN if same_text && firm => "found, the remembered text, learned at dnssec",
-                    OWN if same_text => "found, the remembered text, learned below dnssec",
-                    OWN => "found, a new text of the remembered identity key",
-                    SUCCESSOR | ANNOUNCED => "found, of its proven successor",
-                    _ if firm => "found, of another identity key, memory at dnssec",
-                    _ => "found, of another identity key, memory below dnssec",
-                };
-                self.level.cell(row, answer)
-            }
-        });
+        let believed = found.map(|policy| self.evidence.found(policy, case.secure, memory, pin));
         let row = match (believed, case.secure) {
-            (Some("not believed"), _) if memory.is_none() => return ("defer", None),
-            (Some("not believed"), true) => "other identity, secure",
-            (Some("not believed"), false) => "other identity, insecure",
+            // Only with a pin; there is no row for it.
+            (Some(None), _) if memory.is_none() => return ("defer", None),
+            (Some(None), true) => "other identity, secure",
+            (Some(None), false) => "other identity, insecure",
             // There is nothing to be lower than.
             _ if case.row == "lower serial" && memory.is_none() => "signing keys",
             _ => case.row,
         };
         let mut cell = self.sender.cell(row, known.letter);
-        let denial = row == "none, not in its time" || matches!(outcome, Outcome::NoPolicy { .. });
-        if pin.is_some() {
-            if cell == "memory" {
-                cell = self.pin.cell("cell memory", column);
-            } else if denial && cell == "refuse" {
-                cell = self.pin.cell("cell clear or reject, after a denial", column);
-            }
+        let denial =
+            row == "none, not in its time" || matches!(case.outcome, Outcome::NoPolicy { .. });
+        let pin_row = match cell {
+            "memory" => Some("cell memory"),
+            "refuse" if denial => Some("cell clear or reject, after a denial"),
+            _ => None,
+        };
+        if let (Some(pin), Some(row)) = (pin, pin_row) {
+            cell = self.evidence.with_pin(row, memory, pin);
         }
-        let by = match (cell, denial) {
-            ("memory", _) => format!("policy at {kept}"),
-            ("refuse", true) if case.secure => "secure denial".to_owned(),
-            ("refuse", true) => "insecure denial".to_owned(),
-            ("verify" | "refuse", _) => format!("policy at {}", believed.unwrap()),
+        let kept = memory.map(|memory| self.evidence.remembered(case.secure, memory, pin));
+        let level = match cell {
+            "memory" => kept,
+            "verify" | "refuse" => believed.flatten(),
             _ => return (cell, None),
+        };
+        let by = match level {
+            Some(level) => format!("policy at {level}"),
+            None if case.secure => "secure denial".to_owned(),
+            None => "insecure denial".to_owned(),
         };
         if self.minimum.cell(&by, minimum.as_str()) != "stands" {
             return ("defer", None);
         }
-        let level = match cell {
-            "verify" => believed.map(level_of),
-            "memory" => Some(kept),
-            _ => None,
-        };
-        (cell, level)
+        (cell, level.filter(|_| cell != "refuse"))
     }
-}
-
-fn level_of(name: &str) -> Level {
-    name.parse().unwrap()
 }
 
 #[test]
 fn a_sender_is_authenticated_as_the_tables_say() {
     let tables = Tables {
         sender: Table::read("sender-table"),
-        level: Table::read("level-table"),
-        pin: Table::read("pin-table"),
+        evidence: Evidence::read(),
         minimum: Table::read("minimum-table"),
     };
     let known = known();

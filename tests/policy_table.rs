@@ -13,7 +13,7 @@ use mta_seal::policy::{
     Verdict, decide,
 };
 use mta_seal::records::{Mode, SealingEntry};
-use policy_support::draft::Table;
+use policy_support::draft::{Evidence, Table};
 use policy_support::*;
 
 /// What becomes of a message, as the cells of the draft call it.
@@ -39,6 +39,12 @@ struct Remembered {
     displaced: bool,
     /// Tried over the full product, see [`Instance`].
     full: bool,
+}
+
+impl Remembered {
+    fn live(&self) -> Option<&Memory> {
+        self.memory.as_ref().filter(|_| self.live)
+    }
 }
 
 fn memories() -> Vec<Remembered> {
@@ -280,8 +286,7 @@ const PINS: [Option<u8>; 5] = [None, Some(OWN), Some(STRANGER), Some(SUCCESSOR),
 
 struct Tables {
     decision: Table,
-    level: Table,
-    pin: Table,
+    evidence: Evidence,
     minimum: Table,
     exception: Table,
     never: Table,
@@ -289,8 +294,7 @@ struct Tables {
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables {
     decision: Table::read("decision-table"),
-    level: Table::read("level-table"),
-    pin: Table::read("pin-table"),
+    evidence: Evidence::read(),
     minimum: Table::read("minimum-table"),
     exception: Table::read("exception-table"),
     never: Table::read("never-table"),
@@ -303,44 +307,20 @@ struct Expected {
     found: Option<Level>,
     /// The level of the remembered policy.
     remembered: Option<Level>,
-    /// Whether the remembered policy fits the pin, if there is one.
-    fits: bool,
     /// The key of a cell `seal`.
     key: Option<SealingPublicKey>,
     /// A believed policy in force, or the memory, forbids clear mail.
     enforce: bool,
 }
 
-fn pin_column(remembered: &Remembered, fits: bool) -> &'static str {
-    match (remembered.live, fits) {
-        (false, _) => "nothing remembered",
-        (true, true) => "memory fits",
-        (true, false) => "memory does not fit",
-    }
-}
-
 fn expect(instance: &Instance, remembered: &Remembered, pin: Option<u8>) -> Expected {
-    let tables = &*TABLES;
-    let memory = remembered.memory.as_ref().filter(|_| remembered.live);
-    let firm = memory.is_some_and(|m| m.level == Level::Dnssec);
-    let fits = pin.is_none_or(|pin| {
-        memory.is_some_and(|m| pin == OWN || m.pinned_root == Some(fingerprint(pin)))
-    });
-    let column = pin_column(remembered, fits);
-    let answer = match instance.authenticity {
-        Authenticity::Secure => "Secure answer",
-        Authenticity::Insecure => "Insecure answer",
-    };
-    let kept = memory.map(|_| match pin {
-        Some(_) if fits => Level::Pinned,
-        _ if firm => level(tables.level.cell("remembered, learned at dnssec", answer)),
-        _ => level(tables.level.cell("remembered, learned below dnssec", answer)),
-    });
+    let evidence = &TABLES.evidence;
+    let memory = remembered.live();
+    let secure = instance.authenticity == Authenticity::Secure;
     let expected = |row: &str| Expected {
         row: row.to_owned(),
         found: None,
-        remembered: kept,
-        fits,
+        remembered: memory.map(|memory| evidence.remembered(secure, memory, pin)),
         key: None,
         enforce: remembered.enforce,
     };
@@ -351,45 +331,19 @@ fn expect(instance: &Instance, remembered: &Remembered, pin: Option<u8>) -> Expe
     if let Some(outside) = found.outside {
         return expected(if found.mode == Mode::None { "none, not in its time" } else { outside });
     }
-
-    // Is it believed, and at which level?
-    let related = memory.is_some() && !matches!(found.who, Who::Stranger | Who::Root);
     let Outcome::Found(policy) = &instance.outcome else { panic!("a policy is found") };
-    let same_text = memory.is_some_and(|m| m.policy.text() == policy.policy.text());
-    let believed = if let Some(pin) = pin {
-        let row = match (related, found.who.seed() == pin) {
-            (true, true) => {
-                "policy of the remembered identity key or its proven successor, and the pinned one"
-            }
-            (true, false) => {
-                "policy of the remembered identity key or its proven successor, not the pinned one"
-            }
-            (false, true) => "policy of the pinned identity key",
-            (false, false) => "policy of any other identity key",
-        };
-        tables.pin.cell(row, column)
-    } else {
-        let row = match (memory, found.who) {
-            (None, _) => "found, nothing remembered",
-            (_, Who::Own) if same_text && firm => "found, the remembered text, learned at dnssec",
-            (_, Who::Own) if same_text => "found, the remembered text, learned below dnssec",
-            (_, Who::Own) => "found, a new text of the remembered identity key",
-            (_, Who::Rollover | Who::Announced) => "found, of its proven successor",
-            _ if firm => "found, of another identity key, memory at dnssec",
-            _ => "found, of another identity key, memory below dnssec",
-        };
-        tables.level.cell(row, answer)
-    };
-    if believed == "not believed" {
-        return expected(match instance.authenticity {
-            Authenticity::Secure => "other identity, secure",
-            Authenticity::Insecure => "other identity, insecure",
+    let Some(level) = evidence.found(&policy.policy, secure, memory, pin) else {
+        return expected(if secure {
+            "other identity, secure"
+        } else {
+            "other identity, insecure"
         });
-    }
+    };
     if found.lower_serial && memory.is_some() {
         return expected("lower serial");
     }
 
+    let related = memory.is_some() && !matches!(found.who, Who::Stranger | Who::Root);
     let mode = found.mode.as_str();
     let replaces = memory.is_some() && !related;
     let kept_key = related && memory.and_then(|m| m.key.as_ref()) == Some(&large_key());
@@ -417,15 +371,11 @@ fn expect(instance: &Instance, remembered: &Remembered, pin: Option<u8>) -> Expe
     };
     let lifted = row.starts_with("none") && row != "none, stronger evidence";
     Expected {
-        found: Some(level(believed)),
+        found: Some(level),
         key,
         enforce: found.mode == Mode::Enforce || (remembered.enforce && !lifted),
         ..expected(&row)
     }
-}
-
-fn level(name: &str) -> Level {
-    name.parse().unwrap()
 }
 
 /// What the tables say: the decision, and the level of what is sealed.
@@ -436,6 +386,7 @@ fn decided(
     local: &LocalPolicy,
     exception: Option<&str>,
     demand: Demand,
+    pin: Option<u8>,
 ) -> (&'static str, Option<Level>) {
     let tables = &*TABLES;
     if local.rule == Rule::Never {
@@ -454,15 +405,13 @@ fn decided(
     let mut cell = tables.decision.cell(&expected.row, &format!("{}{wish}", remembered.letters));
     let denial = matches!(instance.outcome, Outcome::NoPolicy { .. })
         || expected.row == "none, not in its time";
-    if local.pin.is_some() {
-        let row = match cell {
-            "memory" => Some("cell memory"),
-            "clear" | "reject" if denial => Some("cell clear or reject, after a denial"),
-            _ => None,
-        };
-        if let Some(row) = row {
-            cell = tables.pin.cell(row, pin_column(remembered, expected.fits));
-        }
+    let pin_row = match cell {
+        "memory" => Some("cell memory"),
+        "clear" | "reject" if denial => Some("cell clear or reject, after a denial"),
+        _ => None,
+    };
+    if let (Some(pin), Some(row)) = (pin, pin_row) {
+        cell = tables.evidence.with_pin(row, remembered.live(), pin);
     }
 
     let policy = |level: Option<Level>| level.map(|level| format!("policy at {level}"));
@@ -591,13 +540,14 @@ fn compare(
     instance: &Instance,
     remembered: &Remembered,
     (local, exception, demand): (&LocalPolicy, Option<&str>, Demand),
+    pin: Option<u8>,
     verdict: &Verdict,
 ) {
     let described = || {
         let memory = &remembered.memory;
         format!("{}, {local:?}, {demand:?}, memory {memory:?}: {verdict:?}", expected.row)
     };
-    let (cell, level) = decided(expected, instance, remembered, local, exception, demand);
+    let (cell, level) = decided(expected, instance, remembered, local, exception, demand, pin);
     let alarm = verdict.alarms.contains(&Alarm::NeverOverEnforce);
     let got = if alarm { "clear, alarm" } else { name(&verdict.decision) };
     assert_eq!(got, cell, "{}", described());
@@ -628,7 +578,7 @@ fn the_code_decides_as_the_tables_say_and_the_properties_hold() {
                     let memory = remembered.memory.as_ref();
                     let verdict = decide(&local, &instance.outcome, memory, demand, NOW);
                     let wish = (&local, None, demand);
-                    compare(&expected, instance, remembered, wish, &verdict);
+                    compare(&expected, instance, remembered, wish, None, &verdict);
                 }
             }
         }
@@ -638,12 +588,13 @@ fn the_code_decides_as_the_tables_say_and_the_properties_hold() {
         let Grid { instance, remembered, expected, rule, pin, .. } = grid;
         for at in At::all() {
             let wish = (&at.local(*rule, *pin), at.exception(), at.demand());
-            compare(expected, instance, remembered, wish, grid.at(at));
+            compare(expected, instance, remembered, wish, *pin, grid.at(at));
             properties_of_one(grid, at);
             properties_of_two(grid, at);
         }
     });
-    let Tables { decision, level, pin, minimum, exception, never } = &*TABLES;
+    let Tables { decision, evidence: Evidence { level, pin }, minimum, exception, never } =
+        &*TABLES;
     for table in [decision, level, pin, minimum, exception, never] {
         table.every_cell_was_tried();
     }

@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use mta_seal::policy::{Level, Memory};
+use mta_seal::records::VerifiedPolicy;
+
+use super::{ANNOUNCED, OWN, SUCCESSOR, fingerprint};
+
 /// One table: rows by their first cell. Every cell that a test looks up is noted, so that it can
 /// say which were never needed.
 pub struct Table {
@@ -63,4 +68,93 @@ impl Table {
             }
         }
     }
+}
+
+/// The tables that say whether a policy is believed, and at which level. A memory is one of [`OWN`] that something is left
+/// of; a policy by [`SUCCESSOR`] carries its statement.
+pub struct Evidence {
+    pub level: Table,
+    pub pin: Table,
+}
+
+impl Evidence {
+    pub fn read() -> Self {
+        Self { level: Table::read("level-table"), pin: Table::read("pin-table") }
+    }
+
+    /// The level of a policy in force that is found; none if it is not believed.
+    pub fn found(
+        &self,
+        policy: &VerifiedPolicy,
+        secure: bool,
+        memory: Option<&Memory>,
+        pin: Option<u8>,
+    ) -> Option<Level> {
+        let by = |seed| policy.identity().fingerprint() == fingerprint(seed);
+        let related = memory.is_some() && [OWN, SUCCESSOR, ANNOUNCED].into_iter().any(by);
+        let same_text = memory.is_some_and(|m| m.policy.text() == policy.text());
+        let firm = memory.is_some_and(|m| m.level == Level::Dnssec);
+        let cell = match (pin, memory) {
+            (Some(pin), _) => {
+                let row = match (related, by(pin)) {
+                    (true, true) => {
+                        "policy of the remembered identity key or its proven successor, \
+                         and the pinned one"
+                    }
+                    (true, false) => {
+                        "policy of the remembered identity key or its proven successor, \
+                         not the pinned one"
+                    }
+                    (false, true) => "policy of the pinned identity key",
+                    (false, false) => "policy of any other identity key",
+                };
+                self.with_pin(row, memory, pin)
+            }
+            (None, None) => self.level.cell("found, nothing remembered", answer(secure)),
+            (None, Some(_)) => {
+                let row = match (related, by(OWN), firm) {
+                    (false, _, true) => "found, of another identity key, memory at dnssec",
+                    (false, _, false) => "found, of another identity key, memory below dnssec",
+                    (true, false, _) => "found, of its proven successor",
+                    (true, true, true) if same_text => {
+                        "found, the remembered text, learned at dnssec"
+                    }
+                    (true, true, false) if same_text => {
+                        "found, the remembered text, learned below dnssec"
+                    }
+                    (true, true, _) => "found, a new text of the remembered identity key",
+                };
+                self.level.cell(row, answer(secure))
+            }
+        };
+        (cell != "not believed").then(|| cell.parse().unwrap())
+    }
+
+    /// The level of the remembered policy, whatever the answer.
+    pub fn remembered(&self, secure: bool, memory: &Memory, pin: Option<u8>) -> Level {
+        let row = match memory.level {
+            _ if pin.is_some_and(|pin| fits(memory, pin)) => return Level::Pinned,
+            Level::Dnssec => "remembered, learned at dnssec",
+            _ => "remembered, learned below dnssec",
+        };
+        self.level.cell(row, answer(secure)).parse().unwrap()
+    }
+
+    /// A cell of the table about pins.
+    pub fn with_pin(&self, row: &str, memory: Option<&Memory>, pin: u8) -> &str {
+        let column = match memory {
+            None => "nothing remembered",
+            Some(memory) if fits(memory, pin) => "memory fits",
+            Some(_) => "memory does not fit",
+        };
+        self.pin.cell(row, column)
+    }
+}
+
+fn answer(secure: bool) -> &'static str {
+    if secure { "Secure answer" } else { "Insecure answer" }
+}
+
+fn fits(memory: &Memory, pin: u8) -> bool {
+    pin == OWN || memory.pinned_root == Some(fingerprint(pin))
 }
