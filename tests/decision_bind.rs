@@ -18,7 +18,6 @@ mod dns_support;
 mod gateway_support;
 mod policy_support;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -38,7 +37,7 @@ use mta_seal::policy::{
     Authenticity, Decision, Demand, Level, LocalPolicy, Memory, Outcome, Rule, Source, decide,
 };
 use mta_seal::smtp::Protocol::Smtp;
-use policy_support::table::{Cell, table};
+use policy_support::draft::{Table, cell_name};
 use policy_support::{HOUR, NOW, new_key, old_key};
 
 /// Time for one look-up. The late answers come after more than this.
@@ -158,7 +157,7 @@ async fn every_row_of_the_table_with_bind_and_unbound() {
         return;
     }
     let cases = cases();
-    let table = table();
+    let table = Table::read("decision-table");
     let world = World::start(&cases).await;
     let through = world.through_unbound();
     let straight = world.straight("signed.example");
@@ -174,7 +173,6 @@ async fn every_row_of_the_table_with_bind_and_unbound() {
         }));
     }
     let mut wrong = Vec::new();
-    let mut reached = BTreeSet::new();
     for asked in waiting {
         let (case, asked, outcomes) = asked.await.unwrap();
         let [straight, through] = &outcomes;
@@ -192,21 +190,14 @@ async fn every_row_of_the_table_with_bind_and_unbound() {
             for (row, applies) in &case.rows {
                 if applies(memory.as_ref()) {
                     let about = Cells { case: &case, row, letters, memory: memory.as_ref() };
-                    about.check(&table, &outcomes, &mut reached);
+                    about.check(&table, &outcomes);
                 }
             }
         }
     }
     assert!(wrong.is_empty(), "outcomes: {wrong:#?}");
-    for (row, cells) in &table {
-        for column in cells.keys() {
-            let cell = (row.clone(), column.clone());
-            assert!(reached.contains(&cell), "{cell:?} is never tried");
-        }
-    }
+    table.every_cell_was_tried();
 }
-
-type Table = BTreeMap<String, BTreeMap<String, Cell>>;
 
 /// The two cells of one row and memory.
 struct Cells<'a> {
@@ -217,12 +208,7 @@ struct Cells<'a> {
 }
 
 impl Cells<'_> {
-    fn check(
-        &self,
-        table: &Table,
-        outcomes: &[Outcome; 2],
-        reached: &mut BTreeSet<(String, String)>,
-    ) {
+    fn check(&self, table: &Table, outcomes: &[Outcome; 2]) {
         let Self { case, row, letters, memory } = *self;
         for (rule, demand, sign) in [
             (Rule::Prefer, Demand::Absent, "-"),
@@ -237,7 +223,7 @@ impl Cells<'_> {
             let what = format!("{}: {row}, {column}, {rule}, {demand:?}", case.domain);
             for verdict in [&straight, &through] {
                 let what = format!("{what}: {verdict:?} with {memory:?}");
-                assert_eq!(Cell::of(&verdict.decision), table[row][&column], "{what}");
+                assert_eq!(cell_name(&verdict.decision), table.cell(row, &column), "{what}");
                 match &verdict.decision {
                     Decision::Seal { key, source: Source::Dns, level, .. } => {
                         assert_eq!(Some(key), case.key.as_ref(), "{what}");
@@ -253,11 +239,10 @@ impl Cells<'_> {
             // Nothing but the words about a failure may differ between the modes.
             if straight.decision != through.decision {
                 assert!(case.through_unbound.is_some(), "{what}: {straight:?}, {through:?}");
-                assert_eq!(Cell::of(&straight.decision), Cell::of(&through.decision), "{what}");
+                assert_eq!(cell_name(&straight.decision), cell_name(&through.decision), "{what}");
             }
             assert_eq!(straight.memory, through.memory, "{what}");
             assert_eq!(straight.alarms, through.alarms, "{what}");
-            reached.insert((row.to_owned(), column));
         }
     }
 }

@@ -3,12 +3,14 @@
 
 mod policy_support;
 
+use mta_seal::core::VerifyingKey;
 use mta_seal::policy::{
     Alarm, Authenticity, DeferReason, Denial, Hold, Level, LookupFailure, Memory, MemoryUpdate,
     Outcome, Promise, Refusal, RefuseReason, SenderDecision, SenderPolicy, SenderVerdict, Source,
     authenticate_sender, promise,
 };
 use mta_seal::records::Mode;
+use policy_support::draft::{Evidence, Table};
 use policy_support::*;
 
 fn run(outcome: &Outcome, memory: Option<&Memory>) -> SenderVerdict {
@@ -209,4 +211,216 @@ fn a_promise_is_believed_like_a_key() {
     assert_eq!(promise(&strict, &always(Mode::Enforce).insecure(), None, NOW), Promise::None);
     let strict = SenderPolicy { pin: Some(fingerprint(STRANGER)), ..SenderPolicy::default() };
     assert_eq!(promise(&strict, &always(Mode::Enforce).secure(), None, NOW), Promise::None);
+}
+
+/// What is known of a sender, and what the draft calls it.
+struct Known {
+    /// N, M or X.
+    letter: &'static str,
+    memory: Option<Memory>,
+}
+
+fn known() -> Vec<Known> {
+    let keyless = |mode| {
+        let policy = remembered_policy(Mode::None).mode(mode).with(|d| d.signing_keys.clear());
+        Memory { policy: policy.sign(), key: None, ..memory(mode) }
+    };
+    let expired = |mode| {
+        let policy = remembered_policy(mode).with(|d| d.expiry = NOW);
+        Memory { policy: policy.sign(), ..memory(mode) }
+    };
+    let mut all = vec![Known { letter: "N", memory: None }];
+    for (letter, memory) in [
+        ("M", memory(Mode::Enforce)),
+        ("M", Memory { key: None, ..memory(Mode::Testing) }),
+        ("M", memory(Mode::None)),
+        ("X", keyless(Mode::None)),
+        ("X", expired(Mode::Enforce)),
+        ("X", expired(Mode::Testing)),
+    ] {
+        for (level, hold, pinned_root) in [
+            (Level::FirstUse, memory.hold, None),
+            (Level::Remembered, Hold::Firm, Some(fingerprint(ROOT))),
+            (Level::Dnssec, Hold::Firm, None),
+        ] {
+            let memory = Memory { level, hold, pinned_root, ..memory.clone() };
+            all.push(Known { letter, memory: Some(memory) });
+        }
+    }
+    let lapsed = Memory { last_seen: NOW - 2 * DAY, enforce_until: None, ..memory(Mode::Testing) };
+    all.push(Known { letter: "N", memory: Some(lapsed) });
+    all
+}
+
+/// What is found, as the draft describes it.
+struct Case {
+    outcome: Outcome,
+    secure: bool,
+    /// Whether it is a policy in force but for its identity key.
+    judged: bool,
+    /// The row, if the policy is believed or none is found.
+    row: &'static str,
+}
+
+fn cases() -> Vec<Case> {
+    let mut all = Vec::new();
+    for authenticity in [Authenticity::Secure, Authenticity::Insecure] {
+        let secure = authenticity == Authenticity::Secure;
+        let mut add = |outcome, judged, row| all.push(Case { outcome, secure, judged, row });
+        for (denial, rows) in [
+            (Denial::NxDomain, ["NXDOMAIN, secure", "NXDOMAIN, insecure"]),
+            (Denial::NoData, ["NODATA, secure", "NODATA, insecure"]),
+        ] {
+            let outcome = Outcome::NoPolicy { denial, authenticity };
+            add(outcome, false, rows[usize::from(!secure)]);
+        }
+        for mode in [Mode::Enforce, Mode::Testing, Mode::None] {
+            for identity in [OWN, SUCCESSOR, ANNOUNCED, STRANGER, ROOT] {
+                let plain = policy().mode(mode).by(identity);
+                let plain = if identity == SUCCESSOR { plain.succeeding(OWN) } else { plain };
+                add(plain.found(authenticity), true, "signing keys");
+                if mode == Mode::None {
+                    let keyless = plain.with(|d| d.signing_keys.clear());
+                    add(keyless.found(authenticity), true, "no signing key");
+                }
+            }
+            // [R-dec-10]: the very text that is remembered.
+            let same = remembered_policy(mode).found(authenticity);
+            add(same, true, "signing keys");
+            let lower = policy().mode(mode).with(|d| d.serial = NOW - 1001);
+            add(lower.found(authenticity), true, "lower serial");
+            let withdrawn = mode == Mode::None;
+            let row = |row| if withdrawn { "none, not in its time" } else { row };
+            let expired = policy().mode(mode).with(|d| d.expiry = NOW);
+            add(expired.found(authenticity), false, row("expired"));
+            let ahead = policy().mode(mode).with(|d| d.serial = NOW + HOUR + 1);
+            add(ahead.found(authenticity), false, row("not yet valid"));
+        }
+    }
+    for failure in LookupFailure::ALL {
+        let row = match failure {
+            LookupFailure::ServFail => "SERVFAIL",
+            LookupFailure::Timeout => "timeout",
+            LookupFailure::Bogus => "bogus",
+            LookupFailure::Malformed => "malformed",
+            LookupFailure::TwoRecords => "two records",
+            LookupFailure::CnameLoop => "CNAME loop",
+            LookupFailure::Oversize => "too large",
+            LookupFailure::BadSignature => "bad signature",
+        };
+        all.push(Case { outcome: Outcome::Failed(failure), secure: false, judged: false, row });
+    }
+    all
+}
+
+/// The tables of the draft that bear upon a sender.
+struct Tables {
+    sender: Table,
+    evidence: Evidence,
+    minimum: Table,
+}
+
+impl Tables {
+    /// What they say: what becomes of the message, and the level of the keys.
+    fn expect(
+        &self,
+        case: &Case,
+        known: &Known,
+        minimum: Level,
+        pin: Option<u8>,
+    ) -> (&str, Option<Level>) {
+        let memory = known.memory.as_ref().filter(|_| known.letter != "N");
+        let found = match &case.outcome {
+            Outcome::Found(found) if case.judged => Some(&found.policy),
+            _ => None,
+        };
+        let believed = found.map(|policy| self.evidence.found(policy, case.secure, memory, pin));
+        let row = match (believed, case.secure) {
+            // Only with a pin; there is no row for it.
+            (Some(None), _) if memory.is_none() => return ("defer", None),
+            (Some(None), true) => "other identity, secure",
+            (Some(None), false) => "other identity, insecure",
+            // There is nothing to be lower than.
+            _ if case.row == "lower serial" && memory.is_none() => "signing keys",
+            _ => case.row,
+        };
+        let mut cell = self.sender.cell(row, known.letter);
+        let denial =
+            row == "none, not in its time" || matches!(case.outcome, Outcome::NoPolicy { .. });
+        let pin_row = match cell {
+            "memory" => Some("cell memory"),
+            "refuse" if denial => Some("cell clear or reject, after a denial"),
+            _ => None,
+        };
+        if let (Some(pin), Some(row)) = (pin, pin_row) {
+            cell = self.evidence.with_pin(row, memory, pin);
+        }
+        let kept = memory.map(|memory| self.evidence.remembered(case.secure, memory, pin));
+        let level = match cell {
+            "memory" => kept,
+            "verify" | "refuse" => believed.flatten(),
+            _ => return (cell, None),
+        };
+        let by = match level {
+            Some(level) => format!("policy at {level}"),
+            None if case.secure => "secure denial".to_owned(),
+            None => "insecure denial".to_owned(),
+        };
+        if self.minimum.cell(&by, minimum.as_str()) != "stands" {
+            return ("defer", None);
+        }
+        (cell, level.filter(|_| cell != "refuse"))
+    }
+}
+
+#[test]
+fn a_sender_is_authenticated_as_the_tables_say() {
+    let tables = Tables {
+        sender: Table::read("sender-table"),
+        evidence: Evidence::read(),
+        minimum: Table::read("minimum-table"),
+    };
+    let known = known();
+    for case in &cases() {
+        for known in &known {
+            for pin in [None, Some(OWN), Some(STRANGER), Some(SUCCESSOR), Some(ROOT)] {
+                for minimum_level in Level::ALL {
+                    let local = SenderPolicy { minimum_level, pin: pin.map(fingerprint) };
+                    let memory = known.memory.as_ref();
+                    let verdict = authenticate_sender(&local, &case.outcome, memory, NOW);
+                    let (cell, level) = tables.expect(case, known, minimum_level, pin);
+                    let described = format!(
+                        "{}, {}, pin {pin:?}, {minimum_level}: {verdict:?}, memory {memory:?}",
+                        case.row, known.letter
+                    );
+                    let got = match &verdict.decision {
+                        SenderDecision::Verify { source: Source::Dns, .. } => "verify",
+                        SenderDecision::Verify { source: Source::Memory, .. } => "memory",
+                        SenderDecision::Defer(_) => "defer",
+                        SenderDecision::Refuse(_) => "refuse",
+                    };
+                    assert_eq!(got, cell, "{described}");
+                    if let SenderDecision::Verify { level: verified, policy, keys, source } =
+                        &verdict.decision
+                    {
+                        assert_eq!(Some(*verified), level, "{described}");
+                        // [R-dec-23]
+                        assert!(*verified >= minimum_level, "{described}");
+                        let theirs: Vec<VerifyingKey> = policy.record().signing_keys.clone();
+                        assert_eq!(keys, &theirs, "{described}");
+                        let of = match (source, &case.outcome) {
+                            (Source::Dns, Outcome::Found(found)) => &found.policy,
+                            _ => &memory.unwrap().policy,
+                        };
+                        assert_eq!(&**policy, of, "{described}");
+                    }
+                    if let MemoryUpdate::Store(after) = &verdict.memory {
+                        let Outcome::Found(found) = &case.outcome else { panic!("{described}") };
+                        assert_eq!(after.policy, found.policy, "{described}");
+                    }
+                }
+            }
+        }
+    }
+    tables.sender.every_cell_was_tried();
 }

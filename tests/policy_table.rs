@@ -1,182 +1,245 @@
-//! The table of the draft's section "Decision", read from the draft and held against the code for
-//! every outcome, memory, rule and demand; and the properties that must follow from it.
+//! The tables of the draft's section "Decision", read from the draft and held against the code over the full product of
+//! outcome, memory, rule, demand, minimum level, pin and exceptions; and the properties that must follow.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod policy_support;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use mta_seal::core::SealingPublicKey;
 use mta_seal::policy::{
-    Alarm, Allowances, Authenticity, ClearReason, Decision, Demand, Denial, Hold, KeyFailure,
-    Level, LocalPolicy, LookupFailure, Memory, MemoryUpdate, Outcome, Rule, Source, Verdict,
-    decide,
+    Alarm, Allowances, Authenticity, ClearReason, Decision, DeferReason, Demand, Denial, Hold,
+    KeyFailure, Level, LocalPolicy, LookupFailure, Memory, MemoryUpdate, Outcome, Rule, Source,
+    Verdict, decide,
 };
 use mta_seal::records::{Mode, SealingEntry};
-use policy_support::table::{Cell, table};
+use policy_support::draft::{Evidence, Table, cell_name};
 use policy_support::*;
 
-fn levels(memory: &Memory) -> Vec<Memory> {
-    [
-        (Level::FirstUse, memory.hold),
-        (Level::Remembered, memory.hold),
-        (Level::Remembered, Hold::Firm),
-        (Level::Dnssec, Hold::Firm),
-    ]
-    .map(|(level, hold)| Memory { level, hold, ..memory.clone() })
-    .to_vec()
+/// What is remembered, and what the draft calls it.
+struct Remembered {
+    /// N, K, KE or E.
+    letters: &'static str,
+    memory: Option<Memory>,
+    /// Whether anything is left of it.
+    live: bool,
+    enforce: bool,
+    /// A `none` that replaced another identity key and lifts nothing.
+    displaced: bool,
+    /// Tried over the full product, see [`Instance`].
+    full: bool,
 }
 
-fn expired(mode: Mode) -> Memory {
-    let mut memory = memory(mode);
-    let policy = policy().mode(mode).with(|d| {
-        d.serial = NOW - 1000;
-        d.expiry = NOW;
-        d.sealing_keys = vec![entry(&old_key())];
-        d.next_identity = Some(fingerprint(ANNOUNCED));
-    });
-    memory.policy = policy.sign();
-    memory
+impl Remembered {
+    fn live(&self) -> Option<&Memory> {
+        self.memory.as_ref().filter(|_| self.live)
+    }
 }
 
-/// What is remembered, by the letters of the columns.
-fn memories() -> BTreeMap<&'static str, Vec<Option<Memory>>> {
+fn memories() -> Vec<Remembered> {
     let keyless = |mode| Memory { key: None, ..memory(mode) };
-    let all = |memories: Vec<Memory>| memories.iter().flat_map(levels).map(Some).collect();
-    // A memory of which nothing is left.
-    let mut lapsed = expired(Mode::Enforce);
-    lapsed.last_seen = NOW - 3 * DAY;
-    lapsed.enforce_until = Some(NOW);
-    let mut useless: Vec<_> =
-        all(vec![memory(Mode::None), keyless(Mode::Testing), expired(Mode::Testing)]);
-    useless.extend([None, Some(lapsed)]);
+    let expired = |mode| {
+        let policy = remembered_policy(mode).with(|d| d.expiry = NOW);
+        Memory { policy: policy.sign(), ..memory(mode) }
+    };
     // `testing` came after an `enforce` that it does not lift.
     let carried = Memory { enforce_until: Some(NOW + 1), ..memory(Mode::Testing) };
-    BTreeMap::from([
-        ("N", useless),
-        ("K", all(vec![memory(Mode::Testing)])),
-        ("KE", all(vec![memory(Mode::Enforce), carried])),
-        ("E", all(vec![keyless(Mode::Enforce), expired(Mode::Enforce)])),
-    ])
+    let displaced = Memory { enforce_until: Some(NOW + 1), ..memory(Mode::None) };
+    let large = |mode| {
+        let policy = remembered_policy(mode).with(|d| d.sealing_keys = vec![entry(&large_key())]);
+        Memory { policy: policy.sign(), key: Some(large_key()), ..memory(mode) }
+    };
+    // A key that a later policy may still list.
+    let expired_large = |mode| Memory { key: Some(large_key()), ..expired(mode) };
+    let remembered = |letters: &'static str, memory: Option<Memory>, full| {
+        let enforce = letters.ends_with('E');
+        let withdrawn = memory.as_ref().is_some_and(|m| m.policy.record().mode == Mode::None);
+        let live = memory.is_some();
+        Remembered { letters, memory, live, enforce, displaced: enforce && withdrawn, full }
+    };
+    let mut all = vec![remembered("N", None, true)];
+    for (letters, memory, full) in [
+        ("N", memory(Mode::None), true),
+        ("N", keyless(Mode::Testing), false),
+        ("N", expired(Mode::Testing), false),
+        ("N", expired_large(Mode::Testing), false),
+        ("K", memory(Mode::Testing), true),
+        ("K", large(Mode::Testing), false),
+        ("KE", memory(Mode::Enforce), true),
+        ("KE", large(Mode::Enforce), false),
+        ("KE", carried, false),
+        ("E", keyless(Mode::Enforce), false),
+        ("E", expired(Mode::Enforce), true),
+        ("E", expired_large(Mode::Enforce), false),
+        ("E", displaced, true),
+    ] {
+        for (level, hold, pinned_root) in [
+            (Level::FirstUse, memory.hold, None),
+            (Level::Remembered, Hold::Firm, Some(fingerprint(ROOT))),
+            (Level::Dnssec, Hold::Firm, None),
+        ] {
+            let memory = Memory { level, hold, pinned_root, ..memory.clone() };
+            all.push(remembered(letters, Some(memory), full));
+        }
+    }
+    // A memory of which nothing is left.
+    let mut lapsed = expired_large(Mode::Enforce);
+    lapsed.last_seen = NOW - 3 * DAY;
+    lapsed.enforce_until = Some(NOW);
+    all.push(Remembered { live: false, ..remembered("N", Some(lapsed), false) });
+    all
 }
 
-/// One concrete outcome of a row.
-struct Instance {
-    outcome: Outcome,
+/// Whose policy is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    /// That of the identity that is remembered, where one is.
+    Own,
+    /// Of a successor that the remembered identity names.
+    Rollover,
+    /// Of the one that its policies announce.
+    Announced,
+    /// Of one that has nothing to do with it.
+    Stranger,
+    /// Of one that it has succeeded.
+    Root,
+}
+
+impl Who {
+    fn seed(self) -> u8 {
+        match self {
+            Self::Own => OWN,
+            Self::Rollover => SUCCESSOR,
+            Self::Announced => ANNOUNCED,
+            Self::Stranger => STRANGER,
+            Self::Root => ROOT,
+        }
+    }
+}
+
+/// Which of the policy's sealing keys can be had without memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    /// The most preferred one.
+    Best,
+    /// [`large_key`] cannot, another can.
+    Other,
+    /// [`large_key`] cannot, and there is no other.
+    None,
+    /// No key of a known suite is listed.
+    Unknown,
+}
+
+/// What the draft says of a policy that is found.
+#[derive(Debug, Clone)]
+struct Found {
+    mode: Mode,
+    who: Who,
+    keys: Keys,
+    /// Not in force for its time: the row, but for mode `none`.
+    outside: Option<&'static str>,
+    lower_serial: bool,
     /// The key that `seal` means.
     key: Option<SealingPublicKey>,
-    /// With which memories the row is about this outcome.
-    applies: fn(Option<&Memory>) -> bool,
 }
 
-fn any(_: Option<&Memory>) -> bool {
-    true
+/// One concrete outcome.
+struct Instance {
+    outcome: Outcome,
+    authenticity: Authenticity,
+    kind: Kind,
+    /// Tried over the full product; others differ from such a one only in what does not matter there, and are held
+    /// against the first table only.
+    full: bool,
 }
 
-fn live(memory: Option<&Memory>) -> bool {
-    memory.is_some_and(|m| NOW < m.until())
+enum Kind {
+    Found(Found),
+    /// The row of a denial or failure.
+    Row(String),
 }
 
-fn weaker(memory: Option<&Memory>) -> bool {
-    live(memory) && memory.is_some_and(|m| m.level < Level::Dnssec)
-}
-
-fn strong(memory: Option<&Memory>) -> bool {
-    live(memory) && memory.is_some_and(|m| m.level == Level::Dnssec)
-}
-
-/// The outcomes of every row. The matches are exhaustive, so a new outcome needs a row.
-fn rows() -> BTreeMap<String, Vec<Instance>> {
+/// All outcomes, first with a secure answer, then, in the same order, with an insecure one; then failures. The matches
+/// are exhaustive, so a new outcome needs a row.
+fn instances() -> Vec<Instance> {
     use Authenticity::{Insecure, Secure};
-    let mut rows: BTreeMap<String, Vec<Instance>> = BTreeMap::new();
-    let mut add = |row: &str, outcome, key: Option<SealingPublicKey>, applies| {
-        rows.entry(row.into()).or_default().push(Instance { outcome, key, applies });
-    };
+    let mut all = Vec::new();
     for authenticity in [Secure, Insecure] {
         let vouched = match authenticity {
             Secure => "secure",
             Insecure => "insecure",
         };
         for denial in [Denial::NxDomain, Denial::NoData] {
-            let name = match denial {
+            let row = match denial {
                 Denial::NxDomain => "NXDOMAIN",
                 Denial::NoData => "NODATA",
             };
             let outcome = Outcome::NoPolicy { denial, authenticity };
-            add(&format!("{name}, {vouched}"), outcome, None, any);
+            let kind = Kind::Row(format!("{row}, {vouched}"));
+            all.push(Instance { outcome, authenticity, kind, full: denial == Denial::NoData });
         }
-
-        for mode in [Mode::Enforce, Mode::Testing] {
-            let plain = policy().mode(mode);
-            let name = mode.as_str();
-            add(name, plain.found(authenticity), Some(new_key()), any);
-            let preferring = plain.clone().with(|d| {
-                d.sealing_keys = vec![entry(&large_key()), entry(&new_key())];
-            });
-            let outcome = preferring.found_with(authenticity, fetched(None));
-            add(name, outcome, Some(large_key()), any);
-            let single = plain.clone().with(|d| d.sealing_keys = vec![entry(&large_key())]);
-            let none_known = plain
-                .clone()
-                .with(|d| d.sealing_keys = vec!["9:AAAA".parse::<SealingEntry>().unwrap()]);
-            let other_row = format!("{name}, other key");
-            let none_row = format!("{name}, no key");
-            for failure in KeyFailure::ALL {
-                if failure == KeyFailure::NoUsableSuite {
-                    add(&none_row, none_known.found(authenticity), None, any);
+        let mut add = |policy: &Policy, keys: Vec<_>, found: Found, full: bool| {
+            let outcome = policy.found_with(authenticity, keys);
+            all.push(Instance { outcome, authenticity, kind: Kind::Found(found), full });
+        };
+        for mode in [Mode::Enforce, Mode::Testing, Mode::None] {
+            for who in [Who::Own, Who::Rollover, Who::Announced, Who::Stranger, Who::Root] {
+                let plain = policy().mode(mode).by(who.seed());
+                let plain = if who == Who::Rollover { plain.succeeding(OWN) } else { plain };
+                let found = Found {
+                    mode,
+                    who,
+                    keys: Keys::Best,
+                    outside: None,
+                    lower_serial: false,
+                    key: Some(new_key()),
+                };
+                let own = who == Who::Own;
+                let usual = found.clone();
+                add(&plain, Vec::new(), usual, who != Who::Announced);
+                // Whose it is does not matter then.
+                if own || who == Who::Stranger {
+                    for (outside, serial, expiry) in [
+                        ("expired", NOW - 500, NOW),
+                        ("expired", NOW - 500, NOW - 1),
+                        ("not yet valid", NOW + HOUR + 1, NOW + DAY),
+                    ] {
+                        let policy = plain.clone().with(|d| {
+                            d.serial = serial;
+                            d.expiry = expiry;
+                        });
+                        let found = Found { outside: Some(outside), ..found.clone() };
+                        add(&policy, Vec::new(), found, own && expiry == NOW);
+                    }
+                }
+                if own {
+                    let lower = plain.clone().with(|d| d.serial = NOW - 1001);
+                    add(&lower, Vec::new(), Found { lower_serial: true, ..found.clone() }, true);
+                    let same = remembered_policy(mode);
+                    add(&same, Vec::new(), Found { key: Some(old_key()), ..found.clone() }, true);
+                }
+                if mode == Mode::None {
                     continue;
                 }
-                let keys = || fetched(Some(failure));
-                let outcome = preferring.found_with(authenticity, keys());
-                add(&other_row, outcome, Some(new_key()), any);
-                add(&none_row, single.found_with(authenticity, keys()), None, any);
-            }
-            // A look-up that was not even made.
-            add(&none_row, single.found(authenticity), None, any);
-
-            for (row, serial, expiry) in [
-                ("expired", NOW - 500, NOW),
-                ("expired", NOW - 500, NOW - 1),
-                ("not yet valid", NOW + HOUR + 1, NOW + DAY),
-            ] {
-                let outside = plain.clone().with(|d| {
-                    d.serial = serial;
-                    d.expiry = expiry;
-                });
-                add(row, outside.found(authenticity), None, any);
-            }
-            let lower = plain.clone().with(|d| d.serial = NOW - 1001);
-            add("lower serial", lower.found(authenticity), None, live);
-            let stranger = plain.clone().by(STRANGER).found(authenticity);
-            match authenticity {
-                Insecure => add("other identity, insecure", stranger, None, live),
-                Secure => {
-                    add("other identity, secure", stranger.clone(), None, strong);
-                    let row = "other identity, stronger evidence";
-                    add(row, stranger, Some(new_key()), weaker);
+                let listing = |sealing_keys| plain.clone().with(|d| d.sealing_keys = sealing_keys);
+                let both = listing(vec![entry(&large_key()), entry(&new_key())]);
+                let single = listing(vec![entry(&large_key())]);
+                let unknown = listing(vec!["9:AAAA".parse::<SealingEntry>().unwrap()]);
+                let with = |keys| Found { keys, ..found.clone() };
+                let best = Found { key: Some(large_key()), ..found.clone() };
+                add(&both, fetched(None), best, false);
+                for failure in KeyFailure::ALL {
+                    if failure == KeyFailure::NoUsableSuite {
+                        add(&unknown, Vec::new(), with(Keys::Unknown), false);
+                        continue;
+                    }
+                    let full = failure == KeyFailure::Missing;
+                    add(&both, fetched(Some(failure)), with(Keys::Other), full && own);
+                    let none = full && (own || who == Who::Stranger);
+                    add(&single, fetched(Some(failure)), with(Keys::None), none);
                 }
-            }
-        }
-        let rolled = policy().by(SUCCESSOR).succeeding(OWN);
-        let outcome = rolled.found(authenticity);
-        add("enforce, by rollover", outcome, Some(new_key()), live);
-        let announced = policy().by(ANNOUNCED);
-        let outcome = announced.found(authenticity);
-        add("enforce, by announced key", outcome, Some(new_key()), live);
-
-        let none = policy().mode(Mode::None);
-        add("none", none.found(authenticity), None, any);
-        let row = "none, not in its time";
-        let past = none.clone().with(|d| d.expiry = NOW);
-        add(row, past.found(authenticity), None, any);
-        let future = none.clone().with(|d| d.serial = NOW + HOUR + 1);
-        add(row, future.found(authenticity), None, any);
-        let stranger = none.by(STRANGER).found(authenticity);
-        match authenticity {
-            Insecure => add("other identity, insecure", stranger, None, live),
-            Secure => {
-                add("other identity, secure", stranger.clone(), None, strong);
-                add("none, stronger evidence", stranger, None, weaker);
+                // A look-up that was not even made.
+                add(&single, Vec::new(), with(Keys::None), false);
             }
         }
     }
@@ -191,271 +254,560 @@ fn rows() -> BTreeMap<String, Vec<Instance>> {
             LookupFailure::Oversize => "too large",
             LookupFailure::BadSignature => "bad signature",
         };
-        add(row, Outcome::Failed(failure), None, any);
+        let kind = Kind::Row(row.to_owned());
+        let outcome = Outcome::Failed(failure);
+        let full = failure == LookupFailure::ServFail;
+        all.push(Instance { outcome, authenticity: Insecure, kind, full });
     }
-    rows
+    all
 }
 
-fn local(rule: Rule) -> LocalPolicy {
-    LocalPolicy { rule, ..LocalPolicy::default() }
+/// The operator's exceptions, by the columns of the draft. An override brings the weaker suite with it.
+const EXCEPTIONS: [(Option<&str>, Allowances); 3] = [
+    (None, Allowances { weaker_suite: false, clear_on_failure: false }),
+    (Some("weaker suite allowed"), Allowances { weaker_suite: true, clear_on_failure: false }),
+    (Some("override"), Allowances { weaker_suite: false, clear_on_failure: true }),
+];
+
+const DEMANDS: [Demand; 2] = [Demand::Absent, Demand::Sealed];
+
+const PINS: [Option<u8>; 5] = [None, Some(OWN), Some(STRANGER), Some(SUCCESSOR), Some(ROOT)];
+
+struct Tables {
+    decision: Table,
+    evidence: Evidence,
+    minimum: Table,
+    exception: Table,
+    never: Table,
 }
 
-/// Calls `check` for every combination of outcome, memory, rule and demand, with row and column.
-fn every_case(
-    mut check: impl FnMut(&str, &str, &Instance, Option<&Memory>, Rule, Demand),
-) -> usize {
-    let memories = memories();
-    let mut cases = 0;
-    for (row, instances) in rows() {
-        for (letters, memories) in &memories {
-            for instance in &instances {
-                for memory in memories {
-                    let memory = memory.as_ref();
-                    if !(instance.applies)(memory) {
-                        continue;
-                    }
-                    for rule in Rule::ALL {
-                        for demand in [Demand::Absent, Demand::Sealed] {
-                            check(&row, letters, instance, memory, rule, demand);
-                            cases += 1;
-                        }
-                    }
-                }
-            }
+static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables {
+    decision: Table::read("decision-table"),
+    evidence: Evidence::read(),
+    minimum: Table::read("minimum-table"),
+    exception: Table::read("exception-table"),
+    never: Table::read("never-table"),
+});
+
+/// What the tables say of an outcome and a memory, before rule and minimum level are looked at.
+struct Expected {
+    row: String,
+    /// The level of the policy found, if it is believed.
+    found: Option<Level>,
+    /// The level of the remembered policy.
+    remembered: Option<Level>,
+    /// The key of a cell `seal`.
+    key: Option<SealingPublicKey>,
+    /// A believed policy in force, or the memory, forbids clear mail.
+    enforce: bool,
+}
+
+fn expect(instance: &Instance, remembered: &Remembered, pin: Option<u8>) -> Expected {
+    let evidence = &TABLES.evidence;
+    let memory = remembered.live();
+    let secure = instance.authenticity == Authenticity::Secure;
+    let expected = |row: &str| Expected {
+        row: row.to_owned(),
+        found: None,
+        remembered: memory.map(|memory| evidence.remembered(secure, memory, pin)),
+        key: None,
+        enforce: remembered.enforce,
+    };
+    let found = match &instance.kind {
+        Kind::Row(row) => return expected(row),
+        Kind::Found(found) => found,
+    };
+    if let Some(outside) = found.outside {
+        return expected(if found.mode == Mode::None { "none, not in its time" } else { outside });
+    }
+    let Outcome::Found(policy) = &instance.outcome else { panic!("a policy is found") };
+    let Some(level) = evidence.found(&policy.policy, secure, memory, pin) else {
+        return expected(if secure {
+            "other identity, secure"
+        } else {
+            "other identity, insecure"
+        });
+    };
+    if found.lower_serial && memory.is_some() {
+        return expected("lower serial");
+    }
+
+    let related = memory.is_some() && !matches!(found.who, Who::Stranger | Who::Root);
+    let mode = found.mode.as_str();
+    let replaces = memory.is_some() && !related;
+    let kept_key = related && memory.and_then(|m| m.key.as_ref()) == Some(&large_key());
+    let (row, key) = match (found.mode, found.keys) {
+        (Mode::None, _) if replaces || remembered.displaced => {
+            ("none, stronger evidence".into(), None)
         }
+        (_, Keys::Other | Keys::None) if kept_key => {
+            (format!("{mode}, key remembered"), Some(large_key()))
+        }
+        (_, Keys::Other) => (format!("{mode}, other key"), found.key.clone()),
+        (_, Keys::None) => (format!("{mode}, no key"), None),
+        (_, Keys::Unknown) => (format!("{mode}, unknown suites"), None),
+        (_, Keys::Best) if replaces => {
+            ("other identity, stronger evidence".into(), found.key.clone())
+        }
+        (_, Keys::Best) => {
+            let row = match found.who {
+                Who::Rollover if related => format!("{mode}, by rollover"),
+                Who::Announced if related => format!("{mode}, by announced key"),
+                _ => mode.to_owned(),
+            };
+            (row, found.key.clone())
+        }
+    };
+    let lifted = row.starts_with("none") && row != "none, stronger evidence";
+    Expected {
+        found: Some(level),
+        key,
+        enforce: found.mode == Mode::Enforce || (remembered.enforce && !lifted),
+        ..expected(&row)
     }
-    cases
+}
+
+/// What the tables say: the decision, and the level of what is sealed.
+fn decided(
+    expected: &Expected,
+    instance: &Instance,
+    remembered: &Remembered,
+    local: &LocalPolicy,
+    exception: Option<&str>,
+    demand: Demand,
+    pin: Option<u8>,
+) -> (&'static str, Option<Level>) {
+    let tables = &*TABLES;
+    if local.rule == Rule::Never {
+        let row = if expected.enforce {
+            "enforce published or remembered"
+        } else {
+            "enforce neither published nor remembered"
+        };
+        let column = match demand {
+            Demand::Absent => "without demand",
+            Demand::Sealed => "with demand",
+        };
+        return (tables.never.cell(row, column), None);
+    }
+    let wish = if must_seal(local.rule, demand) { "+" } else { "-" };
+    let mut cell = tables.decision.cell(&expected.row, &format!("{}{wish}", remembered.letters));
+    let denial = matches!(instance.outcome, Outcome::NoPolicy { .. })
+        || expected.row == "none, not in its time";
+    let pin_row = match cell {
+        "memory" => Some("cell memory"),
+        "clear" | "reject" if denial => Some("cell clear or reject, after a denial"),
+        _ => None,
+    };
+    if let (Some(pin), Some(row)) = (pin, pin_row) {
+        cell = tables.evidence.with_pin(row, remembered.live(), pin);
+    }
+
+    let policy = |level: Option<Level>| level.map(|level| format!("policy at {level}"));
+    let by = match cell {
+        "memory" => policy(expected.remembered),
+        "clear" | "reject" if denial => Some(match instance.authenticity {
+            Authenticity::Secure => "secure denial".to_owned(),
+            Authenticity::Insecure => "insecure denial".to_owned(),
+        }),
+        "defer" if !expected.row.ends_with("other key") => None,
+        _ => policy(expected.found),
+    };
+    let stands =
+        by.is_none_or(|by| tables.minimum.cell(&by, local.minimum_level.as_str()) == "stands");
+    if !stands {
+        cell = "defer";
+    }
+    if let Some(exception) = exception {
+        let so_far = match cell {
+            "defer" if stands && expected.row.ends_with("other key") => "other key",
+            other => other,
+        };
+        cell = tables.exception.cell(so_far, &format!("{exception}, {wish}"));
+    }
+    let level = match cell {
+        "seal" => expected.found,
+        "memory" => expected.remembered,
+        _ => None,
+    };
+    (cell, level)
 }
 
 fn must_seal(rule: Rule, demand: Demand) -> bool {
     rule == Rule::Require || demand == Demand::Sealed
 }
 
-#[test]
-fn the_code_decides_as_the_table_says() {
-    let table = table();
-    let names: BTreeSet<_> = table.keys().cloned().collect();
-    let known: BTreeSet<_> = rows().keys().cloned().collect();
-    assert_eq!(names, known, "rows of the draft and of the code");
+/// The verdicts about one outcome and memory with one pin and rule: for every minimum level, exception and demand.
+struct Grid<'a> {
+    instance: &'a Instance,
+    remembered: &'a Remembered,
+    expected: &'a Expected,
+    rule: Rule,
+    pin: Option<u8>,
+    verdicts: Vec<Verdict>,
+}
 
-    let mut reached = BTreeSet::new();
-    let cases = every_case(|row, letters, instance, memory, rule, demand| {
-        let column = match (rule, demand) {
-            (Rule::Never, _) => "never",
-            _ if must_seal(rule, demand) => "+",
-            _ => "-",
-        };
-        let expected = match (rule, demand) {
-            // [R-dec-04]
-            (Rule::Never, Demand::Absent) => Cell::Clear,
-            (Rule::Never, Demand::Sealed) => Cell::Reject,
-            _ => table[row][&format!("{letters}{column}")],
-        };
-        let verdict = decide(&local(rule), &instance.outcome, memory, demand, NOW);
-        let case = format!("{row}, {letters}{column}, {rule}, {demand:?}, {memory:?}: {verdict:?}");
-        match &verdict.decision {
-            Decision::Seal { key, source: Source::Dns, policy, .. } => {
-                let Outcome::Found(found) = &instance.outcome else { panic!("{case}") };
-                assert_eq!(Some(key), instance.key.as_ref(), "{case}");
-                assert_eq!(**policy, found.policy, "{case}");
-            }
-            Decision::Seal { key, source: Source::Memory, policy, level } => {
-                assert_eq!(key, &old_key(), "{case}");
-                assert_eq!(**policy, memory.unwrap().policy, "{case}");
-                assert_eq!(*level, memory.unwrap().level.max(Level::Remembered), "{case}");
-            }
-            Decision::Clear(_) | Decision::Defer(_) | Decision::Reject(_) => {}
+/// Which minimum level, exception and demand a verdict of a grid is for.
+#[derive(Debug, Clone, Copy)]
+struct At {
+    minimum: usize,
+    exception: usize,
+    demand: usize,
+}
+
+impl At {
+    fn all() -> impl Iterator<Item = Self> {
+        (0..Level::ALL.len() * EXCEPTIONS.len() * DEMANDS.len()).map(|at| Self {
+            minimum: at / (EXCEPTIONS.len() * DEMANDS.len()),
+            exception: at / DEMANDS.len() % EXCEPTIONS.len(),
+            demand: at % DEMANDS.len(),
+        })
+    }
+
+    fn index(self) -> usize {
+        (self.minimum * EXCEPTIONS.len() + self.exception) * DEMANDS.len() + self.demand
+    }
+
+    fn local(self, rule: Rule, pin: Option<u8>) -> LocalPolicy {
+        LocalPolicy {
+            rule,
+            minimum_level: Level::ALL[self.minimum],
+            pin: pin.map(fingerprint),
+            allow: EXCEPTIONS[self.exception].1,
         }
-        assert_eq!(Cell::of(&verdict.decision), expected, "{case}");
-        reached.insert((row.to_owned(), format!("{letters}{column}")));
-    });
-    assert!(cases > 5000, "{cases} cases");
-    for (row, cells) in &table {
-        for column in cells.keys() {
-            let cell = (row.clone(), column.clone());
-            assert!(reached.contains(&cell), "{cell:?} is never tried");
-        }
+    }
+
+    fn exception(self) -> Option<&'static str> {
+        EXCEPTIONS[self.exception].0
+    }
+
+    fn overridden(self) -> bool {
+        EXCEPTIONS[self.exception].1.clear_on_failure
+    }
+
+    fn demand(self) -> Demand {
+        DEMANDS[self.demand]
     }
 }
 
-/// Every policy of the operator: rules, levels, pins, exceptions.
-fn locals() -> Vec<LocalPolicy> {
-    let mut locals = Vec::new();
-    for rule in Rule::ALL {
-        for minimum_level in Level::ALL {
-            for pin in [None, Some(fingerprint(OWN)), Some(fingerprint(STRANGER))] {
-                for allowed in [false, true] {
-                    locals.push(LocalPolicy {
-                        rule,
-                        minimum_level,
-                        pin,
-                        allow: Allowances { weaker_suite: allowed, clear_on_failure: allowed },
+impl Grid<'_> {
+    fn at(&self, at: At) -> &Verdict {
+        &self.verdicts[at.index()]
+    }
+
+    fn describe(&self, at: At) -> String {
+        let Self { expected, remembered, rule, pin, .. } = self;
+        let (row, letters, memory) = (&expected.row, remembered.letters, &remembered.memory);
+        format!("{row}, {letters}, {rule}, pin {pin:?}, {at:?}, {memory:?}: {:?}", self.at(at))
+    }
+}
+
+/// Calls `check` for the full product.
+fn every_grid(mut check: impl FnMut(&Grid<'_>)) {
+    let memories = memories();
+    for instance in instances().iter().filter(|instance| instance.full) {
+        for remembered in memories.iter().filter(|remembered| remembered.full) {
+            for pin in PINS {
+                let expected = &expect(instance, remembered, pin);
+                for rule in Rule::ALL {
+                    let memory = remembered.memory.as_ref();
+                    let verdicts = At::all().map(|at| {
+                        let local = at.local(rule, pin);
+                        decide(&local, &instance.outcome, memory, at.demand(), NOW)
                     });
+                    let verdicts = verdicts.collect();
+                    check(&Grid { instance, remembered, expected, rule, pin, verdicts });
                 }
             }
         }
     }
-    locals
+}
+
+/// Holds one verdict against the tables.
+fn compare(
+    expected: &Expected,
+    instance: &Instance,
+    remembered: &Remembered,
+    (local, exception, demand): (&LocalPolicy, Option<&str>, Demand),
+    pin: Option<u8>,
+    verdict: &Verdict,
+) {
+    let described = || {
+        let memory = &remembered.memory;
+        format!("{}, {local:?}, {demand:?}, memory {memory:?}: {verdict:?}", expected.row)
+    };
+    let (cell, level) = decided(expected, instance, remembered, local, exception, demand, pin);
+    let alarm = verdict.alarms.contains(&Alarm::NeverOverEnforce);
+    let got = if alarm { "clear, alarm" } else { cell_name(&verdict.decision) };
+    assert_eq!(got, cell, "{}", described());
+    if let Decision::Seal { key, source, policy, level: sealed_at } = &verdict.decision {
+        assert_eq!(Some(*sealed_at), level, "{}", described());
+        let (its_key, its_policy) = match (source, &instance.outcome) {
+            (Source::Dns, Outcome::Found(found)) => (expected.key.clone(), &found.policy),
+            (Source::Memory, _) => {
+                let memory = remembered.memory.as_ref().unwrap();
+                (memory.key.clone(), &memory.policy)
+            }
+            _ => panic!("{}", described()),
+        };
+        assert_eq!((Some(key), &**policy), (its_key.as_ref(), its_policy), "{}", described());
+    }
 }
 
 #[test]
-fn the_properties_hold_for_every_operator() {
-    let mut cases = 0;
-    let locals = locals();
-    every_case(|row, _, instance, memory, rule, demand| {
-        // One memory less for each state keeps the run short; the table test has them all.
-        if memory.is_some_and(|m| m.level == Level::Remembered && m.hold == Hold::Firm) {
-            return;
+fn the_code_decides_as_the_tables_say_and_the_properties_hold() {
+    // Every outcome against the first table.
+    let memories = memories();
+    for instance in &instances() {
+        for remembered in &memories {
+            let expected = expect(instance, remembered, None);
+            for rule in Rule::ALL {
+                for demand in DEMANDS {
+                    let local = LocalPolicy { rule, ..LocalPolicy::default() };
+                    let memory = remembered.memory.as_ref();
+                    let verdict = decide(&local, &instance.outcome, memory, demand, NOW);
+                    let wish = (&local, None, demand);
+                    compare(&expected, instance, remembered, wish, None, &verdict);
+                }
+            }
         }
-        for local in locals.iter().filter(|local| local.rule == rule) {
-            let verdict = decide(local, &instance.outcome, memory, demand, NOW);
-            let case = || format!("{row}, {local:?}, {demand:?}, {memory:?}: {verdict:?}");
-            let clear = matches!(verdict.decision, Decision::Clear(_));
-            cases += 1;
-
-            // Clear mail under an override [R-dec-18] raises an alarm that says what was lifted.
-            let overridden =
-                matches!(verdict.decision, Decision::Clear(ClearReason::LocalAllowance));
-            let alarmed =
-                verdict.alarms.iter().any(|alarm| matches!(alarm, Alarm::ClearOnFailure(_)));
-            assert_eq!(overridden, alarmed, "{}", case());
-            assert!(!overridden || local.allow.clear_on_failure, "{}", case());
-            assert!(!(clear && must_seal(rule, demand)), "{}", case());
-            let clear = clear && !overridden;
-
-            let failed = matches!(instance.outcome, Outcome::Failed(_));
-            assert!(!(clear && failed && rule != Rule::Never), "{}", case());
-
-            // Clear mail beside a remembered `enforce`: `never`, or `none` by the same identity.
-            let enforced = memory.is_some_and(|m| m.enforces(NOW));
-            let lifted = row == "none";
-            assert!(!(clear && enforced && rule != Rule::Never && !lifted), "{}", case());
-            if clear && enforced && rule == Rule::Never && !lifted {
-                assert!(verdict.alarms.contains(&Alarm::NeverOverEnforce), "{}", case());
-            }
-
-            // A policy in force that says `enforce` forbids clear mail as well.
-            if row.starts_with("enforce") {
-                assert!(!clear || rule == Rule::Never, "{}", case());
-            }
-            // With a pin, only its identity can say `none`, or that it is testing.
-            if clear && local.pin.is_some() && rule != Rule::Never {
-                assert!(matches!(instance.outcome, Outcome::Found(_)), "{}", case());
-            }
-
-            let sealed_to = |verdict: &Verdict| match &verdict.decision {
-                Decision::Seal { level, policy, .. } => Some((*level, policy.identity().clone())),
-                _ => None,
-            };
-            if let Some((level, identity)) = sealed_to(&verdict) {
-                assert!(level >= local.minimum_level, "{}", case());
-                let fingerprint = identity.fingerprint();
-                if let Some(pin) = local.pin {
-                    let root = row.contains(", by ").then_some(policy_support::fingerprint(OWN));
-                    assert!(fingerprint == pin || root == Some(pin), "{}", case());
-                    assert_eq!(level, Level::Pinned, "{}", case());
-                }
-            }
-
-            // A demand can only tighten.
-            if demand == Demand::Sealed {
-                let without = decide(local, &instance.outcome, memory, Demand::Absent, NOW);
-                if verdict.decision != without.decision {
-                    // The weaker suite stands in for clear mail [R-dec-15].
-                    let loose = matches!(without.decision, Decision::Clear(_))
-                        || row == "testing, other key";
-                    let tight =
-                        matches!(verdict.decision, Decision::Defer(_) | Decision::Reject(_));
-                    assert!(loose && tight, "{} without: {without:?}", case());
-                }
-                assert_eq!(verdict.memory, without.memory, "{}", case());
-            }
-
-            // Only a policy that is found and believed changes memory.
-            if let MemoryUpdate::Store(after) = &verdict.memory {
-                let Outcome::Found(found) = &instance.outcome else { panic!("{}", case()) };
-                assert_eq!(after.policy, found.policy, "{}", case());
-                assert!(after.level < Level::Pinned, "{}", case());
-            }
+    }
+    // The full product against all tables, and against what follows from them.
+    every_grid(|grid| {
+        let Grid { instance, remembered, expected, rule, pin, .. } = grid;
+        for at in At::all() {
+            let wish = (&at.local(*rule, *pin), at.exception(), at.demand());
+            compare(expected, instance, remembered, wish, *pin, grid.at(at));
+            properties_of_one(grid, at);
+            properties_of_two(grid, at);
         }
     });
-    assert!(cases > 50_000, "{cases} cases");
+    let Tables { decision, evidence: Evidence { level, pin }, minimum, exception, never } =
+        &*TABLES;
+    for table in [decision, level, pin, minimum, exception, never] {
+        table.every_cell_was_tried();
+    }
+}
+
+/// How far a decision is from clear mail [R-dec-05].
+fn strictness(decision: &Decision) -> u8 {
+    match decision {
+        Decision::Clear(_) => 0,
+        Decision::Seal { .. } => 1,
+        Decision::Defer(_) => 2,
+        Decision::Reject(_) => 3,
+    }
+}
+
+/// What holds of every verdict, whatever the tables say.
+fn properties_of_one(grid: &Grid<'_>, at: At) {
+    let Grid { instance, remembered, expected, rule, pin, .. } = grid;
+    let verdict = grid.at(at);
+    let described = || grid.describe(at);
+    let never = *rule == Rule::Never;
+    let clear = matches!(verdict.decision, Decision::Clear(_));
+    let allowance = verdict.decision == Decision::Clear(ClearReason::LocalAllowance);
+
+    // [R-dec-20]
+    assert!(!(clear && must_seal(*rule, at.demand())), "{}", described());
+    if never && at.demand() == Demand::Sealed {
+        assert!(matches!(verdict.decision, Decision::Reject(_)), "{}", described());
+    }
+    // [R-dec-18]: an override raises an alarm that says what was lifted.
+    let alarmed = verdict.alarms.iter().any(|alarm| matches!(alarm, Alarm::ClearOnFailure(_)));
+    assert_eq!(allowance, alarmed, "{}", described());
+    assert!(!allowance || at.overridden(), "{}", described());
+    let exempt = never || allowance;
+    // [R-dec-21]
+    let withdrawn = matches!(expected.row.as_str(), "none" | "none, by rollover");
+    assert!(!(clear && remembered.enforce && !exempt && !withdrawn), "{}", described());
+    // [R-dec-22]
+    if clear && !exempt {
+        let lifting = match &instance.outcome {
+            Outcome::Failed(_) => false,
+            Outcome::NoPolicy { .. } => pin.is_none(),
+            Outcome::Found(found) => match found.policy.record().mode {
+                Mode::Enforce => false,
+                Mode::Testing => expected.key.is_none() && expected.found.is_some(),
+                Mode::None => expected.found.is_some() || pin.is_none(),
+            },
+        };
+        assert!(lifting, "{}", described());
+    }
+    if let Decision::Seal { key, level, policy, source } = &verdict.decision {
+        // [R-dec-23]
+        assert!(*level >= Level::ALL[at.minimum], "{}", described());
+        // [R-dec-24]
+        let identity = policy.identity().fingerprint();
+        if let Some(pin) = pin.map(fingerprint) {
+            let root = remembered.memory.as_ref().is_some_and(|m| m.satisfies(&pin))
+                && [OWN, SUCCESSOR, ANNOUNCED].map(fingerprint).contains(&identity);
+            assert!(identity == pin || root, "{}", described());
+            assert_eq!(*level, Level::Pinned, "{}", described());
+        }
+        // [R-dec-25]
+        let mut listed = policy.record().sealing_keys.iter();
+        assert!(listed.any(|entry| entry.key_id() == Some(key.key_id())), "{}", described());
+        let held = match (source, &instance.outcome) {
+            (Source::Dns, Outcome::Found(found)) => **policy == found.policy,
+            (Source::Memory, _) => remembered.memory.as_ref().unwrap().policy == **policy,
+            _ => false,
+        };
+        assert!(held, "{}", described());
+    }
+    // Only a policy that is found and believed changes memory, and a pin is not remembered as a level.
+    if let MemoryUpdate::Store(after) = &verdict.memory {
+        let Outcome::Found(found) = &instance.outcome else { panic!("{}", described()) };
+        assert!(expected.found.is_some(), "{}", described());
+        assert_eq!(after.policy, found.policy, "{}", described());
+        assert!(after.level < Level::Pinned, "{}", described());
+    }
+}
+
+/// What holds between verdicts that differ in one thing.
+fn properties_of_two(grid: &Grid<'_>, at: At) {
+    let verdict = grid.at(at);
+    let described = || grid.describe(at);
+    // [R-dec-05]: a demand only tightens.
+    if at.demand() == Demand::Sealed {
+        let without = grid.at(At { demand: 0, ..at });
+        let weaker = without.alarms.iter().any(|alarm| matches!(alarm, Alarm::WeakerSuite(_)));
+        let (with, before) = (strictness(&verdict.decision), strictness(&without.decision));
+        assert!(with >= before, "{}", described());
+        assert!(with == before || before == 0 || weaker, "{}", described());
+        assert!(with != before || verdict.decision == without.decision, "{}", described());
+        assert_eq!(verdict.memory, without.memory, "{}", described());
+    }
+    // [R-dec-23]: a higher minimum only makes mail wait.
+    if at.minimum > 0 {
+        let below = grid.at(At { minimum: at.minimum - 1, ..at });
+        let waits = matches!(verdict.decision, Decision::Defer(_))
+            || verdict.decision == Decision::Clear(ClearReason::LocalAllowance);
+        assert!(waits || verdict.decision == below.decision, "{}", described());
+        assert_eq!(verdict.memory, below.memory, "{}", described());
+    }
+    // [R-dec-27]: exceptions change nothing that is sealed without them.
+    if at.exception > 0 && grid.rule != Rule::Never {
+        let without = grid.at(At { exception: 0, ..at });
+        let suite = grid.at(At { exception: 1, ..at });
+        if matches!(without.decision, Decision::Seal { .. }) {
+            assert_eq!(verdict, without, "{}", described());
+        }
+        if matches!(suite.decision, Decision::Seal { .. }) {
+            assert_eq!(verdict, suite, "{}", described());
+        }
+        assert_eq!(verdict.memory, without.memory, "{}", described());
+    }
+}
+
+/// What a decision is, but for how well its evidence vouches for it.
+fn essence(decision: &Decision) -> (Decision, Option<Level>) {
+    match decision.clone() {
+        Decision::Seal { key, level, source, policy } => {
+            let decision = Decision::Seal { key, level: Level::FirstUse, source, policy };
+            (decision, Some(level))
+        }
+        Decision::Clear(ClearReason::NoPolicy { denial, .. }) => {
+            let authenticity = Authenticity::Secure;
+            (Decision::Clear(ClearReason::NoPolicy { denial, authenticity }), None)
+        }
+        other => (other, None),
+    }
+}
+
+/// [R-dec-26]
+fn only_lifts_what_was_withheld(less: &Verdict, more: &Verdict, described: &str) {
+    use DeferReason::{BelowMinimum, DenialBelowMinimum};
+    let by_level =
+        matches!(less.decision, Decision::Defer(BelowMinimum { .. } | DenialBelowMinimum { .. }));
+    let doubted = |verdict: &Verdict| {
+        verdict.alarms.iter().any(|alarm| matches!(alarm, Alarm::IdentityChanged { .. }))
+    };
+    if by_level || doubted(less) || doubted(more) {
+        return;
+    }
+    let (less, more) = (essence(&less.decision), essence(&more.decision));
+    assert_eq!(less.0, more.0, "{described}");
+    assert!(less.1 <= more.1, "{described}");
+}
+
+#[test]
+fn better_evidence_only_lifts_what_was_withheld() {
+    let instances = instances();
+    let memories = memories();
+    let of =
+        |authenticity| instances.iter().filter(move |i| i.full && i.authenticity == authenticity);
+    let pairs = of(Authenticity::Insecure).zip(of(Authenticity::Secure));
+    for (insecure, secure) in pairs {
+        for remembered in memories.iter().filter(|r| r.full) {
+            let memory = remembered.memory.as_ref();
+            let firm = memory.map(|m| Memory { level: Level::Dnssec, ..m.clone() });
+            for pin in [None, Some(OWN)] {
+                for at in At::all().filter(|at| at.exception().is_none()) {
+                    let local = at.local(Rule::Prefer, pin);
+                    let run = |instance: &Instance, memory: Option<&Memory>| {
+                        decide(&local, &instance.outcome, memory, at.demand(), NOW)
+                    };
+                    let less = run(insecure, memory);
+                    let described = format!("{:?}, {local:?}, {memory:?}", insecure.outcome);
+                    let secured = run(secure, memory);
+                    only_lifts_what_was_withheld(&less, &secured, &described);
+                    let kept = run(insecure, firm.as_ref());
+                    only_lifts_what_was_withheld(&less, &kept, &described);
+                }
+            }
+        }
+    }
+}
+
+/// [R-dec-11]: what is not clear at first sight is not clear at the second either.
+#[test]
+fn the_same_answer_again_does_not_make_mail_clear() {
+    let local = LocalPolicy::default();
+    for instance in &instances() {
+        for remembered in &memories() {
+            let memory = remembered.memory.as_ref();
+            let first = decide(&local, &instance.outcome, memory, Demand::Absent, NOW);
+            let MemoryUpdate::Store(after) = &first.memory else { continue };
+            let second = decide(&local, &instance.outcome, Some(after), Demand::Absent, NOW);
+            let clear = |verdict: &Verdict| matches!(verdict.decision, Decision::Clear(_));
+            assert_eq!(clear(&first), clear(&second), "{memory:?} {first:?} {second:?}");
+        }
+    }
 }
 
 #[test]
 fn the_operator_hears_of_what_looks_like_an_attack() {
-    every_case(|row, letters, instance, memory, rule, demand| {
-        let verdict = decide(&local(rule), &instance.outcome, memory, demand, NOW);
-        let has = |wanted: fn(&Alarm) -> bool| verdict.alarms.iter().any(wanted);
-        let changed = has(|a| matches!(a, Alarm::IdentityChanged { .. }));
-        let replaced = has(|a| matches!(a, Alarm::IdentityReplaced { .. }));
-        let rolled = has(|a| matches!(a, Alarm::IdentityRolledOver { .. }));
-        let back = has(|a| matches!(a, Alarm::SerialBack { .. }));
-        let vanished = has(|a| matches!(a, Alarm::PolicyVanished));
-        assert_eq!(
-            changed,
-            ["other identity, insecure", "other identity, secure"].contains(&row),
-            "{row}"
-        );
-        assert_eq!(replaced, row.contains("stronger evidence"), "{row}");
-        assert_eq!(rolled, row.contains(", by "), "{row}");
-        assert_eq!(back, row == "lower serial", "{row}");
-        let denied = row.starts_with('N') || row == "none, not in its time";
-        assert!(!vanished || denied, "{row}");
-        let forged = has(|a| matches!(a, Alarm::PolicyNotAuthentic(_)));
-        let doubtful = ["bogus", "bad signature"].contains(&row);
-        assert!(!forged || doubtful, "{row}");
-        assert!(forged || !doubtful || letters == "N", "{row} {letters}");
-        if row.starts_with('N') && letters != "N" {
-            assert!(vanished, "{row} {letters}");
-        }
-    });
-}
-
-/// The weaker suite where it is allowed, and nothing else [R-dec-17].
-#[test]
-fn an_allowed_suite_is_used_and_nothing_else_changes() {
-    let allow = Allowances { weaker_suite: true, ..Allowances::default() };
-    every_case(|row, _, instance, memory, rule, demand| {
-        let allowed = LocalPolicy { rule, allow, ..LocalPolicy::default() };
-        let with = decide(&allowed, &instance.outcome, memory, demand, NOW).decision;
-        let without = decide(&local(rule), &instance.outcome, memory, demand, NOW).decision;
-        if row.contains("other key") && rule != Rule::Never {
-            assert!(matches!(with, Decision::Seal { ref key, .. } if *key == new_key()), "{row}");
-        } else {
-            assert_eq!(with, without, "{row}");
-        }
-    });
-}
-
-/// While an override lasts nothing waits but what must be sealed; what can be sealed is [R-dec-18].
-#[test]
-fn an_override_lets_mail_flow_and_seals_what_it_can() {
-    let allow = Allowances { clear_on_failure: true, ..Allowances::default() };
-    let suite = Allowances { weaker_suite: true, ..Allowances::default() };
-    let mut lifted = BTreeSet::new();
-    every_case(|row, letters, instance, memory, rule, demand| {
-        for minimum_level in Level::ALL {
-            for pin in [None, Some(fingerprint(STRANGER))] {
-                let local = LocalPolicy { rule, minimum_level, pin, allow };
-                let plain = LocalPolicy { allow: suite, ..local };
-                let with = decide(&local, &instance.outcome, memory, demand, NOW);
-                let without = decide(&plain, &instance.outcome, memory, demand, NOW);
-                let case = format!("{row}, {letters}, {local:?}, {demand:?}: {with:?}");
-                assert_eq!(with.memory, without.memory, "{case}");
-                let waits = matches!(without.decision, Decision::Defer(_));
-                if waits && !must_seal(rule, demand) {
-                    let clear = Decision::Clear(ClearReason::LocalAllowance);
-                    assert_eq!(with.decision, clear, "{case}");
-                    lifted.insert(letters.to_owned());
-                } else {
-                    assert_eq!(with, without, "{case}");
+    for instance in &instances() {
+        for remembered in &memories() {
+            let expected = expect(instance, remembered, None);
+            let local = LocalPolicy::default();
+            let memory = remembered.memory.as_ref();
+            let verdict = decide(&local, &instance.outcome, memory, Demand::Absent, NOW);
+            let has = |wanted: fn(&Alarm) -> bool| verdict.alarms.iter().any(wanted);
+            let (row, letters) = (expected.row.as_str(), remembered.letters);
+            let case = format!("{row}, {letters}: {verdict:?}");
+            let changed = has(|a| matches!(a, Alarm::IdentityChanged { .. }));
+            assert_eq!(changed, row.starts_with("other identity, ") && expected.found.is_none());
+            assert_eq!(has(|a| matches!(a, Alarm::SerialBack { .. })), row == "lower serial");
+            let (rolled, replaced) = match &instance.kind {
+                Kind::Found(found) if expected.found.is_some() && remembered.live => {
+                    match found.who {
+                        Who::Own => (false, false),
+                        Who::Rollover | Who::Announced => (true, false),
+                        Who::Stranger | Who::Root => (false, true),
+                    }
                 }
-            }
+                _ => (false, false),
+            };
+            assert_eq!(has(|a| matches!(a, Alarm::IdentityRolledOver { .. })), rolled, "{case}");
+            assert_eq!(has(|a| matches!(a, Alarm::IdentityReplaced { .. })), replaced, "{case}");
+            // [R-dec-08]: a `none` not in its time is a denial.
+            let denied = row.starts_with("NX") || row.starts_with("NODATA");
+            let denied = denied || row == "none, not in its time";
+            let asked = memory.is_some_and(|m| m.policy.record().mode != Mode::None);
+            let vanished = has(|a| matches!(a, Alarm::PolicyVanished));
+            assert_eq!(vanished, denied && remembered.live && asked, "{case}");
         }
-    });
-    // Against a remembered `enforce` too: in every column.
-    for letters in ["N", "K", "KE", "E"] {
-        assert!(lifted.contains(letters), "{letters}");
     }
 }

@@ -140,6 +140,7 @@ impl Case<'_> {
         let mode = found.policy.record().mode;
         if mode == Mode::None {
             let decision = if enforced {
+                // [R-dec-21]
                 Decision::Defer(DeferReason::EnforceRemembered)
             } else if self.must_seal() {
                 Decision::Reject(RejectReason::Withdrawn)
@@ -196,6 +197,7 @@ impl Case<'_> {
             });
         }
         match lack {
+            // [R-dec-22]
             Lack::Failed(failure) => Decision::Defer(DeferReason::Lookup(failure)),
             Lack::Refused(refusal) => Decision::Defer(DeferReason::Refused(refusal)),
             Lack::Denied(denial, authenticity) => {
@@ -248,16 +250,18 @@ impl Case<'_> {
         })
     }
 
+    /// [R-dec-20]: what must be sealed never goes clear.
     fn must_seal(&self) -> bool {
         self.local.rule == Rule::Require || self.demand == Demand::Sealed
     }
 
+    /// [R-dec-23]
     fn below_minimum(&self, level: Level) -> Option<DeferReason> {
         let minimum = self.local.minimum_level;
         (level < minimum).then_some(DeferReason::BelowMinimum { level, minimum })
     }
 
-    /// [R-dec-18]: what the operator's override makes of a decision.
+    /// [R-dec-18]: what the operator's override makes of a decision; what is sealed stays so [R-dec-27].
     fn overridden(&self, decision: Decision, alarms: &mut Vec<Alarm>) -> Decision {
         match decision {
             Decision::Defer(why) if self.local.allow.clear_on_failure && !self.must_seal() => {

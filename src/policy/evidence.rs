@@ -78,18 +78,13 @@ pub(super) fn weigh<'a>(
     now: u64,
     alarms: &mut Vec<Alarm>,
 ) -> Result<Accepted<'a>, Lack> {
-    let remembered = memory.is_some_and(|m| m.policy.record().mode != Mode::None);
-    let expected = remembered || pin.is_some();
     let found = match outcome {
         Outcome::NoPolicy { denial, authenticity } => {
-            if expected {
-                alarms.push(Alarm::PolicyVanished);
-            }
-            return Err(Lack::Denied(*denial, *authenticity));
+            return Err(denied(*denial, *authenticity, memory, pin, alarms));
         }
         Outcome::Failed(failure) => {
             let forged = matches!(failure, LookupFailure::Bogus | LookupFailure::BadSignature);
-            if forged && expected {
+            if forged && is_expected(memory, pin) {
                 alarms.push(Alarm::PolicyNotAuthentic(*failure));
             }
             return Err(Lack::Failed(*failure));
@@ -104,12 +99,30 @@ pub(super) fn weigh<'a>(
     if let Some(refusal) = refusal {
         // [R-dec-08]: a withdrawal that is not in force asks for nothing and lifts nothing.
         return Err(if found.policy.record().mode == Mode::None {
-            Lack::Denied(Denial::NoData, found.authenticity)
+            denied(Denial::NoData, found.authenticity, memory, pin, alarms)
         } else {
             Lack::Refused(refusal)
         });
     }
     believe(found, memory, pin, now, alarms).map_err(Lack::Refused)
+}
+
+fn denied(
+    denial: Denial,
+    authenticity: Authenticity,
+    memory: Option<&Memory>,
+    pin: Option<&KeyId>,
+    alarms: &mut Vec<Alarm>,
+) -> Lack {
+    if is_expected(memory, pin) {
+        alarms.push(Alarm::PolicyVanished);
+    }
+    Lack::Denied(denial, authenticity)
+}
+
+/// Whether there should be a policy to be found.
+fn is_expected(memory: Option<&Memory>, pin: Option<&KeyId>) -> bool {
+    memory.is_some_and(Memory::asks_for_sealing) || pin.is_some()
 }
 
 fn believe<'a>(
@@ -125,6 +138,7 @@ fn believe<'a>(
     let evidence = if secure { Level::Dnssec } else { Level::FirstUse };
     let standing = memory.map(|memory| (memory, Standing::of(policy, memory, now)));
 
+    // [R-dec-24]
     if let Some(pin) = pin {
         let descends = standing
             .as_ref()
@@ -157,7 +171,8 @@ fn believe<'a>(
         if standing == Standing::Successor {
             alarms.push(Alarm::IdentityRolledOver { remembered, seen });
         }
-        // [R-dec-10]: the very text that was once authenticated keeps its level.
+        // [R-dec-10]: the very text that was once authenticated keeps its level; better evidence only
+        // raises it [R-dec-26].
         let known = if policy.text() == memory.policy.text() {
             memory.level(None)
         } else {

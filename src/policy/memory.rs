@@ -106,13 +106,18 @@ impl Memory {
         usable.then_some(&self.policy)
     }
 
-    /// The remembered sealing key, if mail may still be sealed to it at `now`.
+    /// The remembered sealing key, if mail may still be sealed to it at `now` [R-dec-25].
     #[must_use]
     pub fn key_at(&self, now: u64) -> Option<&SealingPublicKey> {
         let policy = self.policy_at(now)?;
         let key = self.key.as_ref()?;
-        let asked = policy.record().mode != Mode::None && lists(policy, key);
-        asked.then_some(key)
+        (self.asks_for_sealing() && lists(policy, key)).then_some(key)
+    }
+
+    /// Whether the remembered policy is no withdrawal.
+    #[must_use]
+    pub fn asks_for_sealing(&self) -> bool {
+        self.policy.record().mode != Mode::None
     }
 
     /// The level at which the memory itself vouches for its policy [R-dec-10].
@@ -190,8 +195,9 @@ impl Lesson<'_> {
         let forbidden = before.and_then(|m| m.enforce_until).filter(|u| now < *u);
         let enforce_until = match record.mode {
             Mode::Enforce => Some(now.saturating_add(length(hold, record.max_age))),
-            // [R-dec-11]: only `none` by the remembered key lifts what was asked for before.
-            Mode::None if self.continues => None,
+            // [R-dec-11]: a `none` that replaced another identity key lifts nothing, however often it
+            // is seen.
+            Mode::None if continued.is_some_and(Memory::asks_for_sealing) => None,
             Mode::Testing | Mode::None => forbidden,
         };
         let key = self.key.or_else(|| {

@@ -1,7 +1,15 @@
 //! Domains, keys, policies and memories for the tests of the decision.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    dead_code,
+    unreachable_pub
+)]
 
-pub mod table;
+pub mod draft;
+
+use std::sync::LazyLock;
 
 use mta_seal::core::{
     Domain, IdentityKey, KeyId, SealingPrivateKey, SealingPublicKey, SigningKey, Suite,
@@ -34,9 +42,14 @@ pub const ANNOUNCED: u8 = 2;
 pub const STRANGER: u8 = 3;
 /// One that rollover statements name.
 pub const SUCCESSOR: u8 = 4;
+/// One that [`OWN`] may have succeeded.
+pub const ROOT: u8 = 5;
 
 pub fn fingerprint(seed: u8) -> KeyId {
-    identity(seed).fingerprint()
+    // Deriving keys is slow, and some tests ask a million times.
+    static OF: LazyLock<[KeyId; 6]> =
+        LazyLock::new(|| std::array::from_fn(|seed| identity(seed as u8).fingerprint()));
+    OF[usize::from(seed)]
 }
 
 pub fn signing_key(seed: u8) -> VerifyingKey {
@@ -162,16 +175,20 @@ pub fn fetched(failure: Option<KeyFailure>) -> Vec<FetchedKey> {
     vec![FetchedKey { selector: selector(), record }]
 }
 
-/// A memory of a policy by [`OWN`] that was seen an hour ago, with [`old_key`].
-pub fn memory(mode: Mode) -> Memory {
-    let remembered = policy().mode(mode).with(|d| {
+/// The policy that memories hold: by [`OWN`], with [`old_key`].
+pub fn remembered_policy(mode: Mode) -> Policy {
+    policy().mode(mode).with(|d| {
         d.serial = NOW - 1000;
         d.sealing_keys = vec![entry(&old_key())];
         d.next_identity = Some(fingerprint(ANNOUNCED));
-    });
+    })
+}
+
+/// A memory of that policy, seen an hour ago.
+pub fn memory(mode: Mode) -> Memory {
     let last_seen = NOW - HOUR;
     Memory {
-        policy: remembered.sign(),
+        policy: remembered_policy(mode).sign(),
         key: (mode != Mode::None).then(old_key),
         level: Level::FirstUse,
         hold: Hold::Growing { seconds: 2 * DAY, counted_at: last_seen },

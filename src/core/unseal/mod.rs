@@ -40,7 +40,7 @@ pub fn unseal<'k>(
     signing_key: impl FnOnce(&Domain, KeyId) -> Option<&'k VerifyingKey>,
 ) -> Result<(Vec<u8>, Accepted), UnsealError> {
     /// Octets handed over at a time, so that what is carried along stays small.
-    const PIECE: usize = 64 * 1024;
+    const PIECE: usize = 65_536;
 
     let mut pieces = envelope.chunks(PIECE);
     let mut received = Received::new();
