@@ -187,7 +187,9 @@ def transfer_encoding(entity):
 
 def parts(data, entity, boundary):
     """The parts of a multipart body, as (start, end); a missing last delimiter is forgiven ([R-car-06])."""
-    delimiter = re.compile(rb"(?:\A|\r\n)--" + re.escape(boundary.encode("utf-8", "surrogateescape")) + rb"(--)?[ \t]*(?=\r\n|\Z)")
+    delimiter = re.compile(
+        rb"(?:\A|\r\n)--" + re.escape(boundary.encode("utf-8", "surrogateescape")) + rb"(--)?[ \t]*(?=\r\n|\Z)"
+    )
     body, begin = data[entity.start : entity.end], None
     for match in delimiter.finditer(body):
         if begin is not None:
@@ -214,5 +216,5 @@ def author(entity):
             scanner.position = begin + 1
             scanner.skip()
         text += " " * (scanner.text[scanner.position - 1] in " \t)")
-    match = re.fullmatch(r'[^<>,:;@]*<([^<>,\s]+)> *|([^<>,\s]+) *', text)
+    match = re.fullmatch(r"[^<>,:;@]*<([^<>,\s]+)> *|([^<>,\s]+) *", text)
     return (match[1] or match[2]) if match and scanner.at_end() else None

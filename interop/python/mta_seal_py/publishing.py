@@ -21,7 +21,9 @@ def policy_fields(own, mode, serial, expiry, max_age=2592000, window=None):
     return fields
 
 
-def records(own, mode, serial, expiry, max_age=2592000, window=None, always=False, old_identity=None, next_identity=None):
+def records(
+    own, mode, serial, expiry, max_age=2592000, window=None, always=False, old_identity=None, next_identity=None
+):
     """The records as (name, text): the policy, then a key record for every listed key."""
     fields = policy_fields(own, mode, serial, expiry, max_age, window)
     listed = [
