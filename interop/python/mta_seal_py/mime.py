@@ -53,6 +53,8 @@ def read_entity(data, start, end):
         else:
             break
         position = after
+        # The line end of a delimiter that follows at once is an empty line too: a part without body.
+        complete = stop >= 0 and after == end
     decoded = tuple((name.decode("ascii").lower(), value.decode("utf-8", "surrogateescape")) for name, value in fields)
     return Entity(decoded, position, end, complete)
 
