@@ -9,8 +9,6 @@ from .failures import BodyRefused, CommitmentRefused
 SALT = 24
 COMMITMENT = 32
 HEAD = SALT + COMMITMENT
-CHUNK = 16384
-TAG = 16
 
 
 def context(envelope_id):
@@ -44,9 +42,3 @@ def open_body(content_key, envelope_id, octets):
         return decryptor.update(octets[HEAD:]) + decryptor.finalize()
     except InvalidTag:
         raise BodyRefused("a chunk is not authentic, or the last one is missing") from None
-
-
-def sealed_length(content_length):
-    """Octets of the body of a content of this length."""
-    chunks = max(1, -(-content_length // CHUNK))
-    return HEAD + content_length + chunks * TAG

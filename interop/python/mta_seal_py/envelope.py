@@ -54,9 +54,7 @@ class Envelope:
 def envelope_id(header, enc, sealed_key):
     """SHA-256 of `EnvelopeIdInput` ([R-env-06])."""
     return hashlib.sha256(
-        labels.labelled(
-            labels.ENVELOPE_ID, vector(header, 1, 2**16 - 1), vector(enc, 1, 2**16 - 1), sealed_key
-        )
+        labels.labelled(labels.ENVELOPE_ID, vector(header, 1, 2**16 - 1), vector(enc, 1, 2**16 - 1), sealed_key)
     ).digest()
 
 

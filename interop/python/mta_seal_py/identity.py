@@ -15,11 +15,7 @@ def is_identity(name):
 
     Labels of letters, digits, "-" and "_"; the last one is not a number, or the name would be an address.
     """
-    return (
-        len(name) <= 253
-        and _DOMAIN.fullmatch(name) is not None
-        and not name.rpartition(b".")[2].isdigit()
-    )
+    return len(name) <= 253 and _DOMAIN.fullmatch(name) is not None and not name.rpartition(b".")[2].isdigit()
 
 
 def _a_label(label):

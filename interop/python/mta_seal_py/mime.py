@@ -53,6 +53,8 @@ def read_entity(data, start, end):
         else:
             break
         position = after
+        # The line end of a delimiter that follows at once is an empty line too: a part without body.
+        complete = stop >= 0 and after == end
     decoded = tuple((name.decode("ascii").lower(), value.decode("utf-8", "surrogateescape")) for name, value in fields)
     return Entity(decoded, position, end, complete)
 
@@ -187,7 +189,9 @@ def transfer_encoding(entity):
 
 def parts(data, entity, boundary):
     """The parts of a multipart body, as (start, end); a missing last delimiter is forgiven ([R-car-06])."""
-    delimiter = re.compile(rb"(?:\A|\r\n)--" + re.escape(boundary.encode("utf-8", "surrogateescape")) + rb"(--)?[ \t]*(?=\r\n|\Z)")
+    delimiter = re.compile(
+        rb"(?:\A|\r\n)--" + re.escape(boundary.encode("utf-8", "surrogateescape")) + rb"(--)?[ \t]*(?=\r\n|\Z)"
+    )
     body, begin = data[entity.start : entity.end], None
     for match in delimiter.finditer(body):
         if begin is not None:
@@ -214,5 +218,5 @@ def author(entity):
             scanner.position = begin + 1
             scanner.skip()
         text += " " * (scanner.text[scanner.position - 1] in " \t)")
-    match = re.fullmatch(r'[^<>,:;@]*<([^<>,\s]+)> *|([^<>,\s]+) *', text)
+    match = re.fullmatch(r"[^<>,:;@]*<([^<>,\s]+)> *|([^<>,\s]+) *", text)
     return (match[1] or match[2]) if match and scanner.at_end() else None

@@ -80,8 +80,5 @@ class OwnKeys:
             value["domain"],
             base64s.decode_exactly(value["identity"], 32),
             [base64s.decode_exactly(one, 32) for one in value["signing"]],
-            [
-                SealingKey(one["suite"], base64s.decode_exactly(one["private"], 32))
-                for one in value["sealing"]
-            ],
+            [SealingKey(one["suite"], base64s.decode_exactly(one["private"], 32)) for one in value["sealing"]],
         )

@@ -39,9 +39,7 @@ class ForwardPath:
 
     def encode(self):
         """Its octets."""
-        return (
-            vector(self.mailbox.encode(), 1, 512) + uint(self.notify, 1) + vector(self.orcpt.encode(), 0, 500)
-        )
+        return vector(self.mailbox.encode(), 1, 512) + uint(self.notify, 1) + vector(self.orcpt.encode(), 0, 500)
 
     @classmethod
     def read(cls, reader):

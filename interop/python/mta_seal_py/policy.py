@@ -63,9 +63,7 @@ class Policy:
 
 def signature_input(domain, text):
     """`PolicyInput` ([R-rec-05])."""
-    return labels.labelled(
-        labels.POLICY, vector(query_name(domain).encode(), 1, 255), vector(text, 1, 2**16 - 1)
-    )
+    return labels.labelled(labels.POLICY, vector(query_name(domain).encode(), 1, 255), vector(text, 1, 2**16 - 1))
 
 
 def _octets(name, value, octets=32):

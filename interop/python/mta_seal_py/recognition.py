@@ -46,21 +46,19 @@ def find(message, own_domains=None):
         if not typed and not _named(leaf):
             continue
         if transfer.has_magic(message[leaf.start : leaf.end], mime.transfer_encoding(leaf)):
-            found.append((leaf, typed))
+            found.append(leaf)
         elif typed:
             wrong_magic = True
     if len(found) + wrong_magic > 1:
         raise CarrierRefused("more than one sealed part", "two-parts")
     if wrong_magic:
         raise CarrierRefused("the media type is there, but not the magic")
-    if not found or found[0][0].start - outer.start >= WITHIN:
+    if not found or found[0].start - outer.start >= WITHIN:
         raise NotSealed("no sealed part")
-    leaf, typed = found[0]
+    leaf = found[0]
     delimited = leaf.end < len(message)
     octets = transfer.decode(message[leaf.start : leaf.end], mime.transfer_encoding(leaf), delimited)
     parsed = envelope.parse(octets)
     if own_domains is not None and parsed.header.recipient_domain not in own_domains:
-        if typed:
-            raise DomainRefused(f"sealed to {parsed.header.recipient_domain}")
-        raise NotSealed("sealed to another domain, and not of the media type")
+        raise DomainRefused(f"sealed to {parsed.header.recipient_domain}")
     return parsed

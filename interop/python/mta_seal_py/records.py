@@ -1,6 +1,6 @@
 """The published records of domains, as a look-up without DNS: a name and the texts at it ([R-dns-01])."""
 
-from . import key_record, policy, suites, tags, zone
+from . import key_record, policy, tags, zone
 from .failures import PolicyRefused, RecordRefused
 
 
@@ -43,8 +43,3 @@ class Records:
             return entry, key_record.parse(text, entry)
         except RecordRefused as error:
             raise PolicyRefused(f"{name}: {error.detail}") from None
-
-
-def known_suites():
-    """Numbers of the suites of this implementation."""
-    return tuple(suites.SUITES)

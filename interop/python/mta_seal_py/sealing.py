@@ -43,9 +43,7 @@ def seal_content(header, public, build):
     """An envelope; `build` makes the content from the envelope id, salt and commitment."""
     header_octets = header.encode()
     content_key = os.urandom(32)
-    enc, sealed_key = suites.hpke_seal(
-        header.suite, public, envelope.content_key_info(header_octets), content_key
-    )
+    enc, sealed_key = suites.hpke_seal(header.suite, public, envelope.content_key_info(header_octets), content_key)
     envelope_id = envelope.envelope_id(header_octets, enc, sealed_key)
     sealer = body.Sealer(content_key, envelope_id)
     octets = build(envelope_id, sealer.head[: body.SALT], sealer.head[body.SALT :])

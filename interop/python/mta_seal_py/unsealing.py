@@ -110,9 +110,7 @@ def check_time(prefix, window, now):
 def matching(prefix, outer):
     """Check 12: the signed recipients that the outer SMTP envelope has, and outer ones not signed ([R-uns-03])."""
     kept = tuple(path for path in prefix.forward_paths if any(same_mailbox(path.mailbox, one) for one in outer))
-    refused = tuple(
-        one for one in outer if not any(same_mailbox(path.mailbox, one) for path in prefix.forward_paths)
-    )
+    refused = tuple(one for one in outer if not any(same_mailbox(path.mailbox, one) for path in prefix.forward_paths))
     return kept, refused
 
 

@@ -81,12 +81,18 @@ class Carriers:
             "quoted-printable of base64": mixed(
                 part(quopri.encodestring(self.good.replace(NL, b"\n")).replace(b"\n", NL), encoding=b"quoted-printable")
             ),
-            "quoted-printable of the envelope": mixed(part(quoted_printable(self.envelope), encoding=b"Quoted-Printable")),
-            "quoted-printable in lower case": mixed(part(quoted_printable(self.envelope).lower(), encoding=b"quoted-printable")),
+            "quoted-printable of the envelope": mixed(
+                part(quoted_printable(self.envelope), encoding=b"Quoted-Printable")
+            ),
+            "quoted-printable in lower case": mixed(
+                part(quoted_printable(self.envelope).lower(), encoding=b"quoted-printable")
+            ),
             "quoted-printable, white space added": mixed(
                 part(quoted_printable(self.envelope).replace(b"=" + NL, b"= \t" + NL), encoding=b"quoted-printable")
             ),
-            "quoted-printable, soft break at the end": mixed(part(quoted_printable(self.envelope) + b"=", encoding=b"quoted-printable")),
+            "quoted-printable, soft break at the end": mixed(
+                part(quoted_printable(self.envelope) + b"=", encoding=b"quoted-printable")
+            ),
             **{
                 f"{encoding} of {name}": mixed(part(text, encoding=encoding))
                 for encoding in (b"7bit", b"8bit", b"binary", None)
@@ -149,7 +155,9 @@ class Carriers:
             "added fields": b"Received: x\r\n\ty\r\nX-A: b\r\n" + mixed(part(self.good)),
             "name without magic beside it": mixed(part(b"AAAA", NAMED), part(self.good)),
             "part at octet 65535": mixed(part(self.good), preamble=filler(65535)),
-            "a second one out of reach": mixed(part(self.good), nested(3, part(self.good)), nested(1, part(self.good), b"multipart/report")),
+            "a second one out of reach": mixed(
+                part(self.good), nested(3, part(self.good)), nested(1, part(self.good), b"multipart/report")
+            ),
             "magic after 1012 octets": mixed(part(b" " * 1012 + self.good)),
         }
 
@@ -180,15 +188,14 @@ class Carriers:
                 f"inside {kind}": mixed(nested(1, part(self.good), kind))
                 for kind in (b"multipart/report", b"multipart/alternative", b"multipart/signed", b"multipart/digest")
             },
-            "inside message/rfc822": mixed(b"Content-Type: message/rfc822" + NL + NL + self.forge.carrier(octets=self.envelope)),
+            "inside message/rfc822": mixed(
+                b"Content-Type: message/rfc822" + NL + NL + self.forge.carrier(octets=self.envelope)
+            ),
             "outer type": mixed(part(self.good), media_type=b"multipart/related; boundary=bb"),
             "no boundary": mixed(part(self.good), media_type=b"multipart/mixed"),
             "neither type nor name": mixed(part(self.good, b"application/octet-stream")),
             "name with white space": mixed(part(self.good, b'application/octet-stream; name="x.mtaseal "')),
             "name without magic": mixed(part(b"AAAA", NAMED)),
             "part at octet 65536": mixed(part(self.good), preamble=filler(65536)),
-            "name only, of a foreign domain": mixed(
-                part(base64.b64encode(self.forge.envelope(header=self.forge.header(recipient_domain="c.example"))), NAMED)
-            ),
             "lines of LF": mixed(part(self.good)).replace(NL, b"\n"),
         }

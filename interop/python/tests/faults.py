@@ -22,11 +22,11 @@ ORDER = {
 }
 
 
-def envelope(forge, faults):
-    """An envelope with these faults."""
+def envelope(forge, faults, foreign="c.example"):
+    """An envelope with these faults; `foreign` is a domain of neither side."""
     header, prefix, parts = {}, {}, {}
     if "domain" in faults:
-        header["recipient_domain"] = "c.example"
+        header["recipient_domain"] = foreign
     if "key" in faults:
         header["key_id"] = bytes(32)
     if "prefix" in faults:
@@ -36,9 +36,9 @@ def envelope(forge, faults):
     if "opening" in faults:
         parts["opening_seed"] = bytes(32)
     if "paths" in faults:
-        prefix["forward_paths"] = (ForwardPath("v@c.example"),)
+        prefix["forward_paths"] = (ForwardPath(f"v@{foreign}"),)
     if "reverse-path" in faults:
-        prefix["reverse_path"] = ReversePath("u@z.example")
+        prefix["reverse_path"] = ReversePath("u@elsewhere.example")
     if "time" in faults:
         prefix["sealed_at"] = 5
     if "blocks" in faults:

@@ -7,7 +7,7 @@ import unittest
 from mta_seal_py import carrier, recognition
 from mta_seal_py.failures import CarrierRefused, DomainRefused, NotSealed
 
-from .carriers import NAMED, NL, PLAIN, Carriers, in_lines, mixed, nested, part, quoted_printable
+from .carriers import NAMED, NL, PLAIN, TYPE, Carriers, in_lines, mixed, nested, part, quoted_printable
 from .forge import Forge
 
 FORGE = Forge(numbers=(1,))
@@ -91,7 +91,8 @@ class Refused(unittest.TestCase):
 
     def test_foreign(self):
         foreign = FORGE.envelope(header=FORGE.header(recipient_domain="c.example"))
-        self.refused(mixed(part(base64.b64encode(foreign))), DomainRefused, "carrier-foreign")
+        for media_type in (TYPE, NAMED):
+            self.refused(mixed(part(base64.b64encode(foreign), media_type)), DomainRefused, "carrier-foreign")
 
     def test_unknown_encoding(self):
         for encoding in (b"x-uuencode", b"", b"base64\r\nContent-Transfer-Encoding: 7bit"):

@@ -93,7 +93,9 @@ class Command(unittest.TestCase):
             self.assertEqual(self.unseal()[1]["foreign_mail_from"], foreign)
 
     def test_refusals(self):
-        _, refused = self.seal("--mail-from", "u@a.example", "--rcpt-to", "v@b.example", "--rcpt-to", "v@c.example", code=1)
+        _, refused = self.seal(
+            "--mail-from", "u@a.example", "--rcpt-to", "v@b.example", "--rcpt-to", "v@c.example", code=1
+        )
         self.assertEqual(refused["stage"], "path")
         self.seal("--mail-from", "u@a.example", "--rcpt-to", "v@b.example")
         self.assertEqual(self.unseal("--rcpt-to", "z@b.example", code=1)[1]["stage"], "recipients")

@@ -68,7 +68,16 @@ def outcomes():
     for kind in ("nxdomain", "nodata"):
         for secure in (True, False):
             rows[f"{kind.upper()}, {'secure' if secure else 'insecure'}"] = Outcome(kind, secure)
-    for kind in ("SERVFAIL", "timeout", "bogus", "malformed", "two records", "CNAME loop", "too large", "bad signature"):
+    for kind in (
+        "SERVFAIL",
+        "timeout",
+        "bogus",
+        "malformed",
+        "two records",
+        "CNAME loop",
+        "too large",
+        "bad signature",
+    ):
         rows[kind] = Outcome(kind.lower())
     return rows
 
@@ -112,7 +121,11 @@ class Table(unittest.TestCase):
         self.assertEqual({row for row, _ in cells}, set(rows))
         self.assertEqual(len(cells), 8 * len(rows))
         for (row, column), wanted in cells.items():
-            wishes = [("prefer", False)] if column.endswith("-") else [("require", False), ("prefer", True), ("require", True)]
+            wishes = (
+                [("prefer", False)]
+                if column.endswith("-")
+                else [("require", False), ("prefer", True), ("require", True)]
+            )
             for rule, demand in wishes:
                 with self.subTest(row=row, column=column, rule=rule, demand=demand):
                     decision = decide(Operator(rule), rows[row], memory(column, row), demand, NOW)

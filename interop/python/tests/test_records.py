@@ -141,9 +141,7 @@ class PolicyGrammar(unittest.TestCase):
         "2049 octets": signed(fields(zz="a" * (2049 - len(signed(fields(zz="")))))),
         **{f"{name} missing": signed(fields(**{name: None})) for name in "mnxaigk"},
         **{
-            f"X25519 key {value:#x} of small order": signed(
-                fields(k=f"{INLINE},1:{B64(value.to_bytes(32, 'little'))}")
-            )
+            f"X25519 key {value:#x} of small order": signed(fields(k=f"{INLINE},1:{B64(value.to_bytes(32, 'little'))}"))
             for value in SMALL_X25519
         },
     }
