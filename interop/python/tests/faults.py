@@ -13,6 +13,7 @@ ORDER = {
     "prefix": failures.PrefixRefused,
     "sender-policy": failures.SenderPolicyRefused,
     "opening": failures.OpeningRefused,
+    "type": failures.TypeRefused,
     "paths": failures.PathsRefused,
     "reverse-path": failures.ReversePathRefused,
     "time": failures.TimeRefused,
@@ -29,12 +30,14 @@ def envelope(forge, faults, foreign="c.example"):
         header["recipient_domain"] = foreign
     if "key" in faults:
         header["key_id"] = bytes(32)
-    if "prefix" in faults:
-        prefix["type"] = 9
     if "sender-policy" in faults:
         prefix["signing_key_id"] = bytes(32)
     if "opening" in faults:
         parts["opening_seed"] = bytes(32)
+    if "type" in faults:
+        prefix["type"] = 2
+    if "prefix" in faults:
+        prefix["type"] = 9
     if "paths" in faults:
         prefix["forward_paths"] = (ForwardPath(f"v@{foreign}"),)
     if "reverse-path" in faults:
