@@ -155,8 +155,7 @@ def unseal_envelope(parsed, own_keys, records, outer, now, window=DEFAULT_WINDOW
         raise DeliveredRefused("every recipient had this message before")
     if not fresh:
         raise RecipientsRefused("no recipient is among the signed ones")
-    message, blocks_end = content.message_of(rest)
-    check_octets(message)
+    message, blocks_end = content.message_of(rest, check_octets)
     content.check_padding(len(octets), rest, blocks_end)
     content.check_closing(public, opening, rest)
     claims.claim(parsed.id, prefix, [path.mailbox for path in fresh])

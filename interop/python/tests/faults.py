@@ -2,7 +2,6 @@
 
 from mta_seal_py import failures
 from mta_seal_py.paths import ForwardPath, ReversePath
-from mta_seal_py.wire import vector
 
 ORDER = {
     "domain": failures.DomainRefused,
@@ -17,7 +16,6 @@ ORDER = {
     "paths": failures.PathsRefused,
     "reverse-path": failures.ReversePathRefused,
     "time": failures.TimeRefused,
-    "blocks": failures.BlocksRefused,
     "padding": failures.PaddingRefused,
     "closing": failures.ClosingRefused,
 }
@@ -44,8 +42,6 @@ def envelope(forge, faults, foreign="c.example"):
         prefix["reverse_path"] = ReversePath("u@elsewhere.example")
     if "time" in faults:
         prefix["sealed_at"] = 5
-    if "blocks" in faults:
-        parts["blocks"] = vector(b"x\r\n", 0, 65535) + b"\xff\xff"
     if "padding" in faults:
         parts["extra_padding"] = 256
     if "closing" in faults:
