@@ -10,13 +10,12 @@ use super::lookup::{Budget, Keys, look_up};
 use crate::core::Domain;
 use crate::dns::Resolver;
 use crate::policy::{
-    self, Alarm, Allowances, Decision, Demand, LocalPolicy, Memory, Outcome, SenderPolicy,
-    SenderVerdict, Verdict,
+    self, Alarm, Allowances, Decision, Demand, LocalPolicy, LookupFailure, Memory, Outcome,
+    SenderPolicy, SenderVerdict, Verdict,
 };
 use crate::store::ledger::{Allowance, Ledger, LedgerError, Scope};
 
-/// How long DNS is waited for where memory can seal without it. The resolver goes on looking up, so that the next message
-/// finds what it has found [R-dec-06].
+/// How long DNS is waited for where memory seals without it [R-dec-06].
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// DNS, memory and time.
@@ -40,12 +39,14 @@ pub struct Considered<V> {
     pub memory: Option<Memory>,
     /// The operator's override, if one was looked for and holds.
     pub allowance: Option<Allowance>,
+    /// Memory decided before DNS had answered; what it says is still to be learned from [R-dec-06].
+    pub early: bool,
     /// The verdict.
     pub verdict: V,
 }
 
 impl Sources<'_> {
-    /// Decides about mail to `domain` [R-seal-01].
+    /// Decides about mail to `domain` [R-seal-01]. Where memory seals whatever DNS may say, DNS is not waited for long.
     ///
     /// # Errors
     ///
@@ -57,13 +58,19 @@ impl Sources<'_> {
         demand: Demand,
     ) -> Result<Considered<Verdict>, LedgerError> {
         let (memory, damaged) = self.read(Scope::Outgoing, domain).await?;
-        let mut budget = Budget::from(self.budget);
-        if memory.as_ref().is_some_and(|memory| memory.key_at(self.clock.now()).is_some()) {
-            budget.policy = budget.policy.min(PATIENCE);
-        }
         let keys = Keys::Wanted { remembered: memory.as_ref() };
+        let mut now = self.clock.now();
+        let slow = Outcome::Failed(LookupFailure::Timeout);
+        let alone = policy::decide(local, &slow, memory.as_ref(), demand, now).decision;
+        let mut budget = Budget::from(self.budget);
+        if matches!(alone, Decision::Seal { .. }) {
+            budget.policy = PATIENCE.min(self.budget);
+        }
         let outcome = look_up(self.resolver, domain, keys, budget).await;
-        let now = self.clock.now();
+        let early = budget.policy < self.budget && outcome == slow;
+        if !early {
+            now = self.clock.now();
+        }
         let decide = |local| policy::decide(local, &outcome, memory.as_ref(), demand, now);
         let mut verdict = decide(local);
         let mut allowance = None;
@@ -76,7 +83,24 @@ impl Sources<'_> {
             }
         }
         verdict.alarms.extend(damaged);
-        Ok(Considered { outcome, memory, allowance, verdict })
+        Ok(Considered { outcome, memory, allowance, early, verdict })
+    }
+
+    /// What DNS teaches after a decision that was [early](Considered::early). It is about no message, so no override matters.
+    ///
+    /// # Errors
+    ///
+    /// The ledger cannot be read.
+    pub async fn afterwards(
+        &self,
+        domain: &Domain,
+        local: &LocalPolicy,
+        demand: Demand,
+    ) -> Result<Verdict, LedgerError> {
+        let memory = self.recall(Scope::Outgoing, domain).await?;
+        let keys = Keys::Wanted { remembered: memory.as_ref() };
+        let outcome = look_up(self.resolver, domain, keys, self.budget).await;
+        Ok(policy::decide(local, &outcome, memory.as_ref(), demand, self.clock.now()))
     }
 
     /// Finds the keys of the domain that claims to have sealed a message [R-uns-01].
@@ -94,7 +118,7 @@ impl Sources<'_> {
         let now = self.clock.now();
         let mut verdict = policy::authenticate_sender(local, &outcome, memory.as_ref(), now);
         verdict.alarms.extend(damaged);
-        Ok(Considered { outcome, memory, allowance: None, verdict })
+        Ok(Considered { outcome, memory, allowance: None, early: false, verdict })
     }
 
     /// What is remembered of a domain.
