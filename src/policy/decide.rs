@@ -150,7 +150,8 @@ impl Case<'_> {
             return (decision, update);
         }
         // [R-dec-14]: the only case in which a key that cannot be used leads to clear mail.
-        let clear_allowed = mode == Mode::Testing && !enforced && !self.must_seal();
+        let unpinned = self.local.pin.is_none();
+        let clear_allowed = mode == Mode::Testing && unpinned && !enforced && !self.must_seal();
         // [R-dec-17], [R-dec-18]: a weaker seal is better than none.
         let weaker = self.local.allow.weaker_suite || self.local.allow.clear_on_failure;
         let decision = match (choice.key, choice.preferred) {
