@@ -318,3 +318,29 @@ async fn with_an_override_dns_is_waited_for_where_memory_does_not_seal() {
     let (sent, ()) = tokio::join!(sender.send(), opens);
     assert_eq!(sent, Sent::Sealed);
 }
+
+/// [R-dec-11]: what is left of a damaged memory still forbids clear mail.
+#[tokio::test]
+async fn a_damaged_memory_forgets_no_enforce() {
+    let sender = Sender::new(Authenticity::Insecure).await;
+    assert_eq!(sender.send().await, Sent::Sealed);
+    let (ledger, domain) = (sender.gw.ledger.clone(), sender.partner.domain.clone());
+    let mut row = ledger.recall(Scope::Outgoing, &domain).await.unwrap().unwrap();
+    row.policy.truncate(20);
+    assert!(row.enforce_until.is_some());
+    ledger.remember(Scope::Outgoing, &domain, &row, NOW).await.unwrap();
+    sender.says(denied(Authenticity::Secure));
+    sender.waits("(memory-damaged)").await;
+    assert!(sender.alarms(1).await.contains(&"memory-damaged".to_owned()));
+    // What is learned meanwhile lifts nothing either.
+    sender.publishes(&sender.partner.identity(), |draft| draft.mode = Mode::Testing);
+    assert_eq!(sender.send().await, Sent::Sealed);
+    let learned = ledger.recall(Scope::Outgoing, &domain).await.unwrap().unwrap();
+    assert!(learned.enforce_until >= row.enforce_until);
+    // Without it, and once it has passed, the domain is unknown.
+    row.enforce_until = Some(NOW);
+    row.serial = learned.serial;
+    ledger.remember(Scope::Outgoing, &domain, &row, NOW).await.unwrap();
+    sender.says(denied(Authenticity::Secure));
+    assert_eq!(sender.send().await, Sent::Clear);
+}
