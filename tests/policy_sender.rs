@@ -193,7 +193,10 @@ fn a_promise_is_believed_like_a_key() {
     };
     let always = |mode| policy().mode(mode).with(|d| d.outgoing_always = true);
     for mode in [Mode::Enforce, Mode::Testing] {
-        assert_eq!(promises(&always(mode).insecure(), None), Promise::Published);
+        assert_eq!(promises(&always(mode).insecure(), None), Promise::Weak);
+        assert_eq!(promises(&always(mode).secure(), None), Promise::Published);
+        let known = memory(Mode::Enforce);
+        assert_eq!(promises(&always(mode).insecure(), Some(&known)), Promise::Published);
         assert_eq!(promises(&policy().mode(mode).insecure(), None), Promise::None);
     }
     assert_eq!(promises(&always(Mode::None).insecure(), None), Promise::None);
@@ -211,7 +214,7 @@ fn a_promise_is_believed_like_a_key() {
     let silent = memory(Mode::Enforce);
     let spent = Memory { last_seen: NOW - 2 * DAY, ..own.clone() };
     for outcome in &outcomes {
-        assert_eq!(promises(outcome, Some(&own)), Promise::Remembered, "{outcome:?}");
+        assert_eq!(promises(outcome, Some(&own)), Promise::Weak, "{outcome:?}");
         assert_eq!(promises(outcome, Some(&silent)), Promise::None, "{outcome:?}");
         assert_eq!(promises(outcome, Some(&spent)), Promise::None, "{outcome:?}");
     }

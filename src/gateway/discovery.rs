@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use super::aftermath::Aftermath;
 use super::alarms::Alarms;
 use super::breaker::{Breaker, Step};
 use super::clock::Clock;
@@ -24,14 +25,16 @@ use crate::records::{KeyRecord, SignedPolicy};
 use crate::store::ledger::{Allowance, LedgerError, Remembered, Scope, SharedLedger};
 
 /// Looks up policies, decides, and remembers.
+#[derive(Clone)]
 pub(super) struct Discovery {
     resolver: Arc<dyn Resolver>,
     ledger: SharedLedger,
     clock: Arc<dyn Clock>,
     alarms: Arc<Alarms>,
+    aftermath: Arc<Aftermath>,
     metrics: Arc<Metrics>,
     /// The domains that the configuration names.
-    partners: HashSet<Domain>,
+    partners: Arc<HashSet<Domain>>,
     /// Time for all look-ups of one domain.
     budget: Duration,
 }
@@ -47,8 +50,9 @@ impl Discovery {
             ledger: Arc::clone(&foundation.ledger),
             clock: Arc::clone(&foundation.clock),
             alarms: Arc::clone(&foundation.alarms),
+            aftermath: Arc::clone(&foundation.aftermath),
             metrics: Arc::clone(&foundation.metrics),
-            partners: config.partners.iter().map(|partner| partner.domain.clone()).collect(),
+            partners: Arc::new(config.partners.iter().map(|p| p.domain.clone()).collect()),
             budget: config.dns.timeout,
         }
     }
@@ -64,7 +68,7 @@ impl Discovery {
 
     /// Decides about mail to `domain` [R-seal-01]. What was learned is durable when this returns; for a client that has not
     /// proved that it may send, nothing is learned or raised: a stranger must not choose the moment of first use, and what he
-    /// sees matters to nobody.
+    /// sees matters to nobody. What DNS says too late for this message teaches all the same [R-dec-06].
     pub(super) async fn recipient(
         &self,
         domain: &Domain,
@@ -72,7 +76,7 @@ impl Discovery {
         demand: Demand,
         proven: bool,
     ) -> Result<Verdict, LedgerError> {
-        let Considered { verdict, allowance, .. } =
+        let Considered { verdict, allowance, early, .. } =
             self.sources().recipient(domain, local, demand).await?;
         if let (Decision::Clear(ClearReason::LocalAllowance), Some(allowance)) =
             (&verdict.decision, &allowance)
@@ -85,8 +89,24 @@ impl Discovery {
         if proven {
             self.raise(Scope::Outgoing, domain, &verdict.alarms);
             self.learn(Scope::Outgoing, domain, &verdict.memory).await?;
+            if early {
+                let work = self.clone().hear_out(domain.clone(), *local, demand);
+                self.aftermath.spawn(domain, work);
+            }
         }
         Ok(verdict)
+    }
+
+    /// Learns from a look-up that mail was not held up for.
+    async fn hear_out(self, domain: Domain, local: LocalPolicy, demand: Demand) {
+        let learned = async {
+            let verdict = self.sources().afterwards(&domain, &local, demand).await?;
+            self.raise(Scope::Outgoing, &domain, &verdict.alarms);
+            self.learn(Scope::Outgoing, &domain, &verdict.memory).await
+        };
+        if let Err(error) = learned.await {
+            warn!(%domain, %error, "ledger unavailable");
+        }
     }
 
     /// Finds the keys of the domain that claims to have sealed a message [R-uns-01].

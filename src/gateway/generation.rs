@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use super::access::Access;
+use super::aftermath::Aftermath;
 use super::alarms::Alarms;
 use super::attempts::Attempts;
 use super::authorisation::Authorisation;
@@ -46,6 +47,8 @@ pub(super) struct Foundation {
     pub(super) attempts: Arc<Attempts>,
     /// What an operator must hear of.
     pub(super) alarms: Arc<Alarms>,
+    /// What is still to be learned from DNS.
+    pub(super) aftermath: Arc<Aftermath>,
     /// What is counted.
     pub(super) metrics: Arc<Metrics>,
 }

@@ -5,6 +5,7 @@
 //! messages on through a `hop`, decide with the help of `discovery`, and answer by the table of `failure`.
 
 mod access;
+mod aftermath;
 mod alarms;
 mod attempts;
 mod authorisation;

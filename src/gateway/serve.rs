@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use super::aftermath::Aftermath;
 use super::alarms::{self, Alarms};
 use super::attempts::Attempts;
 use super::booking::Underway;
@@ -72,7 +73,10 @@ impl Gateway {
         let underway = Underway::new(tasks.clone());
         let metrics = Metrics::new();
         let alarms = Alarms::new(Arc::clone(&ledger), Arc::clone(&clock), Arc::clone(&metrics));
-        let foundation = Foundation { ledger, clock, underway, outbox, attempts, alarms, metrics };
+        let stop = CancellationToken::new();
+        let aftermath = Aftermath::new(tasks.clone(), stop.clone());
+        let foundation =
+            Foundation { ledger, clock, underway, outbox, attempts, alarms, aftermath, metrics };
         let generation = Generation::new(&foundation, config, domains, resolver)?;
         let mut listeners = Listeners::default();
         let plan = listeners.plan(&wanted(generation.config())).await?;
@@ -91,7 +95,7 @@ impl Gateway {
             outbound_places,
             inbound_places,
             metrics_places: Places::new(METRICS_LIMITS),
-            stop: CancellationToken::new(),
+            stop,
             tasks,
         };
         gateway.listen(plan);
