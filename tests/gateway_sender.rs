@@ -80,6 +80,15 @@ fn spoofs() -> Vec<Vec<u8>> {
         "=?utf-8?Q?ceo=40comp?= =?utf-8?Q?any1.example?=",
         "=?utf-8?Q?ceo=40company1.example=00?=@evil.example",
         "=?utf-8?Q?=3Cceo=40company1.example=3E?= <x@evil.example>",
+        "=?utf-8?Q?ceo=40company1.example=2C?= <x@evil.example>",
+        "=?utf-8?Q?ceo=40company1.example=3B?= <x@evil.example>",
+        "=?utf-8?Q?x=3Aceo=40company1.example=3B?= <x@evil.example>",
+        "=?utf-8?Q?=22ceo=22=40company1.example?= <x@evil.example>",
+        "=?utf-8?B?Y2VvQGNvbXBhbnkxLmV4YW1wbGUs?= <x@evil.example>",
+        "=?utf-7?Q?ceo+AEA-company1.example+ACw-?= <x@evil.example>",
+        "=?utf-7?Q?ceo+AEA-company1.example?=",
+        "\"=?utf-8?Q?x=22?= , ceo@company1.example, =?utf-8?Q?=22y?=\" <x@evil.example>",
+        "x@evil.example (=?utf-8?Q?=29=2C_ceo=40company1.example_=28?=)",
         "=?utf-8?Q?ceo?=@company1.example",
         "ceo@\u{ff43}ompany1.example",
         "ceo@company1\u{3002}example",
@@ -155,6 +164,8 @@ async fn the_address_decides() {
         "\"ceo@company1.example\" <x@evil.example>",
         "\"'ceo@company1.example' via Sales\" <sales@list.example>",
         "=?utf-8?Q?ceo=40company1.example?= <x@evil.example>",
+        "=?utf-8?Q?Company1.example=2C_Chief?= <x@evil.example>",
+        "=?utf-8?Q?Doe=2C_John_=28=22JD=22=29?= <x@evil.example>",
         "x@evil.example (ceo@company1.example)",
         "ceo=company1.example@evil.example",
         "ceo%company1.example@evil.example",
@@ -420,17 +431,6 @@ async fn look_ups_for_clear_mail_hold_up_nobody() {
     assert_eq!(world.mta2.messages().len(), 4);
 }
 
-#[tokio::test]
-async fn whoever_ignores_the_promise_asks_for_nothing() {
-    let world = world("", "outgoing_always = \"ignore\"", Smtp).await;
-    always(&world.company1, &world.dns, Mode::Enforce, Authenticity::Insecure);
-    arrive(&world, ALICE, &from("ceo@company1.example")).await.expect("250");
-    assert!(last(&world).starts_with(NONE));
-    assert!(world.dns.asked().is_empty(), "{:?}", world.dns.asked());
-}
-
-/// [R-uns-13]
-#[tokio::test]
 /// Has room for so many questions at a time, like the real one. Those about `deaf.example` are never answered.
 struct Narrow {
     dns: Arc<Scripted>,
@@ -489,6 +489,17 @@ async fn look_ups_for_clear_mail_leave_room_for_others() {
     assert!(last(&world).starts_with(EXPECTED));
 }
 
+#[tokio::test]
+async fn whoever_ignores_the_promise_asks_for_nothing() {
+    let world = world("", "outgoing_always = \"ignore\"", Smtp).await;
+    always(&world.company1, &world.dns, Mode::Enforce, Authenticity::Insecure);
+    arrive(&world, ALICE, &from("ceo@company1.example")).await.expect("250");
+    assert!(last(&world).starts_with(NONE));
+    assert!(world.dns.asked().is_empty(), "{:?}", world.dns.asked());
+}
+
+/// [R-uns-13]
+#[tokio::test]
 async fn forwarders_keep_the_author_of_what_they_pass_on() {
     let refuse = "outgoing_always = \"refuse\"\n";
     for promised in [false, true] {
