@@ -83,8 +83,7 @@ fn json(rows: &[Row<'_>]) -> Result<String, Failure> {
             })
         })
         .collect();
-    let text = serde_json::to_string_pretty(&rows).map_err(Failure::refused)?;
-    Ok(format!("{text}\n"))
+    table::json(&rows)
 }
 
 fn text(rows: &[Row<'_>]) -> String {

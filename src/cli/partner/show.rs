@@ -141,8 +141,7 @@ impl Known {
             let kept = kept.as_ref().map(|known| remembered_json(known, pin.as_ref()));
             value[format!("remembered_{}", direction(*scope))] = kept.unwrap_or(Value::Null);
         }
-        let text = serde_json::to_string_pretty(&value).map_err(Failure::refused)?;
-        Ok(format!("{text}\n"))
+        table::json(&value)
     }
 }
 

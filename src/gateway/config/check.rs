@@ -379,15 +379,18 @@ fn inbound(
     let table = table.into_inner();
     let listen = listen(table.listen, source)?;
     let (next_hop, next_hop_span) = next_hop(table.next_hop, base, source, warnings);
+    let xforward = trusted("xforward", table.xforward, source, warnings)?;
+    let xclient = trusted("xclient", table.xclient, source, warnings)?;
+    let peers: Vec<Network> = xforward.iter().chain(&xclient).copied().collect();
     let inbound = Inbound {
         protocol: table.protocol.map_or(Protocol::Smtp, |text| text.0),
         next_hop,
         listen,
         recipients: table.recipients,
         outgoing_always: table.outgoing_always,
-        forwarders: forwarders::check(table.forwarders, source, warnings),
-        xforward: trusted("xforward", table.xforward, source, warnings)?,
-        xclient: trusted("xclient", table.xclient, source, warnings)?,
+        forwarders: forwarders::check(table.forwarders, &peers, source, warnings),
+        xforward,
+        xclient,
         tls: tls(table.tls, base),
     };
     Ok((inbound, next_hop_span))
