@@ -15,7 +15,7 @@ use super::failure::{Failure, Message, words};
 use super::log::{self, Running};
 use super::watch::{Look, Watch};
 use super::{context, descriptors, manager};
-use crate::gateway::config::Config;
+use crate::gateway::config::{Config, RESTORE_PARTNERS};
 use crate::gateway::{Gateway, Parts, Settings, StartError};
 use crate::store::ledger::LedgerError;
 
@@ -113,10 +113,10 @@ async fn serve(
             _ = clock.tick() => match watch.look() {
                 Look::Same => {}
                 Look::Changed => take_up(path, &mut gateway, &mut watch, log).await,
-                // A slip must not let mail go clear; a reload or restart shows that it is meant.
+                // A slip must not let mail go clear.
                 Look::Gone => error!(
                     file = %watch.path().display(),
-                    hint = "restore it; if it is meant to be gone, reload",
+                    hint = RESTORE_PARTNERS,
                     "the file of partners has gone: the old configuration stays in force"
                 ),
             },
@@ -243,6 +243,8 @@ impl From<StartError> for Failure {
             StartError::StateMoved { .. } => {
                 Self::refused(&error).hint("restart the gateway to change `state`")
             }
+            StartError::PartnersGone { .. } => Self::refused(&error).hint(RESTORE_PARTNERS),
+            StartError::AskLedger(error) => context::ledger_failure(error),
             StartError::Permission(error) => error.into(),
             StartError::Dns(_) | StartError::Tls { .. } => Self::refused(&error),
         }

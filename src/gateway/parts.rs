@@ -13,7 +13,7 @@ use super::local::{LocalKeys, LocalKeysError};
 use crate::core::Domain;
 use crate::dns::{ConfigError as DnsError, Resolver, StubResolver};
 use crate::smtp::tls::TlsError;
-use crate::store::ledger::{self, LedgerError, SharedLedger, SqliteLedger};
+use crate::store::ledger::{self, Ledger, LedgerError, SharedLedger, SqliteLedger};
 use crate::store::permissions::PermissionError;
 
 /// Name of the ledger in the state directory.
@@ -79,6 +79,19 @@ pub enum StartError {
     /// A file is open to other users or belongs to them.
     #[error(transparent)]
     Permission(#[from] PermissionError),
+    /// The file of partners is not there, though commands have made partners.
+    #[error(
+        "the file of partners, {file}, is missing, though {domain} was made a partner by command"
+    )]
+    PartnersGone {
+        /// Where it is looked for.
+        file: PathBuf,
+        /// One of these partners.
+        domain: String,
+    },
+    /// The ledger cannot be asked.
+    #[error("ledger: {0}")]
+    AskLedger(#[from] LedgerError),
     /// A reload names another state directory.
     #[error("state directory {to} cannot take the place of {from} while the gateway runs")]
     StateMoved {
@@ -147,6 +160,25 @@ impl Settings {
         let domains = local_keys(&config)?;
         let resolver = Arc::new(StubResolver::new(&config.dns)?);
         Ok(Self { config, domains, resolver: Some(resolver) })
+    }
+}
+
+/// Refuses a configuration whose file of partners was not there when it was read, if the ledger knows of a command that has
+/// made a partner: it is lost, and without it their mail would go clear. Nobody need know that it was there from anything but
+/// the ledger, which outlives the process.
+///
+/// # Errors
+///
+/// [`StartError::PartnersGone`], or the ledger cannot be asked.
+pub async fn refuse_lost_partners(config: &Config, ledger: &dyn Ledger) -> Result<(), StartError> {
+    if config.partners_found {
+        return Ok(());
+    }
+    match ledger.partner_on_record().await? {
+        None => Ok(()),
+        Some(domain) => {
+            Err(StartError::PartnersGone { file: config.partners_file.clone(), domain })
+        }
     }
 }
 

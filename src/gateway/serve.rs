@@ -19,7 +19,7 @@ use super::failure::Failure;
 use super::generation::{Current, Foundation, Generation, Side};
 use super::listener::{ConnectionLimits, Listeners, Places, Which, accept};
 use super::metrics::{self, Metrics};
-use super::parts::{Parts, Settings, StartError};
+use super::parts::{Parts, Settings, StartError, refuse_lost_partners};
 use super::session::{self, Direction};
 use super::{clock::Clock, outbox};
 use crate::smtp::server::{ServerConnection, SessionError};
@@ -58,9 +58,10 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// A certificate cannot be used or a listener cannot be opened.
+    /// The file of partners is lost, a certificate cannot be used or a listener cannot be opened.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
         let Parts { config, domains, ledger, resolver, clock } = parts;
+        refuse_lost_partners(&config, &*ledger).await?;
         let outbox = Arc::default();
         let waiting = Arc::default();
         let attempts = Arc::new(Attempts::start(
@@ -118,6 +119,7 @@ impl Gateway {
             let (from, to) = (old.config().state.clone(), config.state);
             return Err(StartError::StateMoved { from, to });
         }
+        refuse_lost_partners(&config, &*self.foundation.ledger).await?;
         let resolver = resolver.unwrap_or_else(|| Arc::clone(&old.resolver));
         let generation = Generation::new(&self.foundation, config, domains, resolver)?;
         let plan = self.listeners.plan(&wanted(generation.config())).await?;
