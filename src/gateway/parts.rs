@@ -147,6 +147,9 @@ pub struct Settings {
     pub domains: HashMap<Domain, LocalKeys>,
     /// The resolver; `None` leaves the one in use, with its cache.
     pub resolver: Option<Arc<dyn Resolver>>,
+    /// Leaves the next hops in use, with their connections and with the pause after a refused password: for a change that
+    /// is not about them.
+    pub same_next_hops: bool,
 }
 
 impl Settings {
@@ -159,7 +162,18 @@ impl Settings {
         config.check_permissions()?;
         let domains = local_keys(&config)?;
         let resolver = Arc::new(StubResolver::new(&config.dns)?);
-        Ok(Self { config, domains, resolver: Some(resolver) })
+        Ok(Self { config, domains, resolver: Some(resolver), same_next_hops: false })
+    }
+
+    /// The same for a configuration of which only the partners have changed: resolver and next hops stay.
+    ///
+    /// # Errors
+    ///
+    /// Something that the configuration names cannot be used.
+    pub fn of_partners(config: Config) -> Result<Self, StartError> {
+        config.check_permissions()?;
+        let domains = local_keys(&config)?;
+        Ok(Self { config, domains, resolver: None, same_next_hops: true })
     }
 }
 

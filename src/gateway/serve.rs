@@ -16,7 +16,7 @@ use super::booking::Underway;
 use super::config::Config;
 use super::delay;
 use super::failure::Failure;
-use super::generation::{Current, Foundation, Generation, Side};
+use super::generation::{Current, Foundation, Generation, Hops, Side};
 use super::listener::{ConnectionLimits, Listeners, Places, Which, accept};
 use super::metrics::{self, Metrics};
 use super::parts::{Parts, Settings, StartError, refuse_lost_partners};
@@ -74,7 +74,7 @@ impl Gateway {
         let metrics = Metrics::new();
         let alarms = Alarms::new(Arc::clone(&ledger), Arc::clone(&clock), Arc::clone(&metrics));
         let foundation = Foundation { ledger, clock, underway, outbox, attempts, alarms, metrics };
-        let generation = Generation::new(&foundation, config, domains, resolver)?;
+        let generation = Generation::new(&foundation, config, domains, resolver, Hops::default())?;
         let mut listeners = Listeners::default();
         let plan = listeners.plan(&wanted(generation.config())).await?;
         let config = generation.config();
@@ -113,7 +113,7 @@ impl Gateway {
     ///
     /// Something in the new configuration cannot be used: then nothing has changed.
     pub async fn reload(&mut self, settings: Settings) -> Result<(), StartError> {
-        let Settings { config, domains, resolver } = settings;
+        let Settings { config, domains, resolver, same_next_hops } = settings;
         let old = self.current.load_full();
         if config.state != old.config().state {
             let (from, to) = (old.config().state.clone(), config.state);
@@ -121,7 +121,8 @@ impl Gateway {
         }
         refuse_lost_partners(&config, &*self.foundation.ledger).await?;
         let resolver = resolver.unwrap_or_else(|| Arc::clone(&old.resolver));
-        let generation = Generation::new(&self.foundation, config, domains, resolver)?;
+        let hops = if same_next_hops { old.hops() } else { Hops::default() };
+        let generation = Generation::new(&self.foundation, config, domains, resolver, hops)?;
         let plan = self.listeners.plan(&wanted(generation.config())).await?;
         // From here on nothing can fail.
         self.listeners.halt_moved(&plan).await;

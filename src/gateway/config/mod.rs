@@ -16,6 +16,7 @@ mod next_hop;
 mod partners;
 mod permissions;
 mod settings;
+mod standing;
 mod value;
 
 pub use clients::{ClientCertificate, SecretField, SharedClients};
@@ -25,6 +26,7 @@ pub use network::Network;
 pub use next_hop::{NextHop, PasswordError};
 pub use partners::{EditError, NewPartner, PartnersText};
 pub use settings::{Limits, Log, LogFormat, LogLevel, Timeouts};
+pub use standing::{Change, Standing};
 
 use crate::core::{Domain, KeyId};
 use crate::dns::DnsConfig;
