@@ -462,8 +462,10 @@ async fn memory_pins_and_overrides_are_considered_and_left_alone() {
     told.about(&world, "pinned to another key").await;
     world.configure("mode = 'plain'", "");
 
-    world.remember(Scope::Outgoing, &draft(), 1).await;
-    world.remember(Scope::Incoming, &draft(), 1).await;
+    // An earlier policy than the published one.
+    let earlier = PolicyDraft { serial: now() - 2 * DAY, ..draft() };
+    world.remember(Scope::Outgoing, &earlier, 1).await;
+    world.remember(Scope::Incoming, &earlier, 1).await;
     let before = std::fs::read(world.ledger()).unwrap();
     let (code, text) = world.check(PARTNER).await;
     insta::assert_snapshot!("partner_remembered", text);

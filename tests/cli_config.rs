@@ -117,7 +117,8 @@ fn servers_with_different_tls_are_warned_of() {
 fn wide_ranges_of_forwarders_are_warned_of() {
     let with = |ranges: &str| {
         configured(|text| {
-            text.replace("[inbound]\n", &format!("[inbound]\nforwarders = [{ranges}]\n"))
+            let set = format!("[inbound]\nxforward = [\"127.0.0.1\"]\nforwarders = [{ranges}]\n");
+            text.replace("[inbound]\n", &set)
         })
     };
     let quiet = "\"192.0.2.0/24\", \"2001:db8::/48\", \"203.0.113.7\", \"10.0.0.0/8\"";
@@ -125,6 +126,27 @@ fn wide_ranges_of_forwarders_are_warned_of() {
     let (code, said) = check(&with("\"203.0.112.0/23\", \"2001:db8::/47\", \"40.92.0.0/24\""));
     assert_eq!(code, Some(0), "{said}");
     insta::assert_snapshot!(said);
+}
+
+#[test]
+fn forwarders_that_may_be_the_mta_before_the_gateway_are_warned_of() {
+    let with = |set: &str| {
+        check(&configured(|text| text.replace("[inbound]\n", &format!("[inbound]\n{set}\n"))))
+    };
+    let mut told = String::new();
+    for set in [
+        "forwarders = [\"10.0.0.5\"]",
+        "xforward = [\"10.0.0.5\", \"::1\"]\nforwarders = [\"10.0.0.0/24\", \"192.0.2.7\"]",
+        "xclient = [\"10.0.0.0/24\"]\nforwarders = [\"10.0.0.5\"]",
+    ] {
+        let (code, said) = with(set);
+        assert_eq!(code, Some(0), "{said}");
+        told.push_str(&said);
+    }
+    insta::assert_snapshot!(told);
+    for quiet in ["forwarders = []", "xforward = [\"10.0.0.5\"]\nforwarders = [\"10.0.0.6\"]"] {
+        assert_eq!(with(quiet), (Some(0), String::new()), "{quiet}");
+    }
 }
 
 #[test]

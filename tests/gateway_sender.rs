@@ -80,6 +80,15 @@ fn spoofs() -> Vec<Vec<u8>> {
         "=?utf-8?Q?ceo=40comp?= =?utf-8?Q?any1.example?=",
         "=?utf-8?Q?ceo=40company1.example=00?=@evil.example",
         "=?utf-8?Q?=3Cceo=40company1.example=3E?= <x@evil.example>",
+        "=?utf-8?Q?ceo=40company1.example=2C?= <x@evil.example>",
+        "=?utf-8?Q?ceo=40company1.example=3B?= <x@evil.example>",
+        "=?utf-8?Q?x=3Aceo=40company1.example=3B?= <x@evil.example>",
+        "=?utf-8?Q?=22ceo=22=40company1.example?= <x@evil.example>",
+        "=?utf-8?B?Y2VvQGNvbXBhbnkxLmV4YW1wbGUs?= <x@evil.example>",
+        "=?utf-7?Q?ceo+AEA-company1.example+ACw-?= <x@evil.example>",
+        "=?utf-7?Q?ceo+AEA-company1.example?=",
+        "\"=?utf-8?Q?x=22?= , ceo@company1.example, =?utf-8?Q?=22y?=\" <x@evil.example>",
+        "x@evil.example (=?utf-8?Q?=29=2C_ceo=40company1.example_=28?=)",
         "=?utf-8?Q?ceo?=@company1.example",
         "ceo@\u{ff43}ompany1.example",
         "ceo@company1\u{3002}example",
@@ -155,6 +164,8 @@ async fn the_address_decides() {
         "\"ceo@company1.example\" <x@evil.example>",
         "\"'ceo@company1.example' via Sales\" <sales@list.example>",
         "=?utf-8?Q?ceo=40company1.example?= <x@evil.example>",
+        "=?utf-8?Q?Company1.example=2C_Chief?= <x@evil.example>",
+        "=?utf-8?Q?Doe=2C_John_=28=22JD=22=29?= <x@evil.example>",
         "x@evil.example (ceo@company1.example)",
         "ceo=company1.example@evil.example",
         "ceo%company1.example@evil.example",
@@ -424,6 +435,64 @@ async fn look_ups_for_clear_mail_hold_up_nobody() {
     many.await;
     assert!(started.elapsed() < std::time::Duration::from_secs(10));
     assert_eq!(world.mta2.messages().len(), 4);
+}
+
+/// Has room for so many questions at a time, like the real one. Those about `deaf.example` are never answered.
+struct Narrow {
+    dns: Arc<Scripted>,
+    room: tokio::sync::Semaphore,
+}
+
+impl Resolver for Narrow {
+    fn txt<'a>(&'a self, name: &'a QueryName) -> LookupFuture<'a> {
+        Box::pin(async move {
+            let _place = self.room.acquire().await.unwrap();
+            if name.as_str().ends_with("deaf.example") {
+                std::future::pending::<()>().await;
+            }
+            self.dns.txt(name).await
+        })
+    }
+}
+
+/// Strangers name as many domains as they like: outgoing mail finds room at the resolver all the same.
+#[tokio::test]
+async fn look_ups_for_clear_mail_leave_room_for_others() {
+    const MESSAGES: usize = 40;
+    let world = World::new().await;
+    let mut spec =
+        Spec::new(&world.company2).outbound(Smtp, &world.relay.url).inbound(Smtp, &world.mta2.url);
+    spec.extra = "[dns]\ntimeout = \"20s\"\n[timeouts]\nstalled = \"20s\"\n".to_owned();
+    // Enough for what is allowed, and not for four domains of each message.
+    let resolver =
+        Arc::new(Narrow { dns: Arc::clone(&world.dns), room: tokio::sync::Semaphore::new(80) });
+    let gw2 = Gw::start_with(&spec, &world.dns, resolver, &world.clock).await;
+    always(&world.company1, &world.dns, Mode::Enforce, Authenticity::Insecure);
+    let sealed = Forgery::new(&world.company1, &world.company2).carrier();
+    deliver(gw2.inbound(), Smtp, ALICE, &[BOB], &sealed).await.expect("250");
+    let mut sent = tokio::task::JoinSet::new();
+    for n in 0..MESSAGES {
+        let address = gw2.inbound();
+        let authors: Vec<String> = (0..4).map(|k| format!("x@d{n}-{k}.deaf.example")).collect();
+        let message = from(&authors.join(", "));
+        sent.spawn(async move { deliver(address, Smtp, "<>", &[BOB], &message).await });
+    }
+    // The 64 take 16 messages with four domains each, and some of others. Those for which there is no room go on at once, long before the first look-up is over.
+    let soon = std::time::Duration::from_secs(15);
+    let few = MESSAGES - 64 / 4 - 4;
+    let asked = world.dns.asked().len();
+    let outgoing = async {
+        for _ in 0..few {
+            sent.join_next().await.unwrap().unwrap().expect("250");
+        }
+        deliver(gw2.outbound(), Smtp, BOB, &[ALICE], &from("bob@company2.example")).await
+    };
+    tokio::time::timeout(soon, outgoing).await.expect("in time").expect("250");
+    assert_eq!(world.relay.messages().len(), 1);
+    assert!(world.dns.asked().len() > asked, "outgoing mail was decided by DNS");
+    // What is remembered marks.
+    deliver(gw2.inbound(), Smtp, ALICE, &[BOB], &from("")).await.expect("250");
+    assert!(last(&world).starts_with(EXPECTED));
 }
 
 #[tokio::test]

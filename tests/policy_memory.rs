@@ -451,7 +451,7 @@ fn memory_is_written_when_it_matters() {
     let testing = policy().mode(Mode::Testing).insecure();
     let mut lifted = observe(&prefer(), &testing, None, NOW);
     lifted.level = Level::Remembered;
-    lifted.enforce_until = Some(NOW - 1);
+    lifted.enforce_until = Some(NOW + 2);
     let update = run(&prefer(), &testing, Some(&lifted), NOW + 2).memory;
     assert!(matches!(update, MemoryUpdate::Store(m) if m.enforce_until.is_none()));
 }
@@ -565,6 +565,18 @@ fn a_replaced_memory_leaves_nothing_but_enforce() {
     assert_eq!(after.identity(), identity(STRANGER).public());
     assert_eq!((after.key.clone(), after.first_seen), (None, NOW));
     assert_eq!(after.enforce_until, own.enforce_until);
+}
+
+#[test]
+fn levels_and_rules_have_the_names_of_the_configuration() {
+    for (level, name) in Level::ALL.into_iter().zip(["first-use", "remembered", "dnssec", "pinned"])
+    {
+        assert_eq!((level.to_string().as_str(), name.parse()), (name, Ok(level)));
+    }
+    for (rule, name) in Rule::ALL.into_iter().zip(["require", "prefer", "never"]) {
+        assert_eq!((rule.to_string().as_str(), name.parse()), (name, Ok(rule)));
+    }
+    assert!("Pinned".parse::<Level>().is_err() && "".parse::<Rule>().is_err());
 }
 
 /// [R-dec-09]: one forged withdrawal does not keep the domain's own policy from being believed.

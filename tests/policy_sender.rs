@@ -52,6 +52,18 @@ fn a_policy_in_force_gives_the_keys() {
     assert_eq!(verified(&run(&unlisted.insecure(), None)), (Level::FirstUse, Source::Dns));
 }
 
+/// [R-dec-11]: the memory of senders lasts as that of destinations does.
+#[test]
+fn a_sender_is_remembered_for_good_once_dnssec_vouches() {
+    let hold = |outcome: &Outcome| match run(outcome, None).memory {
+        MemoryUpdate::Store(memory) => memory.hold,
+        MemoryUpdate::Keep => panic!("not remembered"),
+    };
+    assert_eq!(hold(&policy().secure()), Hold::Firm);
+    let growing = Hold::Growing { seconds: 2 * DAY, counted_at: NOW };
+    assert_eq!(hold(&policy().insecure()), growing);
+}
+
 #[test]
 fn without_memory_failures_wait_and_denials_refuse() {
     for failure in LookupFailure::ALL {

@@ -1,11 +1,11 @@
-//! `mta-seal alarms`: what looks like an attack or needs a person, from the ledger of the running gateway [R-dec-21].
+//! `mta-seal alarms`: what looks like an attack or needs a person, from the ledger of the running gateway [R-alm-02].
 
 use super::advice;
 use super::context;
 use super::failure::Failure;
 use super::moment::{length, utc};
 use super::operator;
-use super::table::printable;
+use super::table::{self, printable};
 use crate::core::Domain;
 use crate::gateway::LEDGER_FILE;
 use crate::policy::{AlarmKind, Severity};
@@ -140,8 +140,7 @@ fn json(alarms: &[AlarmRow]) -> Result<String, Failure> {
             })
         })
         .collect();
-    let text = serde_json::to_string_pretty(&rows).map_err(Failure::refused)?;
-    Ok(format!("{text}\n"))
+    table::json(&rows)
 }
 
 /// One paragraph for each alarm, what matters most first.

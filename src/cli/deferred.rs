@@ -68,8 +68,7 @@ fn json(waiting: &[Deferral]) -> Result<String, Failure> {
             })
         })
         .collect();
-    let text = serde_json::to_string_pretty(&rows).map_err(Failure::refused)?;
-    Ok(format!("{}\n", table::printable_json(&text)))
+    table::json(&rows)
 }
 
 /// One paragraph for each domain, direction and reason.

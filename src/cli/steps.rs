@@ -1,7 +1,7 @@
 //! What `check` and `explain` have found, step by step: for people, for JSON, and as an exit code.
 
 use super::failure::Failure;
-use super::table::printable;
+use super::table::{self, printable};
 use super::terminal;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -111,8 +111,7 @@ impl Steps {
         let text = if json {
             facts["result"] = json!(self.result().as_str());
             facts["steps"] = self.json();
-            let text = serde_json::to_string_pretty(&facts).map_err(Failure::refused)?;
-            format!("{text}\n")
+            table::json(&facts)?
         } else {
             format!("{}\n{}", printable(title), self.text(terminal::colours_of_output()))
         };

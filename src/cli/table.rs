@@ -1,5 +1,8 @@
 //! Columns of text for the terminal, from texts that others wrote.
 
+use super::failure::Failure;
+use serde::Serialize;
+
 /// `rows` below each other, each column as wide as its widest text and two spaces apart, behind `indent`.
 pub(super) fn lines(indent: &str, rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> =
@@ -26,8 +29,14 @@ pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if is_harmless(c) { c } else { '?' }).collect()
 }
 
-/// JSON as `serde_json` writes it, with the rest of what a terminal obeys escaped too: it may be read by people.
-pub(super) fn printable_json(json: &str) -> String {
+/// A document of JSON for standard output, with all that a terminal obeys escaped: it may be read by people.
+pub(super) fn json(value: &impl Serialize) -> Result<String, Failure> {
+    let json = serde_json::to_string_pretty(value).map_err(Failure::refused)?;
+    Ok(format!("{}\n", printable_json(&json)))
+}
+
+/// JSON as `serde_json` writes it, with the rest of what a terminal obeys escaped too.
+fn printable_json(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
         // Below U+0020 only the line ends between the values are left. All others are of the basic plane.
@@ -63,8 +72,7 @@ mod tests {
     #[test]
     fn json_is_the_same_and_obeyed_by_nobody() {
         let text = "\u{1b}[2J \u{9b}2J \u{7f} \u{85} \u{202e} \u{feff} é \u{1f512}";
-        let json = serde_json::to_string_pretty(&[text]).unwrap();
-        let printed = printable_json(&json);
+        let printed = json(&[text]).unwrap();
         assert!(printed.chars().all(|c| is_harmless(c) || c == '\n'), "{printed}");
         assert!(printed.contains("\\u009b2J") && printed.contains('é'), "{printed}");
         let read: Vec<String> = serde_json::from_str(&printed).unwrap();

@@ -3,6 +3,7 @@
 use super::context::{self, Own};
 use super::dkim;
 use super::failure::Failure;
+use super::table;
 use crate::core::{Domain, KeyId};
 use crate::records::{DnsRecord, KeyRecord, SealingEntry, Selector, SignedPolicy};
 use crate::store::keyring::Keyring;
@@ -54,10 +55,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
             .map(|record| format!("{}\n{}\n", record.name(), record.value()))
             .collect::<Vec<_>>()
             .join("\n"),
-        Format::Json => {
-            let json = serde_json::to_string_pretty(&published).map_err(Failure::refused)?;
-            format!("{json}\n")
-        }
+        Format::Json => table::json(&published)?,
     };
     std::io::stdout()
         .write_all(text.as_bytes())

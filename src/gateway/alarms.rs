@@ -1,4 +1,4 @@
-//! What an operator must hear of, on its way to log, metrics and ledger: beside the mail path and never in it [R-dec-21].
+//! What an operator must hear of, on its way to log, metrics and ledger: beside the mail path and never in it [R-alm-02].
 //!
 //! What is new is logged and written at once, what repeats itself is counted: logged again after an hour, written after a
 //! minute. So a flood costs some memory, a few lines and a few commits.

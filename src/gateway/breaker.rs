@@ -77,6 +77,12 @@ impl Breaker {
         if stalled { Err(Failure::Stalled(domain.clone())) } else { Ok(()) }
     }
 
+    /// Whether so many other domains are waited for that this one had better not be. One or two more may slip in at the same moment.
+    pub(super) fn is_crowded(&self, domain: &Domain, most: usize) -> bool {
+        let waits = self.lock();
+        waits.queues.len() >= most && !waits.queues.contains_key(domain)
+    }
+
     /// Waits for an answer about `domain`. The error is that others wait as well, and the domain is stalled; `answer` has then
     /// been left where it was.
     pub(super) async fn wait<T>(

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::aftermath::Aftermath;
 use super::alarms::{Alarms, Standing};
@@ -23,6 +23,10 @@ use crate::policy::{
 };
 use crate::records::{KeyRecord, SignedPolicy};
 use crate::store::ledger::{Allowance, LedgerError, Remembered, Scope, SharedLedger};
+
+/// Most domains whose promise is looked up at the same time. Strangers choose them, each message others, and the resolver
+/// that they share with outgoing mail asks 500 questions at once.
+const MAX_PROMISES: usize = 64;
 
 /// Looks up policies, decides, and remembers.
 #[derive(Clone)]
@@ -122,7 +126,7 @@ impl Discovery {
     }
 
     /// Whether `domain` promises to seal all its mail, for mail in its name that comes in clear. Nothing is learned from
-    /// it [R-uns-12]. Where DNS does not answer, memory says alone.
+    /// it [R-uns-12]. Where DNS does not answer, or too many domains are being looked up, memory says alone.
     pub(super) async fn promise(
         &self,
         domain: &Domain,
@@ -130,12 +134,17 @@ impl Discovery {
         breaker: &Arc<Breaker>,
     ) -> Result<Promise, LedgerError> {
         let memory = self.sources().recall(Scope::Incoming, domain).await?;
-        let asked = look_up(&*self.resolver, domain, Keys::NotNeeded, self.budget);
-        let found = |outcome: &Outcome| !matches!(outcome, Outcome::Failed(_));
-        let outcome = breaker
-            .wait(Some(domain), Step::LookUp, asked, found)
-            .await
-            .unwrap_or(Outcome::Failed(LookupFailure::Timeout));
+        let outcome = if breaker.is_crowded(domain, MAX_PROMISES) {
+            debug!(%domain, "promise not looked up: too many others are");
+            Outcome::Failed(LookupFailure::Timeout)
+        } else {
+            let asked = look_up(&*self.resolver, domain, Keys::NotNeeded, self.budget);
+            let found = |outcome: &Outcome| !matches!(outcome, Outcome::Failed(_));
+            breaker
+                .wait(Some(domain), Step::LookUp, asked, found)
+                .await
+                .unwrap_or(Outcome::Failed(LookupFailure::Timeout))
+        };
         Ok(policy::promise(local, &outcome, memory.as_ref(), self.clock.now()))
     }
 

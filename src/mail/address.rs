@@ -1,7 +1,7 @@
 //! The one mailbox of `From:` (RFC 5322 section 3.4), read so strictly that two readers cannot
 //! disagree about it: alignment must not rest on a guess.
 
-use super::encoded_word;
+use super::encoded_word::{self, Decoded};
 use super::header::{Header, unfold};
 use super::mime::Cursor;
 use crate::core::Domain;
@@ -23,7 +23,8 @@ const MAX_BODY: usize = 8 * 1024;
 /// Everything else gives `None`, and a message without author is not aligned: no or several
 /// fields, lists, groups, source routes, address literals, domains of one label, unquoted text
 /// with `@`, comments inside the address, a local part with `@` or an encoded word, encoded words
-/// that hide angle brackets or control characters, more than 8 KiB, and any syntax error.
+/// that hide angle brackets or control characters, or that hide other marks of syntax where there is
+/// an `@` besides that of the address, more than 8 KiB, and any syntax error.
 #[must_use]
 pub fn author(header: &Header) -> Option<Mailbox> {
     mailbox(header.only("From")?.body())
@@ -48,11 +49,10 @@ pub fn mailbox(body: &[u8]) -> Option<Mailbox> {
         return None;
     }
     // So is an encoded word by those who decode before they look for the address, not after (RFC 2047 section 6.2).
-    if let Some(decoded) = encoded_word::decode(&text) {
-        let brackets = |text: &[u8]| text.iter().filter(|b| matches!(b, b'<' | b'>')).count();
-        if decoded.iter().any(|&b| is_control(b)) || brackets(&decoded) != brackets(&text) {
-            return None;
-        }
+    if let Some(decoded) = encoded_word::decode(&text)
+        && may_mislead(&decoded)
+    {
+        return None;
     }
     let mut bare = Cursor::new(&text);
     if let Some(found) = whole_addr_spec(&mut bare) {
@@ -69,6 +69,19 @@ pub fn mailbox(body: &[u8]) -> Option<Mailbox> {
     }
     named.skip_cfws()?;
     named.is_empty().then_some(found)
+}
+
+/// Whether a reader who decodes first may find another address than one who decodes last. A comma, as in "Doe, John", does no
+/// harm where there is no `@` but that of the address: what it splits off has no domain.
+fn may_mislead(decoded: &Decoded) -> bool {
+    let hides = |what: &dyn Fn(u8) -> bool| decoded.hidden.iter().any(|&b| what(b));
+    // The wide forms of `@` are one for some.
+    let ats: usize = ["@", "\u{ff20}", "\u{fe6b}"]
+        .iter()
+        .map(|at| memchr::memmem::find_iter(&decoded.text, at).count())
+        .sum();
+    hides(&|b| is_control(b) || matches!(b, b'<' | b'>'))
+        || ats > 1 && hides(&|b| b",;:\"()\\".contains(&b))
 }
 
 fn is_control(octet: u8) -> bool {
@@ -149,6 +162,10 @@ mod tests {
             "\"Example, Ann\" <a@b.example>",
             "\"ceo@bank.example\" <a@b.example>",
             "=?utf-8?Q?Ann_=40_x?= <a@b.example>",
+            "=?utf-8?Q?Example=2C_Ann?= <a@b.example>",
+            "=?utf-8?B?RXhhbXBsZSwgQW5u?= <a@b.example>",
+            "=?utf-8?Q?Ann_=22A=22_Example_=28x=3A_y=3B=29?= <a@b.example>",
+            "=?utf-7?Q?Example+ACw Ann?= <a@b.example> (=?utf-8?Q?x=2C?=)",
             "=?iso-2022-jp?B?GyRCPD4+GyhC?= <a@b.example>",
             "Ann E. Example\r\n <a@b.example> (at home <x@y.example>)",
             "(comment) a@b.example (other)",
@@ -191,6 +208,19 @@ mod tests {
             "=?utf-8?Q?ceo=40bank.example=00?=@b.example",
             "=?utf-8?Q?=3Cceo=40bank.example=3E?= <a@b.example>",
             "\"=?utf-8?Q?x=0D=0A?=\" <a@b.example>",
+            "=?utf-8?Q?ceo=40bank.example=2C?= <a@b.example>",
+            "=?utf-8?Q?ceo=40bank.example=3B?= <a@b.example>",
+            "=?utf-8?Q?x=3Aceo=40bank.example?= <a@b.example>",
+            "=?utf-8?Q?=22ceo=22=40bank.example?= <a@b.example>",
+            "=?utf-8?Q?ceo=40bank.example=28?= <a@b.example>",
+            "=?utf-8?B?Y2VvQGJhbmsuZXhhbXBsZSw=?= <a@b.example>",
+            "=?utf-7?Q?ceo+AEA-bank.example+ACw-?= <a@b.example>",
+            "=?utf-7?Q?+ADw-ceo+AEA-bank.example+AD4-?= <a@b.example>",
+            "=?utf-8?Q?ceo=EF=BC=A0bank.example=2C?= <a@b.example>",
+            "\"=?x?q?x=22?= , ceo@bank.example, =?x?q?=22y?=\" <a@b.example>",
+            "\"=?x?q?x=5C?=\" \"ceo@bank.example, \" <a@b.example>",
+            "a@b.example (=?utf-8?Q?=29=2C_ceo=40bank.example_=28?=)",
+            "=?<>?Q?=3Cceo=40bank.example=3E?= <a@b.example>",
         ] {
             assert_eq!(read(&format!("From: {body}\r\n\r\n")), None, "{body:?}");
         }

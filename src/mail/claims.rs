@@ -61,7 +61,7 @@ impl Claims {
 
     /// Adds what stands behind an `@` anywhere, as it is written and with encoded words decoded.
     fn scan(&mut self, text: &[u8]) {
-        let decoded = encoded_word::decode(text);
+        let decoded = encoded_word::decode(text).map(|decoded| decoded.text);
         for text in [Some(text.to_vec()), decoded].into_iter().flatten() {
             let text: String = String::from_utf8_lossy(&text).chars().filter_map(seen).collect();
             for (at, _) in text.match_indices('@') {
@@ -160,6 +160,7 @@ mod tests {
             "\"ceo@p.example\" <x@evil.example>",
             "\"'ceo@p.example' via Sales\" <sales@list.example>",
             "=?utf-8?Q?ceo=40p.example?= <x@evil.example>",
+            "=?utf-7?Q?ceo+AEA-p.example?= <x@evil.example>",
             "x@evil.example (ceo@p.example)",
             "ceo=p.example@evil.example",
             "ceo%p.example@evil.example",
@@ -189,6 +190,9 @@ mod tests {
             "=?utf-8?Q?ceo=40p.example=00?=@evil.example",
             "=?utf-8?Q?=3Cceo=40p.example=3E?= <x@evil.example>",
             "\"=?utf-8?Q?=3Cceo=40p.example=3E?=\" <x@evil.example>",
+            "=?utf-8?Q?ceo=40p.example=2C?= <x@evil.example>",
+            "=?utf-7?Q?ceo+AEA-p.example+ACw-?= <x@evil.example>",
+            "\"=?utf-8?Q?x=22?= , ceo@p.example, =?utf-8?Q?=22y?=\" <x@evil.example>",
             "=?utf-16be?B?AGMAZQBvAEAAcAAuAGUAeABhAG0AcABsAGU=?=",
             "ceo@p .example",
             "ceo@p(x).(y)example",

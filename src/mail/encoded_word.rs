@@ -2,8 +2,8 @@
 //! hides in a field, never to show it.
 //!
 //! They are looked for everywhere, also where RFC 2047 section 5 forbids them: inside quoted
-//! strings, comments, addresses and words. Charsets are not converted: what matters is ASCII in
-//! nearly all of them.
+//! strings, comments, addresses and words. Charsets are not converted, but those that write ASCII
+//! in other octets, or other characters in those of ASCII.
 
 use std::ops::Range;
 
@@ -28,9 +28,17 @@ struct Word {
     content: Vec<u8>,
 }
 
-/// The text with every encoded word in it decoded, and without the white space between two of
-/// them; `None` if it has none.
-pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
+/// A text with encoded words.
+pub(super) struct Decoded {
+    /// All of it with every encoded word decoded, and without the white space between two of them.
+    pub(super) text: Vec<u8>,
+    /// What the encoded words hold, one after the other.
+    pub(super) hidden: Vec<u8>,
+}
+
+/// Decodes every encoded word in the text; `None` if it has none.
+pub(super) fn decode(text: &[u8]) -> Option<Decoded> {
+    let mut hidden = Vec::new();
     let mut decoded = Vec::with_capacity(text.len());
     let mut end = 0;
     while let Some(word) = next_word(text, end) {
@@ -39,13 +47,14 @@ pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
             decoded.extend_from_slice(between);
         }
         decoded.extend_from_slice(&word.content);
+        hidden.extend_from_slice(&word.content);
         end = word.place.end;
     }
     if end == 0 {
         return None;
     }
     decoded.extend_from_slice(text.get(end..).unwrap_or_default());
-    Some(decoded)
+    Some(Decoded { text: decoded, hidden })
 }
 
 /// The first encoded word at or after `from`.
@@ -78,7 +87,13 @@ fn word_at(text: &[u8], start: usize) -> Option<Word> {
         _ => return None,
     };
     let shifting = charset.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"iso-2022"));
-    let content = if shifting { without_shifts(&content) } else { content };
+    let content = if shifting {
+        without_shifts(&content)
+    } else if is_utf_7(charset) {
+        from_utf_7(&content)
+    } else {
+        content
+    };
     let end = start + 2 + charset_len + 3 + len + 2;
     Some(Word { place: start..end, content })
 }
@@ -119,6 +134,41 @@ fn without_shifts(content: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Whether it is one of the names of UTF-7: `utf-7`, `csUTF7`, `unicode-1-1-utf-7`, and what readers take for them.
+fn is_utf_7(charset: &[u8]) -> bool {
+    let name = charset.split(|&b| b == b'*').next().unwrap_or_default();
+    let name: Vec<u8> = name.iter().filter(|b| b.is_ascii_alphanumeric()).copied().collect();
+    name.to_ascii_lowercase().ends_with(b"utf7")
+}
+
+/// A text in UTF-7 (RFC 2152), in which every character of ASCII may be written in base64.
+fn from_utf_7(content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(content.len());
+    let mut rest = content;
+    while let [first, after @ ..] = rest {
+        rest = after;
+        if *first != b'+' {
+            out.push(*first);
+            continue;
+        }
+        let in_alphabet = |b: &u8| b.is_ascii_alphanumeric() || *b == b'+' || *b == b'/';
+        let len = after.iter().position(|b| !in_alphabet(b)).unwrap_or(after.len());
+        let (digits, after) = after.split_at(len);
+        if digits.is_empty() {
+            out.push(b'+');
+        }
+        // A digit too many is left out.
+        let whole = if len % 4 == 1 { len - 1 } else { len };
+        let octets = LIBERAL.decode(digits.get(..whole).unwrap_or_default()).unwrap_or_default();
+        let (units, _) = octets.as_chunks::<2>();
+        let units = units.iter().map(|unit| u16::from_be_bytes(*unit));
+        let text: String = char::decode_utf16(units).map(|c| c.unwrap_or('\u{fffd}')).collect();
+        out.extend_from_slice(text.as_bytes());
+        rest = after.strip_prefix(b"-").unwrap_or(after);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::decode;
@@ -135,16 +185,26 @@ mod tests {
             ("=?x =?x?q?a?=", "=?x a"),
             ("=?x?q?=zz=4?=", "=zz=4"),
             ("=?iso-2022-jp?B?GyRCPD4+GyhCQGI=?=", "@b"),
+            ("=?utf-7?Q?a+AEA-b+ACw-+-?=", "a@b,+"),
+            ("=?UNICODE-1-1-UTF-7*en?Q?+AEAALA b+AOQ?=", "@, b\u{e4}"),
+            ("=?csUTF7?B?YStBRUE=?=", "a@"),
+            ("=?utf-8?Q?a+AEA-b?=", "a+AEA-b"),
         ] {
-            let read = decode(text.as_bytes());
+            let read = decode(text.as_bytes()).map(|decoded| decoded.text);
             assert_eq!(read.as_deref(), Some(decoded.as_bytes()), "{text}");
         }
     }
 
     #[test]
+    fn what_the_words_hold_is_told_apart() {
+        let hidden = decode(b"\"a, b\" =?x?q?c?= d =?x?q?=2C?=").map(|decoded| decoded.hidden);
+        assert_eq!(hidden.as_deref(), Some(&b"c,"[..]));
+    }
+
+    #[test]
     fn other_text_has_none() {
         for text in ["", "a@b", "=?", "=?x?q?", "=?x?q?a", "=?x?z?a?=", "=?x??a?=", "a?=b=?c"] {
-            assert_eq!(decode(text.as_bytes()), None, "{text}");
+            assert!(decode(text.as_bytes()).is_none(), "{text}");
         }
     }
 }

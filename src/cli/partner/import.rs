@@ -22,6 +22,9 @@ use crate::store::ledger::{ActionKind, NewAction};
 /// Most octets of such a file.
 const MAX_FILE: u64 = 16 << 20;
 
+/// Most octets of its path that are kept in the ledger.
+const MAX_NAME: usize = 200;
+
 /// Domains that are looked up at the same time.
 const AT_ONCE: usize = 16;
 
@@ -77,7 +80,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
                 inbound: None,
                 identity: None,
             });
-            let detail = format!("policy {rule}, from {}:{line}", args.file.display());
+            let detail = format!("policy {rule}, from {}:{line}", named(&args.file));
             actions.push(NewAction { kind: ActionKind::Import, domain: domain.clone(), detail });
         }
         added = actions.len();
@@ -102,6 +105,16 @@ fn read(path: &Path) -> Result<String, Failure> {
         return Err(Failure::refused(format!("{} is larger than 16 MiB", path.display())));
     }
     Ok(text)
+}
+
+/// The path for the record of what was done. Of a long one the end says more.
+fn named(path: &Path) -> String {
+    let name = table::printable(&path.display().to_string());
+    let from = name.ceil_char_boundary(name.len().saturating_sub(MAX_NAME));
+    match name.get(from..) {
+        Some(end) if from > 0 => format!("...{end}"),
+        _ => name,
+    }
 }
 
 fn partners(count: usize) -> String {
@@ -185,4 +198,18 @@ fn verdicts(unsealed: &[(Domain, String)], all: usize) -> String {
     let sealed = all.saturating_sub(unsealed.len());
     text.push_str(&format!("mail to {sealed} of {all} can be sealed\n"));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_path_the_end_is_kept() {
+        assert_eq!(named(Path::new("/etc/tls\u{9b}\npolicy")), "/etc/tls??policy");
+        let long = format!("{}/tls_policy", "\u{e9}".repeat(3_000));
+        let named = named(Path::new(&long));
+        assert!(named.starts_with("...\u{e9}") && named.ends_with("/tls_policy"), "{named}");
+        assert!(named.len() <= MAX_NAME + 3, "{named}");
+    }
 }

@@ -98,6 +98,7 @@ pub(super) fn check(
         hostname: file.hostname.0,
         state: base.join(file.state.unwrap_or_else(|| PathBuf::from("state"))),
         partners_file: more.1.file.to_owned(),
+        partners_found: false,
         partners: partners([(file.partner, source), more], &domains, &defaults, &mut warnings)?,
         domains,
         outbound,
@@ -379,15 +380,18 @@ fn inbound(
     let table = table.into_inner();
     let listen = listen(table.listen, source)?;
     let (next_hop, next_hop_span) = next_hop(table.next_hop, base, source, warnings);
+    let xforward = trusted("xforward", table.xforward, source, warnings)?;
+    let xclient = trusted("xclient", table.xclient, source, warnings)?;
+    let peers: Vec<Network> = xforward.iter().chain(&xclient).copied().collect();
     let inbound = Inbound {
         protocol: table.protocol.map_or(Protocol::Smtp, |text| text.0),
         next_hop,
         listen,
         recipients: table.recipients,
         outgoing_always: table.outgoing_always,
-        forwarders: forwarders::check(table.forwarders, source, warnings),
-        xforward: trusted("xforward", table.xforward, source, warnings)?,
-        xclient: trusted("xclient", table.xclient, source, warnings)?,
+        forwarders: forwarders::check(table.forwarders, &peers, source, warnings),
+        xforward,
+        xclient,
         tls: tls(table.tls, base),
     };
     Ok((inbound, next_hop_span))

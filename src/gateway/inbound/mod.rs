@@ -51,7 +51,7 @@ pub(super) struct Inbound {
     pub(super) outgoing_always: OutgoingAlways,
     /// Clients that pass on mail of others.
     pub(super) forwarders: Vec<Network>,
-    /// Look-ups for clear mail, which strangers cause: they hold up nothing but each other.
+    /// Look-ups of promises for clear mail, and nothing else. Strangers cause them: they hold up nothing but each other, and are few.
     pub(super) look_ups: Arc<Breaker>,
     /// Senders with one recipient at a time.
     pub(super) one_by_one: OneByOne,

@@ -231,6 +231,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// [`MAX_ACTIONS`].
     fn actions(&self, domain: Option<&Domain>, limit: usize) -> LedgerFuture<'_, Vec<Action>>;
 
+    /// The last partner that a command has added or pinned, whatever has become of it since; none if no command ever has.
+    fn partner_on_record(&self) -> LedgerFuture<'_, Option<String>>;
+
     /// What was seen of a probe.
     fn sighting(&self, probe: ProbeId) -> LedgerFuture<'_, Option<Sighting>>;
 

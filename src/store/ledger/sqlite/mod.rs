@@ -419,6 +419,10 @@ impl Ledger for SqliteLedger {
         self.read(move |connection| operator::actions(connection, domain.as_ref(), limit))
     }
 
+    fn partner_on_record(&self) -> LedgerFuture<'_, Option<String>> {
+        self.read(operator::partner_on_record)
+    }
+
     fn sighting(&self, probe: ProbeId) -> LedgerFuture<'_, Option<Sighting>> {
         self.read(move |connection| deferral::sighting(connection, probe))
     }
