@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing::{debug, warn};
 
 use super::aftermath::Aftermath;
-use super::alarms::Alarms;
+use super::alarms::{Alarms, Standing};
 use super::breaker::{Breaker, Step};
 use super::clock::Clock;
 use super::config::Config;
@@ -91,7 +91,7 @@ impl Discovery {
         }
         self.metrics.decision(&verdict.decision);
         if proven {
-            self.raise(Scope::Outgoing, domain, &verdict.alarms);
+            self.raise(Scope::Outgoing, domain, &verdict.alarms).await;
             self.learn(Scope::Outgoing, domain, &verdict.memory).await?;
             if early {
                 let work = self.clone().hear_out(domain.clone(), *local, demand);
@@ -105,7 +105,7 @@ impl Discovery {
     async fn hear_out(self, domain: Domain, local: LocalPolicy, demand: Demand) {
         let learned = async {
             let verdict = self.sources().afterwards(&domain, &local, demand).await?;
-            self.raise(Scope::Outgoing, &domain, &verdict.alarms);
+            self.raise(Scope::Outgoing, &domain, &verdict.alarms).await;
             self.learn(Scope::Outgoing, &domain, &verdict.memory).await
         };
         if let Err(error) = learned.await {
@@ -120,7 +120,7 @@ impl Discovery {
         local: &SenderPolicy,
     ) -> Result<SenderVerdict, LedgerError> {
         let Considered { verdict, .. } = self.sources().sender(domain, local).await?;
-        self.raise(Scope::Incoming, domain, &verdict.alarms);
+        self.raise(Scope::Incoming, domain, &verdict.alarms).await;
         self.learn(Scope::Incoming, domain, &verdict.memory).await?;
         Ok(verdict)
     }
@@ -167,17 +167,32 @@ impl Discovery {
             Ok(_) => Ok(()),
             // Without memory DNS decides. Whoever filled it with names of his own must not keep others' mail out.
             Err(LedgerError::Limit(_)) => {
-                self.raise(scope, domain, &[Alarm::MemoryFull]);
+                self.raise(scope, domain, &[Alarm::MemoryFull]).await;
                 Ok(())
             }
             Err(error) => Err(error),
         }
     }
 
-    fn raise(&self, scope: Scope, domain: &Domain, alarms: &[Alarm]) {
-        let partner = self.partners.contains(domain);
+    async fn raise(&self, scope: Scope, domain: &Domain, alarms: &[Alarm]) {
+        if alarms.is_empty() {
+            return;
+        }
+        let standing = self.standing(domain).await;
         for alarm in alarms {
-            self.alarms.raise(scope, domain, partner, alarm);
+            self.alarms.raise(scope, domain, standing, alarm);
+        }
+    }
+
+    /// How well a domain is known, whichever way its mail goes.
+    async fn standing(&self, domain: &Domain) -> Standing {
+        if self.partners.contains(domain) {
+            return Standing::Partner;
+        }
+        // A read like the one that the decision began with, and only where something is wrong.
+        match self.ledger.recall(Scope::Outgoing, domain).await {
+            Ok(Some(_)) => Standing::Correspondent,
+            Ok(None) | Err(_) => Standing::Stranger,
         }
     }
 }

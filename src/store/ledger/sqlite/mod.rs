@@ -390,7 +390,7 @@ impl Ledger for SqliteLedger {
         self.read(move |connection| deferral::waiting_since(connection, &domain, now))
     }
 
-    fn record_alarms(&self, occurrences: &[Occurrence]) -> LedgerFuture<'_, ()> {
+    fn record_alarms(&self, occurrences: &[Occurrence]) -> LedgerFuture<'_, u64> {
         let (instance, occurrences) = (self.instance.clone(), alarm::bounded(occurrences));
         self.write(move |connection| alarm::record(connection, &instance, &occurrences))
     }
