@@ -1,6 +1,7 @@
-//! Who gives a command, for the audit trail.
+//! Who gives a command and why, for the audit trail.
 
-use crate::store::ledger::Operator;
+use super::failure::Failure;
+use crate::store::ledger::{MAX_WHY, Operator};
 
 /// What the kernel says of a process that nobody has logged in for.
 const NO_LOGIN: u32 = u32::MAX;
@@ -24,6 +25,18 @@ pub(super) fn current() -> Operator {
         .unwrap_or_else(|| "unknown".to_owned());
     let login = login.get(..login.floor_char_boundary(MAX_LOGIN)).unwrap_or_default();
     Operator { uid, login: super::table::printable(login) }
+}
+
+/// The reason that was given with `--why`; `hint` says to a reason that is none who will want to know.
+pub(super) fn reason<'a>(why: &'a str, hint: &str) -> Result<&'a str, Failure> {
+    let why = why.trim();
+    if why.is_empty() {
+        return Err(Failure::usage("--why is empty").hint(hint));
+    }
+    if why.len() > MAX_WHY {
+        return Err(Failure::usage(format!("--why is longer than {MAX_WHY} octets")));
+    }
+    Ok(why)
 }
 
 /// The name of a uid in a file of accounts (passwd(5)).
