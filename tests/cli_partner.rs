@@ -388,6 +388,29 @@ async fn partners_are_listed_shown_pinned_and_forgotten() {
     assert_eq!(kinds, ["add", "pin", "pin", "allow-clear", "forget"]);
 }
 
+/// Whatever an entry demands is shown, and said and kept on record when it goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_goes_with_an_entry_without_a_word() {
+    let home = Home::new().await;
+    let entry = "[[partner]]\ndomain = \"plain.example\"\nminimum_level = \"dnssec\"\nrequire_aligned = true\n\
+         allow_weaker_suite = true\n";
+    fs::write(home.partners(), entry).unwrap();
+    let shown = home.partner(&["show", "plain.example"]).await.out;
+    assert!(shown.contains("must be of this domain in sealed mail"), "{shown}");
+    for arguments in [&["show", "plain.example", "--json"][..], &["list", "--json"]] {
+        let shown = home.partner(arguments).await.out;
+        assert!(shown.contains("\"require_aligned\": true"), "{shown}");
+    }
+    let forgotten = home.partner(&["forget", "plain.example", "--why", "merged"]).await;
+    insta::assert_snapshot!("forget_of_one_with_demands", forgotten.told(&home));
+    let actions = home.actions().await;
+    assert_eq!(
+        actions[0].detail,
+        "policy prefer, minimum_level dnssec, inbound mark, require_aligned, allow_weaker_suite, not pinned; \
+         minimum_level dnssec -> first-use, require_aligned true -> false, allow_weaker_suite true -> false: merged"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_forced_tls_is_imported_whole_or_not_at_all() {
     let home = Home::new().await;
