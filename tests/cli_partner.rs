@@ -264,9 +264,11 @@ async fn nothing_is_written_when_mail_could_not_be_sealed() {
         &["add", "-", "--no-pin"],
         &["add", "company3.example", "--offline"],
         &["add", "company3.example", "--no-pin", "--minimum-level", "pinned"],
-        &["add", "company3.example", "--require", "--never"],
+        &["add", "company3.example", "--require", "--never", "--why", "x"],
+        &["add", "company3.example", "--never"],
+        &["add", "company3.example", "--never", "--why", " "],
         &["add", "company3.example", "--pin", "abc"],
-        &["add", "company3.example", "--never", "--pin", &"00".repeat(32)],
+        &["add", "company3.example", "--never", "--why", "x", "--pin", &"00".repeat(32)],
     ] {
         let output = home.partner(arguments).await;
         assert!(matches!(output.code, Some(1 | 2)), "{arguments:?}");
@@ -318,7 +320,9 @@ async fn an_entry_of_the_configuration_is_left_to_its_owner() {
     fs::write(home.at("mta-seal.toml"), elsewhere).unwrap();
     fs::create_dir(home.at("more")).unwrap();
     // One that is named must be there.
-    for arguments in [&["config", "check"][..], &["partner", "add", "b.example", "--never"]] {
+    for arguments in
+        [&["config", "check"][..], &["partner", "add", "b.example", "--never", "--why", "x"]]
+    {
         let output = home.run(home.command(arguments)).await;
         assert_eq!(output.code, Some(1));
         let what = "more/partners: cannot read the partners: no such file";
@@ -326,7 +330,7 @@ async fn an_entry_of_the_configuration_is_left_to_its_owner() {
         assert!(output.err.contains("hint: restore it from a backup"), "{}", output.err);
     }
     fs::write(home.at("more/partners"), "# nobody yet\n").unwrap();
-    let added = home.partner(&["add", "b.example", "--never"]).await;
+    let added = home.partner(&["add", "b.example", "--never", "--why", "x"]).await;
     assert_eq!(added.code, Some(0), "{}", added.err);
     assert!(fs::read_to_string(home.at("more/partners")).unwrap().contains("b.example"));
 }
@@ -386,6 +390,29 @@ async fn partners_are_listed_shown_pinned_and_forgotten() {
     assert_eq!(home.partner(&["forget", "company2.example", "--why", "x"]).await.code, Some(1));
     let kinds: Vec<String> = home.actions().await.into_iter().map(|action| action.action).collect();
     assert_eq!(kinds, ["add", "pin", "pin", "allow-clear", "forget"]);
+}
+
+/// Whatever an entry demands is shown, and said and kept on record when it goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_goes_with_an_entry_without_a_word() {
+    let home = Home::new().await;
+    let entry = "[[partner]]\ndomain = \"plain.example\"\nminimum_level = \"dnssec\"\nrequire_aligned = true\n\
+         allow_weaker_suite = true\n";
+    fs::write(home.partners(), entry).unwrap();
+    let shown = home.partner(&["show", "plain.example"]).await.out;
+    assert!(shown.contains("must be of this domain in sealed mail"), "{shown}");
+    for arguments in [&["show", "plain.example", "--json"][..], &["list", "--json"]] {
+        let shown = home.partner(arguments).await.out;
+        assert!(shown.contains("\"require_aligned\": true"), "{shown}");
+    }
+    let forgotten = home.partner(&["forget", "plain.example", "--why", "merged"]).await;
+    insta::assert_snapshot!("forget_of_one_with_demands", forgotten.told(&home));
+    let actions = home.actions().await;
+    assert_eq!(
+        actions[0].detail,
+        "policy prefer, minimum_level dnssec, inbound mark, require_aligned, allow_weaker_suite, not pinned; \
+         minimum_level dnssec -> first-use, require_aligned true -> false, allow_weaker_suite true -> false: merged"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -555,7 +582,7 @@ async fn a_lost_file_of_partners_is_no_empty_one() {
     let what = "partners.toml, is missing, though plain.example was made a partner by command";
     let pin = "00".repeat(32);
     let commands = [
-        &["partner", "add", "other.example", "--never"][..],
+        &["partner", "add", "other.example", "--never", "--why", "x"][..],
         &["partner", "pin", "plain.example", &pin, "--offline"],
         &["partner", "forget", "plain.example", "--why", "x"],
         &["partner", "import", list],
@@ -654,7 +681,10 @@ async fn a_kill_leaves_the_old_file_and_the_record() {
     let mut limited = Command::new("sh");
     // Files of at most 1 MiB: more than the ledger needs, less than the partners.
     limited
-        .args(["-c", "ulimit -c 0; ulimit -f 2048; exec \"$0\" partner add b.example --never"])
+        .args([
+            "-c",
+            "ulimit -c 0; ulimit -f 2048; exec \"$0\" partner add b.example --never --why x",
+        ])
         .arg(program)
         .env("MTA_SEAL_CONFIG", home.at("mta-seal.toml"))
         .stdin(Stdio::null());
@@ -665,8 +695,9 @@ async fn a_kill_leaves_the_old_file_and_the_record() {
     assert_eq!(actions.len(), 1);
     assert_eq!((actions[0].action.as_str(), actions[0].domain.as_str()), ("add", "b.example"));
     assert!(home.at(".partners.toml.new").exists());
+    assert_eq!(actions[0].detail, "policy never, not pinned: x");
     // What was left behind is in nobody's way.
-    let added = home.partner(&["add", "b.example", "--never"]).await;
+    let added = home.partner(&["add", "b.example", "--never", "--why", "x"]).await;
     assert_eq!(added.code, Some(0), "{}", added.err);
     assert!(home.partners_text().starts_with(&old));
     assert!(!home.at(".partners.toml.new").exists());

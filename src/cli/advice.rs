@@ -77,16 +77,18 @@ pub(super) fn about_alarm(alarm: &AlarmRow) -> String {
     };
     match kind {
         AlarmKind::IdentityChanged => format!(
-            "nothing was believed. Ask {domain} by telephone, at a number that you had before, whether the new key is theirs. If \
-             it is, write its fingerprint as `identity` into the [[partner]] of {domain} and reload; if not, somebody forges their DNS"
+            "nothing was believed. Ask {domain} by telephone, at a number that you had before, whether the new key is theirs. \
+             If it is, compare it by telephone with `mta-seal partner pin {domain}` (`partner add` if it is no partner yet); \
+             if not, somebody forges their DNS"
         ),
         AlarmKind::PinMismatch => format!(
-            "nothing was believed. Ask {domain} by telephone, at a number that you had before, whether they changed their key. If \
-             they did, write the new fingerprint as `identity` and reload; if not, somebody forges their DNS"
+            "nothing was believed. Ask {domain} by telephone, at a number that you had before, whether they changed their key. \
+             If they did, compare it by telephone with `mta-seal partner pin {domain}`; if not, somebody forges their DNS"
         ),
         AlarmKind::IdentityReplaced => format!(
-            "the new key is in use. Ask {domain} by telephone whether it is theirs; if not, set policy = \"require\" and the \
-             right `identity` in their [[partner]], and reload"
+            "the new key is in use. Ask {domain} by telephone whether it is theirs: `mta-seal partner pin {domain}` \
+             shows it and pins it once it was compared (`partner add` if it is no partner yet). If it is not, pin the one that \
+             they tell you, with --offline"
         ),
         AlarmKind::IdentityRolledOver => {
             format!("nothing: {domain} has proved that the new key is theirs")
@@ -115,7 +117,7 @@ pub(super) fn about_alarm(alarm: &AlarmRow) -> String {
              longer needed"
         ),
         AlarmKind::ClearOnFailure => format!(
-            "an override lets mail to {domain} go clear: `mta-seal partner list` says whose; end it with `mta-seal partner \
+            "an override lets mail to {domain} go clear: `mta-seal partner overrides` says whose; end it with `mta-seal partner \
              disallow-clear {domain}`"
         ),
         AlarmKind::MemoryDamaged => {
@@ -139,6 +141,28 @@ mod tests {
     use crate::core::Domain;
     use crate::gateway::Failure;
     use crate::store::ledger::Cause;
+
+    fn alarm_advice(kind: &str) -> String {
+        about_alarm(&AlarmRow {
+            scope: Scope::Outgoing,
+            domain: "b.example".to_owned(),
+            kind: kind.to_owned(),
+            words: String::new(),
+            first_seen: 0,
+            last_seen: 0,
+            count: 1,
+            open: true,
+            acknowledged: None,
+        })
+    }
+
+    #[test]
+    fn a_changed_key_leads_to_a_comparison() {
+        for kind in ["identity-changed", "pin-mismatch", "identity-replaced"] {
+            assert!(alarm_advice(kind).contains("`mta-seal partner pin b.example`"), "{kind}");
+        }
+        assert!(alarm_advice("clear-on-failure").contains("`mta-seal partner overrides` says"));
+    }
 
     #[test]
     fn every_temporary_refusal_has_its_advice() {

@@ -9,7 +9,7 @@ use super::table::{self, printable};
 use crate::core::Domain;
 use crate::gateway::LEDGER_FILE;
 use crate::policy::{AlarmKind, Severity};
-use crate::store::ledger::{AlarmRow, Ledger, MAX_ALARMS, MAX_WHY, OperatorLedger};
+use crate::store::ledger::{AlarmRow, Ledger, MAX_ALARMS, OperatorLedger};
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;
@@ -83,14 +83,7 @@ fn acknowledge(args: &AckArgs, config: Option<&Path>) -> Result<(), Failure> {
         return Err(Failure::usage(format!("--kind `{}`: no kind of alarm", printable(kind)))
             .hint(format!("one of: {}", names.join(", "))));
     }
-    let why = args.why.trim();
-    if why.is_empty() {
-        return Err(Failure::usage("--why is empty")
-            .hint("whoever sees the alarm next will ask what was found"));
-    }
-    if why.len() > MAX_WHY {
-        return Err(Failure::usage(format!("--why is longer than {MAX_WHY} octets")));
-    }
+    let why = operator::reason(&args.why, "whoever sees the alarm next will ask what was found")?;
     let config = context::config(config)?;
     let ledger =
         OperatorLedger::open(&config.state.join(LEDGER_FILE)).map_err(context::ledger_failure)?;

@@ -1,6 +1,7 @@
-//! Who gives a command, for the audit trail.
+//! Who gives a command and why, for the audit trail.
 
-use crate::store::ledger::Operator;
+use super::failure::Failure;
+use crate::store::ledger::{MAX_WHY, Operator};
 
 /// What the kernel says of a process that nobody has logged in for.
 const NO_LOGIN: u32 = u32::MAX;
@@ -29,6 +30,18 @@ fn login(accounts: &str, login_uid: Option<u32>, uid: u32, sudo_user: Option<Str
         .or_else(|| sudo_user.filter(|name| uid == 0 && !name.is_empty()))
         .or_else(|| account(accounts, uid))
         .unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The reason that was given with `--why`; `hint` says to a reason that is none who will want to know.
+pub(super) fn reason<'a>(why: &'a str, hint: &str) -> Result<&'a str, Failure> {
+    let why = why.trim();
+    if why.is_empty() {
+        return Err(Failure::usage("--why is empty").hint(hint));
+    }
+    if why.len() > MAX_WHY {
+        return Err(Failure::usage(format!("--why is longer than {MAX_WHY} octets")));
+    }
+    Ok(why)
 }
 
 /// The name of a uid in a file of accounts (passwd(5)).

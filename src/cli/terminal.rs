@@ -3,6 +3,8 @@
 use std::io::{self, BufRead, IsTerminal, Write, stderr, stdin, stdout};
 use std::time::{Duration, Instant};
 
+use rustix::termios::{QueueSelector, tcflush};
+
 /// Input from which a progress line is worth its place, in octets.
 const LARGE: u64 = 8 << 20;
 
@@ -54,13 +56,16 @@ pub(super) fn can_ask() -> bool {
 
 /// Asks, and says whether the answer is yes; anything else, and the end of the input, is no.
 pub(super) fn ask(question: &str) -> io::Result<bool> {
+    // What was typed before the question was seen is no answer to it.
+    tcflush(stdin(), QueueSelector::IFlush)?;
     // If nobody sees the question, the answer is no.
     write!(stderr(), "{question} [y/N] ")?;
     stderr().flush()?;
     is_yes(&mut stdin().lock())
 }
 
-fn is_yes(input: &mut impl BufRead) -> io::Result<bool> {
+/// Whether a line of input is a yes.
+pub(super) fn is_yes(input: &mut impl BufRead) -> io::Result<bool> {
     let mut line = String::new();
     io::Read::take(input, 64).read_line(&mut line)?;
     Ok(["y", "yes"].iter().any(|yes| line.trim().eq_ignore_ascii_case(yes)))

@@ -1,9 +1,16 @@
 //! Replacing a file as a whole: whoever reads it, at any instant and after any crash, sees the old text or the new one.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long the right is waited for: whoever has it needs it for the writing of a file.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often it is tried meanwhile; flock(2) has no timeout.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// The one right to replace files in a directory; given back when dropped. It is a lock on the directory itself
 /// (flock(2)), so that nothing is left behind.
@@ -14,16 +21,30 @@ pub struct Replacing {
 }
 
 impl Replacing {
-    /// Waits for the right to replace the file at `path`, which need not exist; a symbolic link is followed.
+    /// Waits up to 10 s for the right to replace the file at `path`, which need not exist; a symbolic link is followed.
     ///
     /// # Errors
     ///
-    /// What the file system says of the directory.
+    /// [`io::ErrorKind::TimedOut`] if somebody else keeps it, and what the file system says of the directory.
     pub fn begin(path: &Path) -> io::Result<Self> {
+        Self::begin_within(path, PATIENCE)
+    }
+
+    fn begin_within(path: &Path, patience: Duration) -> io::Result<Self> {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let directory = File::open(directory(&path))?;
-        directory.lock()?;
-        Ok(Self { directory, path })
+        let end = Instant::now() + patience;
+        loop {
+            match directory.try_lock() {
+                Ok(()) => return Ok(Self { directory, path }),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) if Instant::now() >= end => {
+                    let what = "another process keeps its directory locked";
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, what));
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(AGAIN),
+            }
+        }
     }
 
     /// Writes `text` to a new file beside the old one, and puts it in its place once it is on the disk. Owner, group and mode
@@ -116,6 +137,8 @@ mod tests {
         let first = Replacing::begin(&path).unwrap();
         let other = File::open(dir.path()).unwrap();
         assert!(other.try_lock().is_err());
+        let second = Replacing::begin_within(&path, Duration::from_millis(50));
+        assert_eq!(second.unwrap_err().kind(), io::ErrorKind::TimedOut);
         drop(first);
         other.try_lock().unwrap();
     }

@@ -78,6 +78,9 @@ fn settings(look: &Look<'_>, config: Option<&Config>, local: &LocalPolicy) -> St
     let strict =
         config.is_some_and(|c| c.treatment(look.domain).inbound == ClearMail::RequireSealed);
     text.push_str(if strict { "; its clear mail is refused" } else { "; its clear mail is taken" });
+    if config.is_some_and(|config| config.treatment(look.domain).require_aligned) {
+        text.push_str(", and its sealed mail must have one author, of it");
+    }
     if local.minimum_level == Level::Pinned && local.pin.is_none() {
         return Step::fail("partner", format!("{text}: nothing can reach that level"))
             .hint("write `identity` into its [[partner]] table");

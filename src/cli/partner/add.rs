@@ -6,7 +6,7 @@ use super::super::failure::Failure;
 use super::super::terminal;
 use super::book::{Book, by_hand};
 use super::compare::{Comparison, compare, given, somebody_to_ask};
-use super::{domain, print};
+use super::{domain, print, reason};
 use crate::gateway::config::{ClearMail, Config, NewPartner};
 use crate::policy::{Level, LocalPolicy, Rule};
 use crate::store::ledger::{ActionKind, NewAction};
@@ -34,6 +34,9 @@ pub(in crate::cli) struct Args {
     /// With --pin: look nothing up, for a partner that publishes later
     #[arg(long, requires = "pin")]
     offline: bool,
+    /// Why; it stays in the ledger, with your name. Needed with --never
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
 }
 
 /// Whether mail to a partner is sealed.
@@ -64,6 +67,12 @@ impl Policy {
 pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     let domain = domain(&args.domain)?;
     let rule = args.policy.rule();
+    let why = args.why.as_deref().map(reason).transpose()?;
+    if rule == Rule::Never && why.is_none() {
+        return Err(Failure::usage("--never needs --why").hint(
+            "all mail to the partner will leave in clear; whoever audits the ledger will ask",
+        ));
+    }
     let given = args.pin.as_deref().map(given).transpose()?;
     let how = match given {
         Some(id) => Comparison::Given(id),
@@ -117,7 +126,10 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     let config = book.change(|config, text| {
         new(config)?;
         text.add(&partner);
-        let detail = detail(&partner);
+        let detail = match why {
+            Some(why) => format!("{}: {why}", detail(&partner)),
+            None => detail(&partner),
+        };
         Ok(vec![NewAction { kind: ActionKind::Add, domain: domain.clone(), detail }])
     })?;
     let place = config.partner(&domain).map(|added| added.place.to_string()).unwrap_or_default();

@@ -32,8 +32,7 @@ impl Book {
         let partners = config.partners_file.clone();
         if !config.partners_found {
             // Another command may have put on record what it is about to write.
-            let _alone = Replacing::begin(&partners)
-                .map_err(|error| Failure::writing(partners.display(), &error))?;
+            let _alone = alone(&partners)?;
             config = Config::load(&path)?;
             context::refuse_lost_partners(&config, &context::ledger(&config)?)?;
         }
@@ -52,7 +51,7 @@ impl Book {
         edit: impl FnOnce(&Config, &mut PartnersText) -> Result<Vec<NewAction>, Failure>,
     ) -> Result<Config, Failure> {
         let writing = |error: std::io::Error| Failure::writing(self.partners.display(), &error);
-        let replacing = Replacing::begin(&self.partners).map_err(writing)?;
+        let replacing = alone(&self.partners)?;
         let old = match std::fs::read_to_string(&self.partners) {
             // There never was one, unless it has gone this very moment.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -114,6 +113,17 @@ impl Book {
         }
         Err(by_hand(partner))
     }
+}
+
+/// The one right to change the file of partners.
+fn alone(partners: &Path) -> Result<Replacing, Failure> {
+    Replacing::begin(partners).map_err(|error| match error.kind() {
+        std::io::ErrorKind::TimedOut => {
+            Failure::temporary(format!("cannot write {}: {error}", partners.display()))
+                .hint("see `lslocks` for which; then give the command again")
+        }
+        _ => Failure::writing(partners.display(), &error),
+    })
 }
 
 /// Refuses to change an entry of the configuration itself.

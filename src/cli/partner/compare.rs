@@ -68,10 +68,31 @@ pub(super) fn compare(
     if how == Comparison::Asked {
         let matches = terminal::ask("does it match what the partner reads to you?")
             .map_err(|error| Failure::reading("the terminal", &error))?;
-        if !matches {
-            return Err(Failure::refused("not confirmed: nothing was written")
-                .hint("call the partner at a number that you know, and let it read its words from `mta-seal config check`"));
-        }
+        confirmed(matches)?;
     }
     Ok(pin)
+}
+
+/// Goes on only if a person has said that the fingerprints are the same.
+fn confirmed(matches: bool) -> Result<(), Failure> {
+    if matches {
+        return Ok(());
+    }
+    Err(Failure::refused("not confirmed: nothing was written").hint(
+        "call the partner at a number that you know, and let it read its words from `mta-seal config check`",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_a_yes_goes_on_to_write() {
+        for (answer, goes_on) in [("yes\n", true), ("no\n", false), ("\n", false), ("", false)] {
+            let matches = terminal::is_yes(&mut answer.as_bytes()).unwrap();
+            assert_eq!(confirmed(matches).is_ok(), goes_on, "{answer:?}");
+        }
+    }
 }

@@ -7,8 +7,7 @@ use super::super::moment::utc;
 use super::super::{context, terminal};
 use super::book::Book;
 use super::{domain, print, reason, recall};
-use crate::gateway::config::{ClearMail, Config, Partner};
-use crate::policy::{Level, Rule};
+use crate::gateway::config::{Change, Partner};
 use crate::store::ledger::{ActionKind, NewAction, Scope};
 
 /// Options of `partner forget`.
@@ -27,15 +26,26 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     let why = reason(&args.why)?;
     let (book, before) = Book::open(config)?;
     let mut removed = book.entry(&before, &domain)?.clone();
+    let mut changes = Vec::new();
     let after = book.change(|config, text| {
         removed = book.entry(config, &domain)?.clone();
         text.remove(&domain).map_err(|error| book.cannot_edit(&error))?;
-        let detail = format!("{}: {why}", detail(&removed));
+        changes = config.standing(&domain).changes(&config.standing_of_strangers());
+        let changed: Vec<String> = changes.iter().map(Change::record).collect();
+        let detail = match changed.as_slice() {
+            [] => format!("{}: {why}", detail(&removed)),
+            changed => format!("{}; {}: {why}", detail(&removed), changed.join(", ")),
+        };
         Ok(vec![NewAction { kind: ActionKind::Forget, domain: domain.clone(), detail }])
     })?;
     print(&format!("removed {domain}: {}\n", detail(&removed)))?;
-    for warning in losses(&removed, &after) {
-        terminal::warning(&warning);
+    for change in &changes {
+        let meaning = change.meaning(&domain);
+        if change.weakens() {
+            terminal::warning(&meaning);
+        } else {
+            print(&format!("{meaning}\n"))?;
+        }
     }
     let ledger = context::ledger_if_any(&after)?;
     if let Some(known) = recall(ledger.as_ref(), Scope::Outgoing, &domain)? {
@@ -49,38 +59,16 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     book.tell()
 }
 
-/// What no longer holds without the entry.
-fn losses(removed: &Partner, after: &Config) -> Vec<String> {
-    let (domain, now) = (&removed.domain, &after.defaults);
-    let mut warnings = Vec::new();
-    let was = removed.treatment.policy;
-    if was != now.policy {
-        let happens = match now.policy {
-            Rule::Require => "is sealed or refused from now on",
-            Rule::Prefer => "leaves in clear from now on if it publishes no policy",
-            Rule::Never => "leaves in clear from now on",
-        };
-        warnings.push(format!("mail to {domain} {happens}"));
-    }
-    if removed.identity.is_some() && now.minimum_level < Level::Pinned {
-        warnings.push(format!(
-            "the identity key of {domain} is no longer pinned: whoever holds its DNS can change it"
-        ));
-    }
-    if removed.treatment.inbound == ClearMail::RequireSealed && now.inbound == ClearMail::Mark {
-        warnings.push(format!("clear mail that claims to be from {domain} is taken from now on"));
-    }
-    warnings
-}
-
 fn detail(partner: &Partner) -> String {
     let treatment = &partner.treatment;
     let pin = match &partner.identity {
         Some(id) => format!("identity {id}"),
         None => "not pinned".to_owned(),
     };
+    let aligned = if treatment.require_aligned { ", require_aligned" } else { "" };
+    let weaker = if partner.allow_weaker_suite { ", allow_weaker_suite" } else { "" };
     format!(
-        "policy {}, minimum_level {}, inbound {}, {pin}",
+        "policy {}, minimum_level {}, inbound {}{aligned}{weaker}, {pin}",
         treatment.policy,
         treatment.minimum_level,
         treatment.inbound.as_str()

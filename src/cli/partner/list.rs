@@ -75,6 +75,7 @@ fn json(rows: &[Row<'_>]) -> Result<String, Failure> {
                 "minimum_level": partner.treatment.minimum_level.as_str(),
                 "identity": partner.identity.map(|id| id.to_string()),
                 "inbound": partner.treatment.inbound.as_str(),
+                "require_aligned": partner.treatment.require_aligned,
                 "allow_weaker_suite": partner.allow_weaker_suite,
                 "file": partner.place.file.display().to_string(),
                 "line": partner.place.line,

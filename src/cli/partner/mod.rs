@@ -18,11 +18,11 @@ mod show;
 use std::io::Write;
 use std::path::Path;
 
-use super::context;
 use super::failure::Failure;
+use super::{context, operator};
 use crate::core::Domain;
 use crate::policy::Memory;
-use crate::store::ledger::{Ledger, MAX_WHY, Remembered, Scope, SqliteLedger};
+use crate::store::ledger::{Ledger, Remembered, Scope, SqliteLedger};
 
 /// What is done with partners.
 #[derive(Debug, clap::Subcommand)]
@@ -70,14 +70,7 @@ fn domain(name: &str) -> Result<Domain, Failure> {
 
 /// The reason of a change.
 fn reason(why: &str) -> Result<&str, Failure> {
-    let why = why.trim();
-    if why.is_empty() {
-        return Err(Failure::usage("--why is empty").hint("whoever audits the ledger will ask"));
-    }
-    if why.len() > MAX_WHY {
-        return Err(Failure::usage(format!("--why is longer than {MAX_WHY} octets")));
-    }
-    Ok(why)
+    operator::reason(why, "whoever audits the ledger will ask")
 }
 
 fn print(text: &str) -> Result<(), Failure> {

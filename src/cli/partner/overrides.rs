@@ -11,7 +11,7 @@ use crate::gateway::LEDGER_FILE;
 use crate::gateway::config::{Config, parse_duration};
 use crate::policy::Rule;
 use crate::store::ledger::{
-    Allowance, Ledger, MAX_ALLOWANCE, MAX_ALLOWANCES, MAX_WHY, Operator, OperatorLedger,
+    Allowance, Ledger, MAX_ALLOWANCE, MAX_ALLOWANCES, Operator, OperatorLedger,
 };
 use std::path::Path;
 
@@ -54,14 +54,8 @@ pub(super) fn allow(args: &AllowArgs, config: Option<&Path>) -> Result<(), Failu
         return Err(Failure::usage(format!("--for {}: not between 1s and 7d", args.time))
             .hint("an override ends by itself; if the partner needs longer, it is given anew, with a reason"));
     }
-    let why = args.why.trim();
-    if why.is_empty() {
-        return Err(Failure::usage("--why is empty")
-            .hint("whoever audits the ledger will ask why mail went unsealed"));
-    }
-    if why.len() > MAX_WHY {
-        return Err(Failure::usage(format!("--why is longer than {MAX_WHY} octets")));
-    }
+    let why =
+        operator::reason(&args.why, "whoever audits the ledger will ask why mail went unsealed")?;
     let config = context::config(config)?;
     if config.local(&domain).is_some() {
         return Err(Failure::refused(format!("{domain} is a domain of this gateway"))

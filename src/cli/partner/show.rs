@@ -84,6 +84,9 @@ impl Known {
         if partner.is_some_and(|partner| partner.allow_weaker_suite) {
             rows.push(row("weaker suite", "allowed"));
         }
+        if treatment.require_aligned {
+            rows.push(row("its authors", "must be of this domain in sealed mail"));
+        }
         let mut text = format!("{domain}: {defined}\n{}", lines(&rows));
         let pin = config.pin(domain);
         match pin {
@@ -123,6 +126,7 @@ impl Known {
             "policy": treatment.policy.as_str(),
             "minimum_level": treatment.minimum_level.as_str(),
             "inbound": treatment.inbound.as_str(),
+            "require_aligned": treatment.require_aligned,
             "allow_weaker_suite": partner.is_some_and(|partner| partner.allow_weaker_suite),
             "identity": pin.map(|pin| pin.to_string()),
             "identity_words": pin.map(|pin| pin.words()),

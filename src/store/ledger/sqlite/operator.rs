@@ -247,3 +247,31 @@ pub(super) fn actions(
         .collect::<Result<_, _>>()?;
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_partner_is_on_record_unless_making_it_failed() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut connection, 1).unwrap();
+        let by = Operator { uid: 0, login: "alice".to_owned() };
+        let record = |kind, name: &str| {
+            let domain = Domain::parse(name).unwrap();
+            let action = NewAction { kind, domain, detail: "x".to_owned() };
+            insert(&connection, &[action], 1, &by).unwrap();
+        };
+        let found = || partner_on_record(&connection).unwrap();
+        record(ActionKind::AllowClear, "a.example");
+        record(ActionKind::Add, "b.example");
+        record(ActionKind::Failed, "b.example");
+        assert_eq!(found(), None);
+        record(ActionKind::Import, "c.example");
+        record(ActionKind::Forget, "c.example");
+        record(ActionKind::Add, "d.example");
+        record(ActionKind::Failed, "d.example");
+        assert_eq!(found().as_deref(), Some("c.example"));
+    }
+}
