@@ -410,6 +410,10 @@ async fn what_is_wrong_with_keys_and_servers_is_named() {
         told.about(&world, title).await;
     }
     world.second.disturb(&name(POLICY), None).unwrap();
+    // Of the zone itself, not of the policy.
+    world.disturb_second(PARTNER, Disturbance::Drop);
+    told.about(&world, "one server gives no serial").await;
+    world.second.disturb(&name(PARTNER), None).unwrap();
     world.second.set_serial(&name(PARTNER), 6).unwrap();
     told.about(&world, "serials differ").await;
     world.second.set_serial(&name(PARTNER), 1).unwrap();
@@ -487,8 +491,11 @@ async fn memory_pins_and_overrides_are_considered_and_left_alone() {
     told.about(&world, "pinned to another key").await;
     world.configure("mode = 'plain'", "");
 
-    world.remember(Scope::Outgoing, &draft(), 1).await;
-    world.remember(Scope::Incoming, &draft(), 1).await;
+    // The very same one: the serial is a time.
+    let published = draft();
+    world.publish(POLICY, &signed_by(&published, 1));
+    world.remember(Scope::Outgoing, &published, 1).await;
+    world.remember(Scope::Incoming, &published, 1).await;
     let before = std::fs::read(world.ledger()).unwrap();
     let (code, text) = world.check(PARTNER).await;
     insta::assert_snapshot!("partner_remembered", text);
