@@ -491,11 +491,10 @@ async fn memory_pins_and_overrides_are_considered_and_left_alone() {
     told.about(&world, "pinned to another key").await;
     world.configure("mode = 'plain'", "");
 
-    // The very same one: the serial is a time.
-    let published = draft();
-    world.publish(POLICY, &signed_by(&published, 1));
-    world.remember(Scope::Outgoing, &published, 1).await;
-    world.remember(Scope::Incoming, &published, 1).await;
+    // An earlier policy than the published one.
+    let earlier = PolicyDraft { serial: now() - 2 * DAY, ..draft() };
+    world.remember(Scope::Outgoing, &earlier, 1).await;
+    world.remember(Scope::Incoming, &earlier, 1).await;
     let before = std::fs::read(world.ledger()).unwrap();
     let (code, text) = world.check(PARTNER).await;
     insta::assert_snapshot!("partner_remembered", text);

@@ -18,6 +18,7 @@ use mta_seal::dns::authority::{Authority, Disturbance, ZoneSpec};
 use mta_seal::records::{Mode, PolicyDraft};
 use mta_seal::smtp::Protocol::Smtp;
 use mta_seal::store::ledger::{Action, Ledger, Options, SqliteLedger};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -316,9 +317,18 @@ async fn an_entry_of_the_configuration_is_left_to_its_owner() {
     let elsewhere = format!("partners = 'more/partners'\n{elsewhere}");
     fs::write(home.at("mta-seal.toml"), elsewhere).unwrap();
     fs::create_dir(home.at("more")).unwrap();
+    // One that is named must be there.
+    for arguments in [&["config", "check"][..], &["partner", "add", "b.example", "--never"]] {
+        let output = home.run(home.command(arguments)).await;
+        assert_eq!(output.code, Some(1));
+        let what = "more/partners: cannot read the partners: no such file";
+        assert!(output.err.contains(what), "{}", output.err);
+        assert!(output.err.contains("hint: restore it from a backup"), "{}", output.err);
+    }
+    fs::write(home.at("more/partners"), "# nobody yet\n").unwrap();
     let added = home.partner(&["add", "b.example", "--never"]).await;
     assert_eq!(added.code, Some(0), "{}", added.err);
-    assert!(home.at("more/partners").exists());
+    assert!(fs::read_to_string(home.at("more/partners")).unwrap().contains("b.example"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -452,6 +462,12 @@ impl Daemon {
     }
 }
 
+impl Daemon {
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
 impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -522,6 +538,59 @@ async fn a_running_gateway_takes_partners_up_by_itself() {
     );
 }
 
+/// The file of partners is lost: no command, reload or start takes that for "no partners", which would let mail go clear.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_file_of_partners_is_no_empty_one() {
+    let home = Home::new().await;
+    let daemon = Daemon::start(&home);
+    let list = home.at("list");
+    fs::write(&list, "plain.example\n").unwrap();
+    let list = list.to_str().unwrap();
+    assert_eq!(home.partner(&["import", list]).await.code, Some(0));
+    daemon.logged("reloaded");
+    fs::write(list, "plain.example\nother.example\n").unwrap();
+    fs::remove_file(home.partners()).unwrap();
+    daemon.logged("the file of partners has gone");
+
+    let what = "partners.toml, is missing, though plain.example was made a partner by command";
+    let pin = "00".repeat(32);
+    let commands = [
+        &["partner", "add", "other.example", "--never"][..],
+        &["partner", "pin", "plain.example", &pin, "--offline"],
+        &["partner", "forget", "plain.example", "--why", "x"],
+        &["partner", "import", list],
+        &["config", "check"],
+    ];
+    for arguments in commands {
+        let output = home.run(home.command(arguments)).await;
+        assert_eq!(output.code, Some(1), "{arguments:?}");
+        assert!(output.err.contains(what), "{}", output.err);
+        assert!(output.err.contains("\nhint: restore it from a backup; "), "{}", output.err);
+        assert!(!home.partners().exists());
+    }
+    assert_eq!(home.actions().await.len(), 1);
+
+    daemon.signal(Signal::HUP);
+    let refused = daemon.logged("reload refused");
+    assert!(refused["reason"].as_str().unwrap().contains(what), "{refused}");
+    let mut client = Client::greeted(daemon.outbound, Smtp).await;
+    let to = ["<carol@plain.example>"];
+    client.transact(Smtp, ALICE, &to, MESSAGE).await.expect("550 5.7.10");
+    drop(daemon);
+    let start = home.run(home.command(&["serve"])).await;
+    assert_eq!(start.code, Some(1));
+    assert!(start.err.contains(what), "{}", start.err);
+
+    // White space is no sign of will either; a comment is.
+    fs::write(home.partners(), " \n\n").unwrap();
+    let start = home.run(home.command(&["serve"])).await;
+    assert!(start.err.contains("the file is empty"), "{}", start.err);
+    fs::write(home.partners(), "# nobody\n").unwrap();
+    let daemon = Daemon::start(&home);
+    let mut client = Client::greeted(daemon.outbound, Smtp).await;
+    client.transact(Smtp, ALICE, &to, MESSAGE).await.expect("250");
+}
+
 /// DNS begins to serve another identity key once one is remembered: nobody adds it without having compared it.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_key_than_the_remembered_one_needs_a_comparison() {
@@ -590,7 +659,7 @@ async fn a_kill_leaves_the_old_file_and_the_record() {
         .env("MTA_SEAL_CONFIG", home.at("mta-seal.toml"))
         .stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || limited.output().unwrap()).await.unwrap();
-    assert_eq!(output.status.signal(), Some(rustix::process::Signal::XFSZ.as_raw()), "{output:?}");
+    assert_eq!(output.status.signal(), Some(Signal::XFSZ.as_raw()), "{output:?}");
     assert!(home.partners_text() == old);
     let actions = home.actions().await;
     assert_eq!(actions.len(), 1);

@@ -259,6 +259,49 @@ fn the_service_manager_is_told() {
     assert_eq!(daemon.ended().code(), Some(0));
 }
 
+/// A change of the partners that was refused is tried until it is taken up, and said once; it brings nothing else with it.
+#[test]
+fn partners_are_taken_up_once_nothing_stands_in_the_way() {
+    let home = Home::new();
+    home.configure(JSON);
+    let manager = Manager::new(&home);
+    let mut daemon = Daemon::start(&home, |command| {
+        command.env("NOTIFY_SOCKET", &manager.path);
+    });
+    manager.heard("READY=1");
+    let keys = home.at("keys/company1.example");
+    fs::set_permissions(&keys, Permissions::from_mode(0o750)).unwrap();
+    // Half done, and nobody has asked for it.
+    home.configure(&format!("{JSON}[defaults]\npolicy = \"require\"\n[timeouts"));
+    let partners = "[[partner]]\ndomain = \"company2.example\"\npolicy = \"require\"\n";
+    fs::write(home.at("partners.toml"), partners).unwrap();
+    let refused = daemon.logged("reload refused");
+    assert!(refused["reason"].as_str().unwrap().contains("open to other users"), "{refused}");
+    for _ in 0..2 {
+        manager.heard("RELOADING=1");
+        let ready = manager.heard("READY=1");
+        assert!(ready[1].starts_with("STATUS=reload refused"), "{ready:?}");
+    }
+    fs::set_permissions(&keys, Permissions::from_mode(0o700)).unwrap();
+    // Nothing was said in between.
+    let next = daemon.log.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((&next["message"], &next["partners"]), (&"reloaded".into(), &1.into()), "{next}");
+
+    // What is lost is said.
+    fs::write(home.at("partners.toml"), "# nobody\n").unwrap();
+    let lost = daemon.logged("mail to company2.example leaves in clear from now on");
+    assert_eq!(
+        (&lost["level"], &lost["change"]),
+        (&"WARN".into(), &"policy require -> prefer".into())
+    );
+    daemon.logged("reloaded");
+    // SIGHUP reads the configuration itself.
+    daemon.signal(Signal::HUP);
+    daemon.logged("reload refused");
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.ended().code(), Some(0));
+}
+
 /// What is wrong with a file is said at a reload as at the start, and the keys in use stay.
 #[test]
 fn a_reload_looks_at_permissions() {

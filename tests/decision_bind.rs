@@ -34,7 +34,8 @@ use mta_seal::dns::{
 };
 use mta_seal::gateway::lookup::{Keys, look_up};
 use mta_seal::policy::{
-    Authenticity, Decision, Demand, Level, LocalPolicy, Memory, Outcome, Rule, Source, decide,
+    Alarm, Authenticity, Decision, Demand, Level, LocalPolicy, LookupFailure, Memory, Outcome,
+    Rule, Source, decide,
 };
 use mta_seal::smtp::Protocol::Smtp;
 use policy_support::draft::{Table, cell_name};
@@ -231,7 +232,7 @@ impl Cells<'_> {
                         assert_eq!(*level == Level::Dnssec, secure, "{what}");
                     }
                     Decision::Seal { key, source: Source::Memory, .. } => {
-                        assert_eq!(*key, old_key(), "{what}");
+                        assert_eq!(Some(key), memory.and_then(|m| m.key.as_ref()), "{what}");
                     }
                     Decision::Clear(_) | Decision::Defer(_) | Decision::Reject(_) => {}
                 }
@@ -242,7 +243,13 @@ impl Cells<'_> {
                 assert_eq!(cell_name(&straight.decision), cell_name(&through.decision), "{what}");
             }
             assert_eq!(straight.memory, through.memory, "{what}");
-            assert_eq!(straight.alarms, through.alarms, "{what}");
+            // That an answer is bogus, Unbound keeps to itself, and nobody hears of it.
+            let told = |alarm: &&Alarm| {
+                case.through_unbound.is_none()
+                    || **alarm != Alarm::PolicyNotAuthentic(LookupFailure::Bogus)
+            };
+            let straight: Vec<_> = straight.alarms.iter().filter(told).collect();
+            assert_eq!(straight, through.alarms.iter().collect::<Vec<_>>(), "{what}");
         }
     }
 }
@@ -347,6 +354,8 @@ async fn gateway(cases: &[Case], real: &dyn Fn(&str) -> StubResolver, mode: &str
         }
         let before = relay.messages().len();
         clock.set(NOW);
+        // Where memory seals, a gateway does not wait long: what DNS says is in the cache, or the machine's load would decide.
+        look_up(&resolver.real, &case.domain, Keys::NotNeeded, 2 * BUDGET).await;
         resolver.switched.store(true, Ordering::SeqCst);
         let sent = send(if demand { "MTA-Seal-Required: yes\r\n" } else { "" }).await;
         let new = relay.messages().split_off(before);

@@ -205,3 +205,34 @@ async fn counters_and_their_listener_survive_a_reload() {
     world.gw1.reload(&spec).await.unwrap();
     assert!(world.gw1.gateway().metrics().is_empty());
 }
+
+/// [R-dec-21]
+#[tokio::test]
+async fn that_an_open_alarm_gives_way_is_counted() {
+    let world = World::new().await;
+    let mut spec = world.gw1.spec.clone().extra("[metrics]\nlisten = \"127.0.0.1:0\"");
+    spec.ledger.max_alarms = 1;
+    let gw1 = world.gw1.restart(&spec).await;
+    let company3 = Org::new("company3.example", 30);
+    let send = async |to: &str| deliver(gw1.outbound(), Smtp, ALICE, &[to], MESSAGE).await;
+    let others = [(&world.company2, BOB), (&company3, "<carol@company3.example>")];
+    for (org, to) in others {
+        org.publish(&world.dns);
+        send(to).await.expect("250");
+        org.publish_text(&world.dns, &forged(org, 77));
+        send(to).await.expect("250");
+        let domain = org.domain.as_str();
+        alarms(&gw1, |all| all.len() == 1 && all[0].domain == domain).await;
+    }
+    let text = soon("the count", async {
+        loop {
+            let text = scrape(gw1.gateway().metrics()[0]).await;
+            if value(&text, "mta_seal_alarms_dropped_total") > 0 {
+                return text;
+            }
+        }
+    })
+    .await;
+    assert_eq!(value(&text, "mta_seal_alarms_dropped_total"), 1);
+    assert_eq!(value(&text, "mta_seal_alarms_open{severity=\"critical\"}"), 1);
+}

@@ -12,7 +12,8 @@ use mta_seal::core::IdentityKey;
 use mta_seal::dns::{Authenticity, Denial, Lookup, LookupFuture, QueryName, Resolver, Scripted};
 use mta_seal::records::{Mode, PolicyDraft};
 use mta_seal::smtp::Protocol::Smtp;
-use mta_seal::store::ledger::{Ledger, MAX_ALARMS, Scope};
+use mta_seal::store::ledger::{Ledger, MAX_ALARMS, Operator, OperatorLedger, Scope};
+use tokio::sync::watch;
 
 const ALICE: &str = "<alice@company1.example>";
 const BOB: &str = "<bob@company2.example>";
@@ -106,6 +107,39 @@ impl Sender {
             }
         })
         .await
+    }
+}
+
+/// A resolver that answers once its gate is opened, with what DNS says then.
+struct Gated {
+    dns: Arc<Scripted>,
+    open: watch::Receiver<bool>,
+}
+
+impl Resolver for Gated {
+    fn txt<'a>(&'a self, name: &'a QueryName) -> LookupFuture<'a> {
+        let mut open = self.open.clone();
+        Box::pin(async move {
+            let _ = open.wait_for(|open| *open).await;
+            self.dns.txt(name).await
+        })
+    }
+}
+
+impl Sender {
+    /// The same gateway with its resolver behind a gate, which is shut.
+    async fn gated(mut self) -> (Self, watch::Sender<bool>) {
+        let (gate, open) = watch::channel(false);
+        let resolver = Arc::new(Gated { dns: Arc::clone(&self.dns), open });
+        let spec = self.gw.spec.clone();
+        self.gw = self.gw.restart_with(&spec, resolver).await;
+        (self, gate)
+    }
+
+    /// When the partner's policy was last seen.
+    async fn last_seen(&self) -> u64 {
+        let known = self.gw.ledger.recall(Scope::Outgoing, &self.partner.domain).await;
+        known.unwrap().unwrap().last_observed
     }
 }
 
@@ -231,4 +265,82 @@ async fn mail_that_comes_in_makes_no_memory_for_mail_that_goes_out() {
     assert!(!world.gw2.ledger_knows(Scope::Outgoing, &world.company1).await);
     assert!(world.gw1.ledger_knows(Scope::Outgoing, &world.company2).await);
     assert!(!world.gw1.ledger_knows(Scope::Incoming, &world.company2).await);
+}
+
+/// [R-dec-06]: DNS that is always slow neither ages memory nor hides an attack.
+#[tokio::test]
+async fn what_dns_says_too_late_for_a_message_is_learned_all_the_same() {
+    let sender = Sender::new(Authenticity::Insecure).await;
+    assert_eq!(sender.send().await, Sent::Sealed);
+    sender.clock.advance(30 * HOUR);
+    let (sender, gate) = sender.gated().await;
+    // While the gate is shut; one look-up serves both.
+    assert_eq!(sender.send().await, Sent::Sealed);
+    assert_eq!(sender.send().await, Sent::Sealed);
+    assert_eq!(sender.last_seen().await, NOW);
+    gate.send_replace(true);
+    soon("the memory", async {
+        while sender.last_seen().await != NOW + 30 * HOUR {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // The first hold of 48 hours would have ended.
+    sender.clock.advance(30 * HOUR);
+    gate.send_replace(false);
+    sender.publishes(&IdentityKey::from_bytes(&[99; 32]), |draft| draft.serial = NOW + HOUR);
+    assert_eq!(sender.send().await, Sent::Sealed);
+    assert_eq!(sender.alarms(0).await, [""; 0]);
+    gate.send_replace(true);
+    assert_eq!(sender.alarms(1).await, ["identity-changed"]);
+}
+
+/// [R-dec-18]: a slow look-up does not make an override of what could be sealed.
+#[tokio::test]
+async fn with_an_override_dns_is_waited_for_where_memory_does_not_seal() {
+    let sender = Sender::new(Authenticity::Insecure).await;
+    assert_eq!(sender.send().await, Sent::Sealed);
+    // What is remembered is not enough for the operator now; what DNS says is.
+    let minimum = "[[partner]]\ndomain = \"company2.example\"\nminimum_level = \"dnssec\"";
+    let spec = sender.gw.spec.clone().extra(minimum);
+    let gw = sender.gw.restart(&spec).await;
+    let operator = OperatorLedger::open(&gw.directory().join("ledger.sqlite")).unwrap();
+    let by = Operator { uid: 0, login: "root".to_owned() };
+    operator.allow(&sender.partner.domain, NOW, NOW + HOUR, "they mend it", &by).unwrap();
+    let (sender, gate) = Sender { gw, ..sender }.gated().await;
+    let policy = sender.partner.policy();
+    sender.dns.set_txt(sender.partner.policy_name(), &[policy.as_bytes()], Authenticity::Secure);
+    let opens = async {
+        // Longer than memory alone would be given.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        gate.send_replace(true);
+    };
+    let (sent, ()) = tokio::join!(sender.send(), opens);
+    assert_eq!(sent, Sent::Sealed);
+}
+
+/// [R-dec-11]: what is left of a damaged memory still forbids clear mail.
+#[tokio::test]
+async fn a_damaged_memory_forgets_no_enforce() {
+    let sender = Sender::new(Authenticity::Insecure).await;
+    assert_eq!(sender.send().await, Sent::Sealed);
+    let (ledger, domain) = (sender.gw.ledger.clone(), sender.partner.domain.clone());
+    let mut row = ledger.recall(Scope::Outgoing, &domain).await.unwrap().unwrap();
+    row.policy.truncate(20);
+    assert!(row.enforce_until.is_some());
+    ledger.remember(Scope::Outgoing, &domain, &row, NOW).await.unwrap();
+    sender.says(denied(Authenticity::Secure));
+    sender.waits("(memory-damaged)").await;
+    assert!(sender.alarms(1).await.contains(&"memory-damaged".to_owned()));
+    // What is learned meanwhile lifts nothing either.
+    sender.publishes(&sender.partner.identity(), |draft| draft.mode = Mode::Testing);
+    assert_eq!(sender.send().await, Sent::Sealed);
+    let learned = ledger.recall(Scope::Outgoing, &domain).await.unwrap().unwrap();
+    assert!(learned.enforce_until >= row.enforce_until);
+    // Without it, and once it has passed, the domain is unknown.
+    row.enforce_until = Some(NOW);
+    row.serial = learned.serial;
+    ledger.remember(Scope::Outgoing, &domain, &row, NOW).await.unwrap();
+    sender.says(denied(Authenticity::Secure));
+    assert_eq!(sender.send().await, Sent::Clear);
 }

@@ -159,6 +159,9 @@ async fn a_refused_password_is_tried_once() {
     sink.clear_rules();
     send(&gw, &[EVE]).await.expect("451 4.3.5");
     let spec = gw.spec.clone();
+    // A change of partners is none of it.
+    gw.reload_partners(&spec).await.unwrap();
+    send(&gw, &[EVE]).await.expect("451 4.3.5");
     gw.reload(&spec).await.unwrap();
     send(&gw, &[EVE]).await.expect("250");
     assert_eq!(sink.commands("AUTH").len(), 2);

@@ -58,6 +58,7 @@ fn deferrals() -> Vec<DeferReason> {
         DeferReason::DenialBelowMinimum { minimum },
         DeferReason::PinnedWithoutPolicy,
         DeferReason::MemoryNotPinned,
+        DeferReason::MemoryDamaged,
     ]);
     for reason in &all {
         match reason {
@@ -70,7 +71,8 @@ fn deferrals() -> Vec<DeferReason> {
             | DeferReason::BelowMinimum { .. }
             | DeferReason::DenialBelowMinimum { .. }
             | DeferReason::PinnedWithoutPolicy
-            | DeferReason::MemoryNotPinned => {}
+            | DeferReason::MemoryNotPinned
+            | DeferReason::MemoryDamaged => {}
         }
     }
     all

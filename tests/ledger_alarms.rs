@@ -175,12 +175,15 @@ async fn strangers_push_out_strangers_of_their_own_direction_only() {
         .unwrap();
     let acknowledged = domain("acknowledged.example");
     operator(directory.path()).acknowledge(&acknowledged, None, NOW, "x", &alice()).unwrap();
+    let mut dropped = 0;
     for n in 0..50 {
         // Remembered for incoming mail only: whoever writes to us has chosen that.
         let name = format!("{n}.example");
         ledger.remember(Scope::Incoming, &domain(&name), &remembered, NOW).await.unwrap();
-        ledger.record_alarms(&[incoming(&name, false, NOW + 1 + n)]).await.unwrap();
+        dropped += ledger.record_alarms(&[incoming(&name, false, NOW + 1 + n)]).await.unwrap();
     }
+    // All but the five that are left and the one that was acknowledged.
+    assert_eq!(dropped, 45);
     let rows = all(&ledger).await;
     let names: Vec<&str> = rows.iter().map(|row| row.domain.as_str()).collect();
     for kept in ["known.example", "partner.example", "stranger.example", "49.example"] {
@@ -191,6 +194,11 @@ async fn strangers_push_out_strangers_of_their_own_direction_only() {
     assert_eq!(names[0], "partner.example");
     // An alarm that is there already takes no room.
     ledger.record_alarms(&[incoming("49.example", false, NOW + 99)]).await.unwrap();
+    assert_eq!(all(&ledger).await.len(), names.len());
+    // A batch counts what it has put there itself.
+    let batch: Vec<Occurrence> =
+        (0..20).map(|n| incoming(&format!("batch{n}.example"), false, NOW + 200 + n)).collect();
+    assert_eq!(ledger.record_alarms(&batch).await.unwrap(), 20);
     assert_eq!(all(&ledger).await.len(), names.len());
 }
 

@@ -1,4 +1,4 @@
-//! The alarms of the code and the table of the draft are the same [R-dec-20].
+//! The alarms of the code and the table of the draft are the same [R-alm-01].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;

@@ -9,7 +9,7 @@ use mta_seal::policy::{
     LocalPolicy, LookupFailure, Memory, MemoryUpdate, Outcome, Refusal, Rule, Source, Verdict,
     decide, wanted_keys,
 };
-use mta_seal::policy::{Authenticity, RejectReason};
+use mta_seal::policy::{Authenticity, RejectReason, SenderPolicy, authenticate_sender};
 use mta_seal::records::Mode;
 use policy_support::*;
 
@@ -451,7 +451,7 @@ fn memory_is_written_when_it_matters() {
     let testing = policy().mode(Mode::Testing).insecure();
     let mut lifted = observe(&prefer(), &testing, None, NOW);
     lifted.level = Level::Remembered;
-    lifted.enforce_until = Some(NOW - 1);
+    lifted.enforce_until = Some(NOW + 2);
     let update = run(&prefer(), &testing, Some(&lifted), NOW + 2).memory;
     assert!(matches!(update, MemoryUpdate::Store(m) if m.enforce_until.is_none()));
 }
@@ -565,4 +565,37 @@ fn a_replaced_memory_leaves_nothing_but_enforce() {
     assert_eq!(after.identity(), identity(STRANGER).public());
     assert_eq!((after.key.clone(), after.first_seen), (None, NOW));
     assert_eq!(after.enforce_until, own.enforce_until);
+}
+
+#[test]
+fn levels_and_rules_have_the_names_of_the_configuration() {
+    for (level, name) in Level::ALL.into_iter().zip(["first-use", "remembered", "dnssec", "pinned"])
+    {
+        assert_eq!((level.to_string().as_str(), name.parse()), (name, Ok(level)));
+    }
+    for (rule, name) in Rule::ALL.into_iter().zip(["require", "prefer", "never"]) {
+        assert_eq!((rule.to_string().as_str(), name.parse()), (name, Ok(rule)));
+    }
+    assert!("Pinned".parse::<Level>().is_err() && "".parse::<Rule>().is_err());
+}
+
+/// [R-dec-09]: one forged withdrawal does not keep the domain's own policy from being believed.
+#[test]
+fn a_withdrawal_that_nothing_vouches_for_is_no_first_memory() {
+    let none = || policy().mode(Mode::None).by(STRANGER);
+    let lapsed = Memory { last_seen: NOW - 3 * DAY, enforce_until: None, ..memory(Mode::Enforce) };
+    for before in [None, Some(&lapsed)] {
+        let verdict = run(&prefer(), &none().insecure(), before, NOW);
+        assert!(matches!(verdict.decision, Decision::Clear(_)), "{verdict:?}");
+        assert_eq!(verdict.memory, MemoryUpdate::Keep);
+    }
+    let sender = authenticate_sender(&SenderPolicy::default(), &none().insecure(), None, NOW);
+    assert_eq!(sender.memory, MemoryUpdate::Keep);
+    // What DNSSEC or a pin vouches for is remembered, and what takes the place of a memory.
+    let stored = |verdict: Verdict| matches!(verdict.memory, MemoryUpdate::Store(_));
+    assert!(stored(run(&prefer(), &none().secure(), None, NOW)));
+    let pinned = LocalPolicy { pin: Some(fingerprint(STRANGER)), ..prefer() };
+    assert!(stored(run(&pinned, &none().insecure(), None, NOW)));
+    let own = policy().mode(Mode::None).insecure();
+    assert!(stored(run(&prefer(), &own, Some(&memory(Mode::Testing)), NOW)));
 }

@@ -52,6 +52,18 @@ fn a_policy_in_force_gives_the_keys() {
     assert_eq!(verified(&run(&unlisted.insecure(), None)), (Level::FirstUse, Source::Dns));
 }
 
+/// [R-dec-11]: the memory of senders lasts as that of destinations does.
+#[test]
+fn a_sender_is_remembered_for_good_once_dnssec_vouches() {
+    let hold = |outcome: &Outcome| match run(outcome, None).memory {
+        MemoryUpdate::Store(memory) => memory.hold,
+        MemoryUpdate::Keep => panic!("not remembered"),
+    };
+    assert_eq!(hold(&policy().secure()), Hold::Firm);
+    let growing = Hold::Growing { seconds: 2 * DAY, counted_at: NOW };
+    assert_eq!(hold(&policy().insecure()), growing);
+}
+
 #[test]
 fn without_memory_failures_wait_and_denials_refuse() {
     for failure in LookupFailure::ALL {
@@ -181,7 +193,10 @@ fn a_promise_is_believed_like_a_key() {
     };
     let always = |mode| policy().mode(mode).with(|d| d.outgoing_always = true);
     for mode in [Mode::Enforce, Mode::Testing] {
-        assert_eq!(promises(&always(mode).insecure(), None), Promise::Published);
+        assert_eq!(promises(&always(mode).insecure(), None), Promise::Weak);
+        assert_eq!(promises(&always(mode).secure(), None), Promise::Published);
+        let known = memory(Mode::Enforce);
+        assert_eq!(promises(&always(mode).insecure(), Some(&known)), Promise::Published);
         assert_eq!(promises(&policy().mode(mode).insecure(), None), Promise::None);
     }
     assert_eq!(promises(&always(Mode::None).insecure(), None), Promise::None);
@@ -199,7 +214,7 @@ fn a_promise_is_believed_like_a_key() {
     let silent = memory(Mode::Enforce);
     let spent = Memory { last_seen: NOW - 2 * DAY, ..own.clone() };
     for outcome in &outcomes {
-        assert_eq!(promises(outcome, Some(&own)), Promise::Remembered, "{outcome:?}");
+        assert_eq!(promises(outcome, Some(&own)), Promise::Weak, "{outcome:?}");
         assert_eq!(promises(outcome, Some(&silent)), Promise::None, "{outcome:?}");
         assert_eq!(promises(outcome, Some(&spent)), Promise::None, "{outcome:?}");
     }

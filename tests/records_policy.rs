@@ -146,6 +146,7 @@ fn an_independent_signature_is_accepted_and_bound_to_name_and_key() {
     let text = with(&[]);
     verify(&text);
     let parsed = || SignedPolicy::parse(text.as_bytes()).unwrap();
+    assert_eq!(parsed().text(), text);
     for other in ["company1.example", "sub.company2.example", "company2.example.net"] {
         let other = Domain::parse(other).unwrap();
         assert_eq!(parsed().verify(&other), Err(VerifyError::Signature));
@@ -450,6 +451,8 @@ fn what_is_not_valid_is_not_signed() {
     good.rollover =
         Rollover::sign(&identity(8), &domain(), identity(1).public(), good.serial, good.expiry);
     let text = good.sign(&domain(), &identity(1)).unwrap();
+    let statement = verify(&text).record().rollover.clone().unwrap();
+    assert_eq!(statement.expiry(), good.expiry);
     assert!(verify(&text).succeeds(identity(8).public(), None, SERIAL));
 }
 

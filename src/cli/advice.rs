@@ -119,7 +119,7 @@ pub(super) fn about_alarm(alarm: &AlarmRow) -> String {
              disallow-clear {domain}`"
         ),
         AlarmKind::MemoryDamaged => {
-            "the ledger has a damaged row, and the domain counts as unknown: look at the disk, and restore the ledger from a \
+            "the ledger has a damaged row, and the domain counts as unknown, but for a readable `enforce`: look at the disk, and restore the ledger from a \
              backup if there is more of it"
                 .to_owned()
         }

@@ -1,4 +1,4 @@
-//! `mta-seal alarms`: what looks like an attack or needs a person, from the ledger of the running gateway [R-dec-21].
+//! `mta-seal alarms`: what looks like an attack or needs a person, from the ledger of the running gateway [R-alm-02].
 
 use super::advice;
 use super::context;

@@ -24,6 +24,10 @@ pub(super) fn run(given: Option<&Path>) -> Result<(), Failure> {
         }
     }
     config.check_permissions()?;
+    // A ledger that cannot be read stands in the way of the start, which says so.
+    if let Ok(Some(ledger)) = context::ledger_if_any(&config) {
+        context::refuse_lost_partners(&config, &ledger)?;
+    }
     let now = context::now();
     let mut fingerprints = String::new();
     for local in &config.domains {

@@ -128,6 +128,11 @@ pub(super) fn ledger_if_any(config: &Config) -> Result<Option<SqliteLedger>, Fai
     }
 }
 
+/// Refuses a configuration whose file of partners is lost, as the ledger has it.
+pub(super) fn refuse_lost_partners(config: &Config, ledger: &SqliteLedger) -> Result<(), Failure> {
+    Ok(block_on(crate::gateway::refuse_lost_partners(config, ledger))??)
+}
+
 /// What to do when the ledger cannot be read or written.
 pub(super) fn ledger_failure(error: LedgerError) -> Failure {
     match error {

@@ -1,11 +1,12 @@
 //! `serve`: runs the gateway until it is told to stop.
 //!
-//! SIGHUP reads configuration, keys and certificates again, and so does a change of the file of partners. SIGTERM and SIGINT
-//! close the listeners and let open transactions finish; a second one does not wait for them.
+//! SIGHUP reads configuration, keys and certificates again. A change of the file of partners is taken up by itself, and puts
+//! nothing else into force. SIGTERM and SIGINT close the listeners and let open transactions finish; a second one does not
+//! wait for them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
@@ -15,44 +16,53 @@ use super::failure::{Failure, Message, words};
 use super::log::{self, Running};
 use super::watch::{Look, Watch};
 use super::{context, descriptors, manager};
-use crate::gateway::config::Config;
+use crate::gateway::config::{Config, RESTORE_PARTNERS};
 use crate::gateway::{Gateway, Parts, Settings, StartError};
 use crate::store::ledger::LedgerError;
 
 /// How often the file of partners is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Most partners of which the log says one by one that less is demanded of them than before.
+const MAX_WEAKENED: usize = 20;
+
 /// Runs in the foreground; the service manager restarts it if it fails.
 pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
     let path = context::config_path(config)?;
-    let (config, watch) = load(&path)?;
+    let text = Config::read(&path)?;
+    let (config, files) = load(&path, text)?;
     let log = log::start(&config.log);
-    let result = served(&path, config, watch, &log);
+    let result = served(config, files, &log);
     match result {
         Err(failure) if log.is_json() => Err(logged(&failure)),
         result => result,
     }
 }
 
-/// Reads the configuration, and watches the file of partners from before it is read.
-fn load(path: &Path) -> Result<(Config, Watch), Failure> {
-    let mut config = Config::load(path)?;
-    loop {
-        let watch = Watch::begin(&config.partners_file);
-        config = Config::load(path)?;
-        if watch.is_of(&config.partners_file) {
-            return Ok((config, watch));
-        }
-    }
+/// The files of the configuration as they are in force.
+#[derive(Debug)]
+struct Files {
+    path: PathBuf,
+    /// The text of the configuration itself: a change of the partners puts nothing else into force.
+    text: String,
+    partners: Watch,
 }
 
-fn served(path: &Path, config: Config, watch: Watch, log: &Running) -> Result<(), Failure> {
+/// Makes a configuration of `text` and of the file of partners, which is watched from before it is read.
+fn load(path: &Path, text: String) -> Result<(Config, Files), Failure> {
+    // Only to know where the partners are.
+    let partners = Watch::begin(&Config::load_text(&text, path)?.partners_file);
+    let config = Config::load_text(&text, path)?;
+    Ok((config, Files { path: path.to_owned(), text, partners }))
+}
+
+fn served(config: Config, files: Files, log: &Running) -> Result<(), Failure> {
     take_note(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::temporary(format!("cannot start: {error}")))?;
-    let result = runtime.block_on(serve(path, config, watch, log));
+    let result = runtime.block_on(serve(config, files, log));
     // What has not ended by now was given up.
     runtime.shutdown_background();
     result
@@ -86,12 +96,7 @@ fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::temporary(format!("cannot listen for signals: {error}")))
 }
 
-async fn serve(
-    path: &Path,
-    config: Config,
-    mut watch: Watch,
-    log: &Running,
-) -> Result<(), Failure> {
+async fn serve(config: Config, mut files: Files, log: &Running) -> Result<(), Failure> {
     // Before the listeners open, so that no signal falls between.
     let mut ends = Ends {
         terminate: listen_for(SignalKind::terminate())?,
@@ -109,16 +114,16 @@ async fn serve(
     loop {
         tokio::select! {
             () = ends.recv() => break,
-            _ = hangup.recv() => take_up(path, &mut gateway, &mut watch, log).await,
-            _ = clock.tick() => match watch.look() {
+            _ = hangup.recv() => take_up(Cause::Signal, &mut gateway, &mut files, log).await,
+            _ = clock.tick() => match files.partners.look(Instant::now()) {
                 Look::Same => {}
-                Look::Changed => take_up(path, &mut gateway, &mut watch, log).await,
-                // A slip must not let mail go clear; a reload or restart shows that it is meant.
-                Look::Gone => error!(
-                    file = %watch.path().display(),
-                    hint = "restore it; if it is meant to be gone, reload",
-                    "the file of partners has gone: the old configuration stays in force"
-                ),
+                Look::Changed => take_up(Cause::Partners, &mut gateway, &mut files, log).await,
+                // A slip must not let mail go clear.
+                Look::Gone => {
+                    let gone = "the file of partners has gone: the old configuration stays in force";
+                    error!(file = %files.partners.path().display(), hint = RESTORE_PARTNERS, "{gone}");
+                    manager::ready(gone);
+                }
             },
         }
     }
@@ -141,35 +146,68 @@ async fn serve(
     }
 }
 
+/// Why the files are read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// SIGHUP: everything is.
+    Signal,
+    /// The file of partners has changed: nothing else is put into force.
+    Partners,
+}
+
 /// Takes up what the files say now, or stays with what they said before; the service manager and the log are told.
-async fn take_up(path: &Path, gateway: &mut Gateway, watch: &mut Watch, log: &Running) {
+async fn take_up(cause: Cause, gateway: &mut Gateway, files: &mut Files, log: &Running) {
     manager::reloading();
-    let told = match reload(path, gateway, log).await {
+    let told = match reload(cause, gateway, files, log).await {
         Ok(read) => {
-            *watch = read;
+            *files = read;
             status(gateway)
         }
-        Err(failure) => refused(&failure),
+        // It stays to be done, and is said once.
+        Err(failure) if cause == Cause::Partners => {
+            refused(&failure, files.partners.refused(Instant::now()))
+        }
+        Err(failure) => refused(&failure, true),
     };
     // Also when nothing has changed: the manager waits for it.
     manager::ready(&told);
 }
 
-/// Reads everything again; whatever is wrong with it, nothing has changed then.
-async fn reload(path: &Path, gateway: &mut Gateway, log: &Running) -> Result<Watch, Failure> {
-    let file = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || -> Result<(Settings, Watch), Failure> {
-        let (config, watch) = load(&file)?;
-        Ok((Settings::from_config(config)?, watch))
+/// Reads again what the cause is about; whatever is wrong with it, nothing has changed then.
+async fn reload(
+    cause: Cause,
+    gateway: &mut Gateway,
+    files: &Files,
+    log: &Running,
+) -> Result<Files, Failure> {
+    let (path, text) = (files.path.clone(), files.text.clone());
+    let read = tokio::task::spawn_blocking(move || -> Result<(Settings, Files), Failure> {
+        Ok(match cause {
+            Cause::Signal => {
+                let (config, files) = load(&path, Config::read(&path)?)?;
+                (Settings::from_config(config)?, files)
+            }
+            Cause::Partners => {
+                let (config, files) = load(&path, text)?;
+                (Settings::of_partners(config)?, files)
+            }
+        })
     });
-    let (settings, watch) =
+    let (settings, files) =
         read.await.map_err(|error| Failure::temporary(format!("cannot read: {error}")))??;
-    let config = settings.config.clone();
+    let (before, config) = (gateway.config(), settings.config.clone());
     gateway.reload(settings).await?;
     if !log.change(&config.log) {
         warn!("log.format changes with the next start");
     }
     take_note(&config);
+    let weakened = before.weakened(&config);
+    for (partner, change) in weakened.iter().take(MAX_WEAKENED) {
+        warn!(%partner, change = change.record(), "{}", change.meaning(partner));
+    }
+    if let Some(more @ 1..) = weakened.len().checked_sub(MAX_WEAKENED) {
+        warn!(more, "less is demanded of more partners");
+    }
     info!(
         outbound = ?gateway.outbound(),
         inbound = ?gateway.inbound(),
@@ -177,14 +215,16 @@ async fn reload(path: &Path, gateway: &mut Gateway, log: &Running) -> Result<Wat
         partners = config.partners.len(),
         "reloaded"
     );
-    Ok(watch)
+    Ok(files)
 }
 
-/// Logs why a reload was refused, and says it in a line for the service manager.
-fn refused(failure: &Failure) -> String {
+/// Says why a reload was refused in a line for the service manager, and to the log if that has not heard it yet.
+fn refused(failure: &Failure, news: bool) -> String {
     let nothing = Message { text: String::new(), hint: None };
     let Message { text, hint } = failure.message().unwrap_or(&nothing);
-    error!(reason = text, hint, "reload refused: the old configuration stays in force");
+    if news {
+        error!(reason = text, hint, "reload refused: the old configuration stays in force");
+    }
     format!("reload refused, the old configuration stays in force: {text}")
 }
 
@@ -243,6 +283,8 @@ impl From<StartError> for Failure {
             StartError::StateMoved { .. } => {
                 Self::refused(&error).hint("restart the gateway to change `state`")
             }
+            StartError::PartnersGone { .. } => Self::refused(&error).hint(RESTORE_PARTNERS),
+            StartError::AskLedger(error) => context::ledger_failure(error),
             StartError::Permission(error) => error.into(),
             StartError::Dns(_) | StartError::Tls { .. } => Self::refused(&error),
         }

@@ -22,8 +22,8 @@ pub type ServersFuture<'a> =
 
 /// Looks up TXT records.
 ///
-/// An implementation ends within its own time budget and never panics; dropping the future gives
-/// the look-up up.
+/// An implementation ends within its own time budget and never panics. Dropping the future gives the answer up; the look-up
+/// may go on, for whoever asks the same next. Whoever needs an answer that he could not wait for asks again.
 pub trait Resolver: Send + Sync {
     /// Looks up the TXT records of `name`, following CNAME records.
     fn txt<'a>(&'a self, name: &'a QueryName) -> LookupFuture<'a>;

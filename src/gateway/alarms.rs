@@ -1,4 +1,4 @@
-//! What an operator must hear of, on its way to log, metrics and ledger: beside the mail path and never in it [R-dec-21].
+//! What an operator must hear of, on its way to log, metrics and ledger: beside the mail path and never in it [R-alm-02].
 //!
 //! What is new is logged and written at once, what repeats itself is counted: logged again after an hour, written after a
 //! minute. So a flood costs some memory, a few lines and a few commits.
@@ -44,7 +44,18 @@ pub(super) struct Alarms {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Pool {
     scope: Scope,
-    partner: bool,
+    standing: Standing,
+}
+
+/// How well a domain is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Standing {
+    /// Neither of the others.
+    Stranger,
+    /// Remembered as a destination of our own mail.
+    Correspondent,
+    /// Named by the configuration.
+    Partner,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -91,12 +102,12 @@ impl Alarms {
         Arc::new(Self { known, bell, ledger, clock, metrics })
     }
 
-    /// Raises an alarm about `domain`; `partner`: the configuration names it. Never waits.
-    pub(super) fn raise(&self, scope: Scope, domain: &Domain, partner: bool, alarm: &Alarm) {
+    /// Raises an alarm about `domain`. Never waits.
+    pub(super) fn raise(&self, scope: Scope, domain: &Domain, standing: Standing, alarm: &Alarm) {
         let kind = alarm.kind();
         self.metrics.alarm(scope, kind);
         let key = Key { domain: domain.clone(), kind };
-        if let Some(count) = self.occur(Pool { scope, partner }, key, &alarm.to_string()) {
+        if let Some(count) = self.occur(Pool { scope, standing }, key, &alarm.to_string()) {
             let (kind, severity) = (kind.as_str(), kind.severity());
             let scope = scope.as_str();
             match severity {
@@ -135,6 +146,8 @@ impl Alarms {
                 Known { words: words.to_owned(), logged: now, unlogged: 0, unwritten },
             );
             self.bell.notify_one();
+        } else {
+            self.metrics.alarms_dropped(1);
         }
         Some(1)
     }
@@ -146,7 +159,15 @@ impl Alarms {
             return;
         }
         let occurrences: Vec<Occurrence> = batch.iter().map(|(_, _, o)| o.clone()).collect();
-        if let Err(error) = self.ledger.record_alarms(&occurrences).await {
+        let recorded = self.ledger.record_alarms(&occurrences).await;
+        if let Ok(dropped @ 1..) = recorded {
+            warn!(
+                dropped,
+                "open alarms gave way to later ones: acknowledge what has been looked into"
+            );
+            self.metrics.alarms_dropped(dropped);
+        }
+        if let Err(error) = recorded {
             warn!(%error, "alarms could not be recorded");
             let mut known = self.lock();
             for (pool, key, occurrence) in batch {
@@ -171,7 +192,7 @@ impl Alarms {
                     domain: key.domain.to_string(),
                     kind: key.kind.as_str().to_owned(),
                     words: known.words.clone(),
-                    partner: pool.partner,
+                    partner: pool.standing == Standing::Partner,
                     asks: key.kind.severity() > Severity::Notice,
                     first,
                     last,
@@ -222,8 +243,9 @@ mod tests {
         }
     }
 
-    const STRANGERS: Pool = Pool { scope: Scope::Incoming, partner: false };
-    const PARTNERS: Pool = Pool { scope: Scope::Incoming, partner: true };
+    const STRANGERS: Pool = Pool { scope: Scope::Incoming, standing: Standing::Stranger };
+    const CORRESPONDENTS: Pool = Pool { scope: Scope::Incoming, standing: Standing::Correspondent };
+    const PARTNERS: Pool = Pool { scope: Scope::Incoming, standing: Standing::Partner };
 
     fn key(name: &str) -> Key {
         Key { domain: Domain::parse(name).unwrap(), kind: AlarmKind::SerialBack }
@@ -258,14 +280,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flood_of_strangers_is_bounded_and_hides_no_partner() {
+    async fn a_flood_of_strangers_is_bounded_and_hides_nobody_else() {
         let directory = tempfile::tempdir().unwrap();
         let (alarms, ledger, _) = alarms(directory.path());
         for n in 0..2 * KNOWN {
             assert_eq!(alarms.occur(STRANGERS, key(&format!("{n}.example")), "x"), Some(1));
         }
         assert_eq!(alarms.occur(PARTNERS, key("partner.example"), "x"), Some(1));
-        assert_eq!(alarms.unwritten().len(), KNOWN + 1);
+        assert_eq!(alarms.occur(CORRESPONDENTS, key("customer.example"), "x"), Some(1));
+        assert_eq!(alarms.unwritten().len(), KNOWN + 2);
         // What is written makes room.
         assert_eq!(alarms.occur(STRANGERS, key("late.example"), "x"), Some(1));
         alarms.flush().await;

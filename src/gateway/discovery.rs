@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tracing::{debug, warn};
 
-use super::alarms::Alarms;
+use super::aftermath::Aftermath;
+use super::alarms::{Alarms, Standing};
 use super::breaker::{Breaker, Step};
 use super::clock::Clock;
 use super::config::Config;
@@ -28,14 +29,16 @@ use crate::store::ledger::{Allowance, LedgerError, Remembered, Scope, SharedLedg
 const MAX_PROMISES: usize = 64;
 
 /// Looks up policies, decides, and remembers.
+#[derive(Clone)]
 pub(super) struct Discovery {
     resolver: Arc<dyn Resolver>,
     ledger: SharedLedger,
     clock: Arc<dyn Clock>,
     alarms: Arc<Alarms>,
+    aftermath: Arc<Aftermath>,
     metrics: Arc<Metrics>,
     /// The domains that the configuration names.
-    partners: HashSet<Domain>,
+    partners: Arc<HashSet<Domain>>,
     /// Time for all look-ups of one domain.
     budget: Duration,
 }
@@ -51,8 +54,9 @@ impl Discovery {
             ledger: Arc::clone(&foundation.ledger),
             clock: Arc::clone(&foundation.clock),
             alarms: Arc::clone(&foundation.alarms),
+            aftermath: Arc::clone(&foundation.aftermath),
             metrics: Arc::clone(&foundation.metrics),
-            partners: config.partners.iter().map(|partner| partner.domain.clone()).collect(),
+            partners: Arc::new(config.partners.iter().map(|p| p.domain.clone()).collect()),
             budget: config.dns.timeout,
         }
     }
@@ -68,7 +72,7 @@ impl Discovery {
 
     /// Decides about mail to `domain` [R-seal-01]. What was learned is durable when this returns; for a client that has not
     /// proved that it may send, nothing is learned or raised: a stranger must not choose the moment of first use, and what he
-    /// sees matters to nobody.
+    /// sees matters to nobody. What DNS says too late for this message teaches all the same [R-dec-06].
     pub(super) async fn recipient(
         &self,
         domain: &Domain,
@@ -76,7 +80,7 @@ impl Discovery {
         demand: Demand,
         proven: bool,
     ) -> Result<Verdict, LedgerError> {
-        let Considered { verdict, allowance, .. } =
+        let Considered { verdict, allowance, early, .. } =
             self.sources().recipient(domain, local, demand).await?;
         if let (Decision::Clear(ClearReason::LocalAllowance), Some(allowance)) =
             (&verdict.decision, &allowance)
@@ -87,10 +91,26 @@ impl Discovery {
         }
         self.metrics.decision(&verdict.decision);
         if proven {
-            self.raise(Scope::Outgoing, domain, &verdict.alarms);
+            self.raise(Scope::Outgoing, domain, &verdict.alarms).await;
             self.learn(Scope::Outgoing, domain, &verdict.memory).await?;
+            if early {
+                let work = self.clone().hear_out(domain.clone(), *local, demand);
+                self.aftermath.spawn(domain, work);
+            }
         }
         Ok(verdict)
+    }
+
+    /// Learns from a look-up that mail was not held up for.
+    async fn hear_out(self, domain: Domain, local: LocalPolicy, demand: Demand) {
+        let learned = async {
+            let verdict = self.sources().afterwards(&domain, &local, demand).await?;
+            self.raise(Scope::Outgoing, &domain, &verdict.alarms).await;
+            self.learn(Scope::Outgoing, &domain, &verdict.memory).await
+        };
+        if let Err(error) = learned.await {
+            warn!(%domain, %error, "ledger unavailable");
+        }
     }
 
     /// Finds the keys of the domain that claims to have sealed a message [R-uns-01].
@@ -100,7 +120,7 @@ impl Discovery {
         local: &SenderPolicy,
     ) -> Result<SenderVerdict, LedgerError> {
         let Considered { verdict, .. } = self.sources().sender(domain, local).await?;
-        self.raise(Scope::Incoming, domain, &verdict.alarms);
+        self.raise(Scope::Incoming, domain, &verdict.alarms).await;
         self.learn(Scope::Incoming, domain, &verdict.memory).await?;
         Ok(verdict)
     }
@@ -147,17 +167,32 @@ impl Discovery {
             Ok(_) => Ok(()),
             // Without memory DNS decides. Whoever filled it with names of his own must not keep others' mail out.
             Err(LedgerError::Limit(_)) => {
-                self.raise(scope, domain, &[Alarm::MemoryFull]);
+                self.raise(scope, domain, &[Alarm::MemoryFull]).await;
                 Ok(())
             }
             Err(error) => Err(error),
         }
     }
 
-    fn raise(&self, scope: Scope, domain: &Domain, alarms: &[Alarm]) {
-        let partner = self.partners.contains(domain);
+    async fn raise(&self, scope: Scope, domain: &Domain, alarms: &[Alarm]) {
+        if alarms.is_empty() {
+            return;
+        }
+        let standing = self.standing(domain).await;
         for alarm in alarms {
-            self.alarms.raise(scope, domain, partner, alarm);
+            self.alarms.raise(scope, domain, standing, alarm);
+        }
+    }
+
+    /// How well a domain is known, whichever way its mail goes.
+    async fn standing(&self, domain: &Domain) -> Standing {
+        if self.partners.contains(domain) {
+            return Standing::Partner;
+        }
+        // A read like the one that the decision began with, and only where something is wrong.
+        match self.ledger.recall(Scope::Outgoing, domain).await {
+            Ok(Some(_)) => Standing::Correspondent,
+            Ok(None) | Err(_) => Standing::Stranger,
         }
     }
 }

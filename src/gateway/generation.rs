@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use super::access::Access;
+use super::aftermath::Aftermath;
 use super::alarms::Alarms;
 use super::attempts::Attempts;
 use super::authorisation::Authorisation;
@@ -46,8 +47,17 @@ pub(super) struct Foundation {
     pub(super) attempts: Arc<Attempts>,
     /// What an operator must hear of.
     pub(super) alarms: Arc<Alarms>,
+    /// What is still to be learned from DNS.
+    pub(super) aftermath: Arc<Aftermath>,
     /// What is counted.
     pub(super) metrics: Arc<Metrics>,
+}
+
+/// Next hops that stay from one generation to the next.
+#[derive(Default)]
+pub(super) struct Hops {
+    outbound: Option<Arc<Hop>>,
+    inbound: Option<Arc<Hop>>,
 }
 
 /// One configuration with its keys, next hops and certificates.
@@ -59,12 +69,13 @@ pub(super) struct Generation {
 }
 
 impl Generation {
-    /// Makes a generation; reads the certificates that the configuration names.
+    /// Makes a generation with those of its next hops that are in `hops`; reads the certificates that the configuration names.
     pub(super) fn new(
         foundation: &Foundation,
         config: Config,
         domains: HashMap<Domain, LocalKeys>,
         resolver: Arc<dyn Resolver>,
+        hops: Hops,
     ) -> Result<Self, StartError> {
         let discovery = Discovery::new(foundation, &config, Arc::clone(&resolver));
         let breaker = || Arc::new(Breaker::new(config.limits.stalled, config.timeouts.stalled));
@@ -99,7 +110,10 @@ impl Generation {
             let access = Access::new(Some(authorisation), &settings.xforward, &settings.xclient);
             let direction = Arc::new(Outbound {
                 shared: Arc::clone(&shared),
-                hop: next_hop(config, &settings.next_hop, "outbound.next_hop")?,
+                hop: match hops.outbound {
+                    Some(hop) => hop,
+                    None => next_hop(config, &settings.next_hop, "outbound.next_hop")?,
+                },
                 protocol: settings.protocol,
                 domain: settings.domain.clone(),
                 access,
@@ -112,7 +126,10 @@ impl Generation {
         if let Some(settings) = &config.inbound {
             let direction = Arc::new(Inbound {
                 shared: Arc::clone(&shared),
-                hop: next_hop(config, &settings.next_hop, "inbound.next_hop")?,
+                hop: match hops.inbound {
+                    Some(hop) => hop,
+                    None => next_hop(config, &settings.next_hop, "inbound.next_hop")?,
+                },
                 protocol: settings.protocol,
                 deliver_signed: settings.recipients == Recipients::Signed,
                 outgoing_always: settings.outgoing_always,
@@ -126,6 +143,14 @@ impl Generation {
             inbound = Some(Arc::new(Service { direction, options, asking: None, ours: false }));
         }
         Ok(Self { shared, resolver, outbound, inbound })
+    }
+
+    /// Its next hops.
+    pub(super) fn hops(&self) -> Hops {
+        Hops {
+            outbound: self.outbound.as_ref().map(|side| Arc::clone(&side.direction.hop)),
+            inbound: self.inbound.as_ref().map(|side| Arc::clone(&side.direction.hop)),
+        }
     }
 
     pub(super) fn config(&self) -> &Config {

@@ -50,6 +50,7 @@ pub(super) struct Metrics {
     registry: Registry,
     decisions: Family<DecisionLabels, Counter>,
     alarms: Family<AlarmLabels, Counter>,
+    dropped: Counter,
     open: Family<OpenLabels, Gauge>,
 }
 
@@ -61,9 +62,12 @@ impl Metrics {
         registry.register("decisions", help, decisions.clone());
         let alarms = Family::<AlarmLabels, Counter>::default();
         registry.register("alarms", "Occurrences of alarms", alarms.clone());
+        let dropped = Counter::default();
+        let help = "Alarms that were open, or should have been, and gave way to others";
+        registry.register("alarms_dropped", help, dropped.clone());
         let open = Family::<OpenLabels, Gauge>::default();
         registry.register("alarms_open", "Alarms that nobody has acknowledged", open.clone());
-        Arc::new(Self { registry, decisions, alarms, open })
+        Arc::new(Self { registry, decisions, alarms, dropped, open })
     }
 
     /// Counts a decision [R-dec-02]. A message with a demand is decided about twice.
@@ -76,6 +80,11 @@ impl Metrics {
     pub(super) fn alarm(&self, scope: Scope, kind: AlarmKind) {
         let labels = AlarmLabels { scope: scope.as_str(), kind: kind.as_str() };
         self.alarms.get_or_create(&labels).inc();
+    }
+
+    /// Counts alarms that are not kept until somebody acknowledges them [R-dec-21].
+    pub(super) fn alarms_dropped(&self, count: u64) {
+        self.dropped.inc_by(count);
     }
 
     /// All of them as text. What is open is read from the ledger, where the operator's commands write too.

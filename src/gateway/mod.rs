@@ -5,6 +5,7 @@
 //! messages on through a `hop`, decide with the help of `discovery`, and answer by the table of `failure`.
 
 mod access;
+mod aftermath;
 mod alarms;
 mod attempts;
 mod authorisation;
@@ -49,7 +50,7 @@ pub(crate) use discovery::restore;
 pub use failure::Failure;
 pub use inbound::{Genuine, scan_failure, signing_key, unseal_failure};
 pub use local::{LocalKeys, LocalKeysError};
-pub use parts::{LEDGER_FILE, Parts, Settings, StartError};
+pub use parts::{LEDGER_FILE, Parts, Settings, StartError, refuse_lost_partners};
 pub use serve::Gateway;
 pub use sources::{Considered, Sources};
 

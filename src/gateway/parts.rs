@@ -13,7 +13,7 @@ use super::local::{LocalKeys, LocalKeysError};
 use crate::core::Domain;
 use crate::dns::{ConfigError as DnsError, Resolver, StubResolver};
 use crate::smtp::tls::TlsError;
-use crate::store::ledger::{self, LedgerError, SharedLedger, SqliteLedger};
+use crate::store::ledger::{self, Ledger, LedgerError, SharedLedger, SqliteLedger};
 use crate::store::permissions::PermissionError;
 
 /// Name of the ledger in the state directory.
@@ -79,6 +79,19 @@ pub enum StartError {
     /// A file is open to other users or belongs to them.
     #[error(transparent)]
     Permission(#[from] PermissionError),
+    /// The file of partners is not there, though commands have made partners.
+    #[error(
+        "the file of partners, {file}, is missing, though {domain} was made a partner by command"
+    )]
+    PartnersGone {
+        /// Where it is looked for.
+        file: PathBuf,
+        /// One of these partners.
+        domain: String,
+    },
+    /// The ledger cannot be asked.
+    #[error("ledger: {0}")]
+    AskLedger(#[from] LedgerError),
     /// A reload names another state directory.
     #[error("state directory {to} cannot take the place of {from} while the gateway runs")]
     StateMoved {
@@ -134,6 +147,9 @@ pub struct Settings {
     pub domains: HashMap<Domain, LocalKeys>,
     /// The resolver; `None` leaves the one in use, with its cache.
     pub resolver: Option<Arc<dyn Resolver>>,
+    /// Leaves the next hops in use, with their connections and with the pause after a refused password: for a change that
+    /// is not about them.
+    pub same_next_hops: bool,
 }
 
 impl Settings {
@@ -146,7 +162,37 @@ impl Settings {
         config.check_permissions()?;
         let domains = local_keys(&config)?;
         let resolver = Arc::new(StubResolver::new(&config.dns)?);
-        Ok(Self { config, domains, resolver: Some(resolver) })
+        Ok(Self { config, domains, resolver: Some(resolver), same_next_hops: false })
+    }
+
+    /// The same for a configuration of which only the partners have changed: resolver and next hops stay.
+    ///
+    /// # Errors
+    ///
+    /// Something that the configuration names cannot be used.
+    pub fn of_partners(config: Config) -> Result<Self, StartError> {
+        config.check_permissions()?;
+        let domains = local_keys(&config)?;
+        Ok(Self { config, domains, resolver: None, same_next_hops: true })
+    }
+}
+
+/// Refuses a configuration whose file of partners was not there when it was read, if the ledger knows of a command that has
+/// made a partner: it is lost, and without it their mail would go clear. Nobody need know that it was there from anything but
+/// the ledger, which outlives the process.
+///
+/// # Errors
+///
+/// [`StartError::PartnersGone`], or the ledger cannot be asked.
+pub async fn refuse_lost_partners(config: &Config, ledger: &dyn Ledger) -> Result<(), StartError> {
+    if config.partners_found {
+        return Ok(());
+    }
+    match ledger.partner_on_record().await? {
+        None => Ok(()),
+        Some(domain) => {
+            Err(StartError::PartnersGone { file: config.partners_file.clone(), domain })
+        }
     }
 }
 

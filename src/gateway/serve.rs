@@ -10,16 +10,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use super::aftermath::Aftermath;
 use super::alarms::{self, Alarms};
 use super::attempts::Attempts;
 use super::booking::Underway;
 use super::config::Config;
 use super::delay;
 use super::failure::Failure;
-use super::generation::{Current, Foundation, Generation, Side};
+use super::generation::{Current, Foundation, Generation, Hops, Side};
 use super::listener::{ConnectionLimits, Listeners, Places, Which, accept};
 use super::metrics::{self, Metrics};
-use super::parts::{Parts, Settings, StartError};
+use super::parts::{Parts, Settings, StartError, refuse_lost_partners};
 use super::session::{self, Direction};
 use super::{clock::Clock, outbox};
 use crate::smtp::server::{ServerConnection, SessionError};
@@ -58,9 +59,10 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// A certificate cannot be used or a listener cannot be opened.
+    /// The file of partners is lost, a certificate cannot be used or a listener cannot be opened.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
         let Parts { config, domains, ledger, resolver, clock } = parts;
+        refuse_lost_partners(&config, &*ledger).await?;
         let outbox = Arc::default();
         let waiting = Arc::default();
         let attempts = Arc::new(Attempts::start(
@@ -72,8 +74,11 @@ impl Gateway {
         let underway = Underway::new(tasks.clone());
         let metrics = Metrics::new();
         let alarms = Alarms::new(Arc::clone(&ledger), Arc::clone(&clock), Arc::clone(&metrics));
-        let foundation = Foundation { ledger, clock, underway, outbox, attempts, alarms, metrics };
-        let generation = Generation::new(&foundation, config, domains, resolver)?;
+        let stop = CancellationToken::new();
+        let aftermath = Aftermath::new(tasks.clone(), stop.clone());
+        let foundation =
+            Foundation { ledger, clock, underway, outbox, attempts, alarms, aftermath, metrics };
+        let generation = Generation::new(&foundation, config, domains, resolver, Hops::default())?;
         let mut listeners = Listeners::default();
         let plan = listeners.plan(&wanted(generation.config())).await?;
         let config = generation.config();
@@ -91,7 +96,7 @@ impl Gateway {
             outbound_places,
             inbound_places,
             metrics_places: Places::new(METRICS_LIMITS),
-            stop: CancellationToken::new(),
+            stop,
             tasks,
         };
         gateway.listen(plan);
@@ -112,14 +117,16 @@ impl Gateway {
     ///
     /// Something in the new configuration cannot be used: then nothing has changed.
     pub async fn reload(&mut self, settings: Settings) -> Result<(), StartError> {
-        let Settings { config, domains, resolver } = settings;
+        let Settings { config, domains, resolver, same_next_hops } = settings;
         let old = self.current.load_full();
         if config.state != old.config().state {
             let (from, to) = (old.config().state.clone(), config.state);
             return Err(StartError::StateMoved { from, to });
         }
+        refuse_lost_partners(&config, &*self.foundation.ledger).await?;
         let resolver = resolver.unwrap_or_else(|| Arc::clone(&old.resolver));
-        let generation = Generation::new(&self.foundation, config, domains, resolver)?;
+        let hops = if same_next_hops { old.hops() } else { Hops::default() };
+        let generation = Generation::new(&self.foundation, config, domains, resolver, hops)?;
         let plan = self.listeners.plan(&wanted(generation.config())).await?;
         // From here on nothing can fail.
         self.listeners.halt_moved(&plan).await;

@@ -10,13 +10,12 @@ use super::lookup::{Budget, Keys, look_up};
 use crate::core::Domain;
 use crate::dns::Resolver;
 use crate::policy::{
-    self, Alarm, Allowances, Decision, Demand, LocalPolicy, Memory, Outcome, SenderPolicy,
-    SenderVerdict, Verdict,
+    self, Alarm, Allowances, Decision, Demand, LocalPolicy, LookupFailure, Memory, Outcome,
+    SenderPolicy, SenderVerdict, Verdict,
 };
 use crate::store::ledger::{Allowance, Ledger, LedgerError, Scope};
 
-/// How long DNS is waited for where memory can seal without it. The resolver goes on looking up, so that the next message
-/// finds what it has found [R-dec-06].
+/// How long DNS is waited for where memory seals without it [R-dec-06].
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// DNS, memory and time.
@@ -40,12 +39,14 @@ pub struct Considered<V> {
     pub memory: Option<Memory>,
     /// The operator's override, if one was looked for and holds.
     pub allowance: Option<Allowance>,
+    /// Memory decided before DNS had answered; what it says is still to be learned from [R-dec-06].
+    pub early: bool,
     /// The verdict.
     pub verdict: V,
 }
 
 impl Sources<'_> {
-    /// Decides about mail to `domain` [R-seal-01].
+    /// Decides about mail to `domain` [R-seal-01]. Where memory seals whatever DNS may say, DNS is not waited for long.
     ///
     /// # Errors
     ///
@@ -56,15 +57,21 @@ impl Sources<'_> {
         local: &LocalPolicy,
         demand: Demand,
     ) -> Result<Considered<Verdict>, LedgerError> {
-        let (memory, damaged) = self.read(Scope::Outgoing, domain).await?;
+        let recalled = self.read(Scope::Outgoing, domain).await?;
+        let keys = Keys::Wanted { remembered: recalled.memory() };
+        let mut now = self.clock.now();
+        let slow = Outcome::Failed(LookupFailure::Timeout);
+        let alone = recalled.decide(local, &slow, demand, now).decision;
         let mut budget = Budget::from(self.budget);
-        if memory.as_ref().is_some_and(|memory| memory.key_at(self.clock.now()).is_some()) {
-            budget.policy = budget.policy.min(PATIENCE);
+        if matches!(alone, Decision::Seal { .. }) {
+            budget.policy = PATIENCE.min(self.budget);
         }
-        let keys = Keys::Wanted { remembered: memory.as_ref() };
         let outcome = look_up(self.resolver, domain, keys, budget).await;
-        let now = self.clock.now();
-        let decide = |local| policy::decide(local, &outcome, memory.as_ref(), demand, now);
+        let early = budget.policy < self.budget && outcome == slow;
+        if !early {
+            now = self.clock.now();
+        }
+        let decide = |local| recalled.decide(local, &outcome, demand, now);
         let mut verdict = decide(local);
         let mut allowance = None;
         // An override matters only to what would not leave otherwise, so that others need not look for one.
@@ -75,8 +82,24 @@ impl Sources<'_> {
                 verdict = decide(&LocalPolicy { allow, ..*local });
             }
         }
-        verdict.alarms.extend(damaged);
-        Ok(Considered { outcome, memory, allowance, verdict })
+        Ok(Considered { outcome, memory: recalled.into_memory(), allowance, early, verdict })
+    }
+
+    /// What DNS teaches after a decision that was [early](Considered::early). It is about no message, so no override matters.
+    ///
+    /// # Errors
+    ///
+    /// The ledger cannot be read.
+    pub async fn afterwards(
+        &self,
+        domain: &Domain,
+        local: &LocalPolicy,
+        demand: Demand,
+    ) -> Result<Verdict, LedgerError> {
+        let recalled = self.read(Scope::Outgoing, domain).await?;
+        let keys = Keys::Wanted { remembered: recalled.memory() };
+        let outcome = look_up(self.resolver, domain, keys, self.budget).await;
+        Ok(recalled.decide(local, &outcome, demand, self.clock.now()))
     }
 
     /// Finds the keys of the domain that claims to have sealed a message [R-uns-01].
@@ -89,12 +112,20 @@ impl Sources<'_> {
         domain: &Domain,
         local: &SenderPolicy,
     ) -> Result<Considered<SenderVerdict>, LedgerError> {
-        let (memory, damaged) = self.read(Scope::Incoming, domain).await?;
+        let recalled = self.read(Scope::Incoming, domain).await?;
         let outcome = look_up(self.resolver, domain, Keys::NotNeeded, self.budget).await;
         let now = self.clock.now();
-        let mut verdict = policy::authenticate_sender(local, &outcome, memory.as_ref(), now);
-        verdict.alarms.extend(damaged);
-        Ok(Considered { outcome, memory, allowance: None, verdict })
+        let mut verdict = policy::authenticate_sender(local, &outcome, recalled.memory(), now);
+        if matches!(recalled, Recalled::Damaged { .. }) {
+            verdict.alarms.push(Alarm::MemoryDamaged);
+        }
+        Ok(Considered {
+            outcome,
+            memory: recalled.into_memory(),
+            allowance: None,
+            early: false,
+            verdict,
+        })
     }
 
     /// What is remembered of a domain.
@@ -107,20 +138,18 @@ impl Sources<'_> {
         scope: Scope,
         domain: &Domain,
     ) -> Result<Option<Memory>, LedgerError> {
-        Ok(self.read(scope, domain).await?.0)
+        Ok(self.read(scope, domain).await?.into_memory())
     }
 
-    /// What is remembered, or that it is damaged.
-    async fn read(
-        &self,
-        scope: Scope,
-        domain: &Domain,
-    ) -> Result<(Option<Memory>, Option<Alarm>), LedgerError> {
-        let Some(ledger) = self.ledger else { return Ok((None, None)) };
-        let Some(remembered) = ledger.recall(scope, domain).await? else { return Ok((None, None)) };
-        let memory = restore(domain, &remembered);
-        let damaged = memory.is_none().then_some(Alarm::MemoryDamaged);
-        Ok((memory, damaged))
+    async fn read(&self, scope: Scope, domain: &Domain) -> Result<Recalled, LedgerError> {
+        let Some(ledger) = self.ledger else { return Ok(Recalled::Nothing) };
+        let Some(remembered) = ledger.recall(scope, domain).await? else {
+            return Ok(Recalled::Nothing);
+        };
+        Ok(match restore(domain, &remembered) {
+            Some(memory) => Recalled::Memory(Box::new(memory)),
+            None => Recalled::Damaged { enforce_until: remembered.enforce_until },
+        })
     }
 
     /// The operator's override that holds for mail to a domain now.
@@ -132,6 +161,43 @@ impl Sources<'_> {
         match self.ledger {
             Some(ledger) => ledger.allowance(domain, self.clock.now()).await,
             None => Ok(None),
+        }
+    }
+}
+
+/// What the ledger holds of a domain.
+enum Recalled {
+    Nothing,
+    Memory(Box<Memory>),
+    /// It cannot be understood, but for one time.
+    Damaged {
+        enforce_until: Option<u64>,
+    },
+}
+
+impl Recalled {
+    const fn memory(&self) -> Option<&Memory> {
+        match self {
+            Self::Memory(memory) => Some(memory),
+            Self::Nothing | Self::Damaged { .. } => None,
+        }
+    }
+
+    fn into_memory(self) -> Option<Memory> {
+        match self {
+            Self::Memory(memory) => Some(*memory),
+            Self::Nothing | Self::Damaged { .. } => None,
+        }
+    }
+
+    fn decide(&self, local: &LocalPolicy, outcome: &Outcome, demand: Demand, now: u64) -> Verdict {
+        match self {
+            Self::Damaged { enforce_until } => {
+                policy::decide_damaged(local, outcome, *enforce_until, demand, now)
+            }
+            Self::Nothing | Self::Memory(_) => {
+                policy::decide(local, outcome, self.memory(), demand, now)
+            }
         }
     }
 }

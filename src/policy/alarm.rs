@@ -1,4 +1,4 @@
-//! What an operator must hear of [R-dec-20].
+//! What an operator must hear of [R-alm-01].
 
 use std::fmt;
 use std::str::FromStr;
@@ -178,7 +178,7 @@ impl AlarmKind {
         Self::MemoryFull,
     ];
 
-    /// The one table of names and severities, which is that of the draft [R-dec-20].
+    /// The one table of names and severities, which is that of the draft [R-alm-01].
     const fn row(self) -> (&'static str, Severity) {
         match self {
             Self::IdentityChanged => ("identity-changed", Severity::Critical),

@@ -101,6 +101,42 @@ pub fn decide(
     Verdict { decision, memory, alarms }
 }
 
+/// The same where what is remembered is damaged, but for until when `enforce` forbids clear mail, if it says so: neither is mail
+/// clear before that on the word of DNS, nor is the time forgotten [R-dec-11].
+#[must_use]
+pub fn decide_damaged(
+    local: &LocalPolicy,
+    outcome: &Outcome,
+    enforce_until: Option<u64>,
+    demand: Demand,
+    now: u64,
+) -> Verdict {
+    let mut verdict = decide(local, outcome, None, demand, now);
+    let alarms = &mut verdict.alarms;
+    alarms.push(Alarm::MemoryDamaged);
+    let enforced = enforce_until.filter(|until| now < *until);
+    if enforced.is_none() {
+        return verdict;
+    }
+    if let MemoryUpdate::Store(memory) = &mut verdict.memory {
+        memory.enforce_until = memory.enforce_until.max(enforced);
+    }
+    match verdict.decision {
+        Decision::Clear(ClearReason::LocalRule) if !alarms.contains(&Alarm::NeverOverEnforce) => {
+            alarms.push(Alarm::NeverOverEnforce);
+        }
+        Decision::Clear(ClearReason::LocalRule | ClearReason::LocalAllowance)
+        | Decision::Reject(RejectReason::LocalRule)
+        | Decision::Seal { .. }
+        | Decision::Defer(_) => {}
+        Decision::Clear(_) | Decision::Reject(_) => {
+            let waits = Decision::Defer(DeferReason::MemoryDamaged);
+            verdict.decision = Case { local, memory: None, demand, now }.overridden(waits, alarms);
+        }
+    }
+    verdict
+}
+
 /// What does not change in the course of one decision.
 struct Case<'a> {
     local: &'a LocalPolicy,
@@ -150,7 +186,8 @@ impl Case<'_> {
             return (decision, update);
         }
         // [R-dec-14]: the only case in which a key that cannot be used leads to clear mail.
-        let clear_allowed = mode == Mode::Testing && !enforced && !self.must_seal();
+        let unpinned = self.local.pin.is_none();
+        let clear_allowed = mode == Mode::Testing && unpinned && !enforced && !self.must_seal();
         // [R-dec-17], [R-dec-18]: a weaker seal is better than none.
         let weaker = self.local.allow.weaker_suite || self.local.allow.clear_on_failure;
         let decision = match (choice.key, choice.preferred) {

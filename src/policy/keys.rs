@@ -64,23 +64,15 @@ pub fn wanted_keys(
     policy: &VerifiedPolicy,
     remembered: Option<&SealingPublicKey>,
 ) -> Vec<WantedKey> {
-    let mut wanted = Vec::new();
-    for entry in candidates(policy) {
-        match entry {
-            SealingEntry::Listed { suite, selector, key_id }
-                if remembered.is_none_or(|key| key.key_id() != *key_id)
-                    && wanted.len() < MAX_KEY_LOOKUPS =>
-            {
-                wanted.push(WantedKey {
-                    selector: selector.clone(),
-                    suite: *suite,
-                    key_id: *key_id,
-                });
-            }
-            _ => break,
+    let listed = |entry: &SealingEntry| match entry {
+        SealingEntry::Listed { suite, selector, key_id }
+            if remembered.is_none_or(|key| key.key_id() != *key_id) =>
+        {
+            Some(WantedKey { selector: selector.clone(), suite: *suite, key_id: *key_id })
         }
-    }
-    wanted
+        _ => None,
+    };
+    candidates(policy).map_while(listed).take(MAX_KEY_LOOKUPS).collect()
 }
 
 /// The key to seal to.

@@ -17,7 +17,7 @@ mod reason;
 mod sender;
 
 pub use alarm::{Alarm, AlarmKind, Severity, UnknownAlarm};
-pub use decide::{Decision, Source, Verdict, decide};
+pub use decide::{Decision, Source, Verdict, decide, decide_damaged};
 pub use evidence::Refusal;
 pub use keys::{KeyFailure, MAX_KEY_LOOKUPS, WantedKey, wanted_keys};
 pub use level::{Level, UnknownLevel};

@@ -68,6 +68,9 @@ pub enum DeferReason {
     /// The remembered identity key is not the pinned one.
     #[error("the remembered identity key of the domain is not the pinned one")]
     MemoryNotPinned,
+    /// The domain has asked for sealed mail, and what else is remembered of it cannot be read.
+    #[error("the domain has asked for sealed mail, and what is remembered of it is damaged")]
+    MemoryDamaged,
 }
 
 impl ClearReason {
@@ -99,6 +102,7 @@ impl DeferReason {
             Self::DenialBelowMinimum { .. } => "denial-below-minimum-level",
             Self::PinnedWithoutPolicy => "pinned-without-policy",
             Self::MemoryNotPinned => "memory-not-pinned",
+            Self::MemoryDamaged => "memory-damaged",
         }
     }
 

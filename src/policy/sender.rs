@@ -89,9 +89,9 @@ pub fn authenticate_sender(
 pub enum Promise {
     /// Nothing, or nothing that can be believed.
     None,
-    /// It always seals, as an unexpired remembered policy says; there is no policy in force.
-    Remembered,
-    /// It always seals, as its policy in force says.
+    /// It always seals, but by the word of an unexpired remembered policy alone, or of one in force that nothing vouches for.
+    Weak,
+    /// It always seals, as its policy in force says, above [`Level::FirstUse`].
     Published,
 }
 
@@ -106,7 +106,7 @@ pub fn promise(
     memory: Option<&Memory>,
     now: u64,
 ) -> Promise {
-    let SenderDecision::Verify { source, policy, .. } =
+    let SenderDecision::Verify { source, level, policy, .. } =
         authenticate_sender(local, outcome, memory, now).decision
     else {
         return Promise::None;
@@ -114,8 +114,8 @@ pub fn promise(
     let record = policy.record();
     match source {
         _ if !record.outgoing_always || record.mode == Mode::None => Promise::None,
-        Source::Dns => Promise::Published,
-        Source::Memory => Promise::Remembered,
+        Source::Dns if level > Level::FirstUse => Promise::Published,
+        Source::Dns | Source::Memory => Promise::Weak,
     }
 }
 

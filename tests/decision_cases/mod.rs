@@ -51,6 +51,15 @@ fn strongly(memory: Option<&Memory>) -> bool {
     memory.is_some_and(|memory| memory.level == Level::Dnssec)
 }
 
+/// The most preferred key of the policies here is known from before [R-dec-13].
+fn key_remembered(memory: Option<&Memory>) -> bool {
+    memory.and_then(|memory| memory.key.as_ref()) == Some(&large_key())
+}
+
+fn key_unknown(memory: Option<&Memory>) -> bool {
+    !key_remembered(memory)
+}
+
 /// A zone in good order, what a policy found in it is called, and what a denial.
 #[derive(Clone, Copy)]
 struct Sound {
@@ -118,7 +127,9 @@ pub fn cases() -> Vec<Case> {
             in_force(&mut cases, sound, mode);
             not_in_force(&mut cases, sound, mode);
         }
-        successors(&mut cases, sound);
+        for mode in [Mode::Enforce, Mode::Testing, Mode::None] {
+            successors(&mut cases, sound, mode);
+        }
         withdrawn(&mut cases, sound);
         denied(&mut cases, sound);
         unusable(&mut cases, sound);
@@ -145,15 +156,20 @@ fn in_force(cases: &mut Cases, sound: Sound, mode: Mode) {
 
     let none_known = plain.with(|d| d.sealing_keys = vec!["9:AAAA".parse().unwrap()]);
     for failure in KeyFailure::ALL {
-        let other = [(&*format!("{name}, other key"), always as Applies)];
-        let none = [(&*format!("{name}, no key"), always as Applies)];
         if failure == KeyFailure::NoUsableSuite {
-            cases.add(zone, &none, found, |d| publish(&none_known, d));
+            let row = [(&*format!("{name}, unknown suites"), always as Applies)];
+            cases.add(zone, &row, found, |d| publish(&none_known, d));
             continue;
         }
         let at = |policy: &Policy, d: &Domain| publish(policy, d) + &bad_key_record(d, failure);
+        let other = [(&*format!("{name}, other key"), key_unknown as Applies)];
+        let none = [(&*format!("{name}, no key"), key_unknown as Applies)];
+        let known = [(&*format!("{name}, key remembered"), key_remembered as Applies)];
         cases.add(zone, &other, found, |d| at(&preferring, d)).key = Some(new_key());
         cases.add(zone, &none, found, |d| at(&single, d));
+        for policy in [&preferring, &single] {
+            cases.add(zone, &known, found, |d| at(policy, d)).key = Some(large_key());
+        }
     }
 }
 
@@ -180,13 +196,16 @@ fn not_in_force(cases: &mut Cases, sound: Sound, mode: Mode) {
     cases.add(zone, rows, found, |d| publish(&stranger, d)).key = Some(new_key());
 }
 
-fn successors(cases: &mut Cases, sound: Sound) {
+fn successors(cases: &mut Cases, sound: Sound, mode: Mode) {
     let Sound { zone, found, .. } = sound;
-    let by_rollover = [("enforce, by rollover", remembered as Applies)];
-    let rolled = |d: &Domain| publish(&policy().of(d.clone()).by(SUCCESSOR).succeeding(OWN), d);
+    let name = mode.as_str();
+    let by_rollover = [(&*format!("{name}, by rollover"), remembered as Applies)];
+    let plain = policy().mode(mode);
+    let rolled =
+        |d: &Domain| publish(&plain.clone().of(d.clone()).by(SUCCESSOR).succeeding(OWN), d);
     cases.add(zone, &by_rollover, found, rolled).key = Some(new_key());
-    let announced = [("enforce, by announced key", remembered as Applies)];
-    let successor = policy().by(ANNOUNCED);
+    let announced = [(&*format!("{name}, by announced key"), remembered as Applies)];
+    let successor = plain.clone().by(ANNOUNCED);
     cases.add(zone, &announced, found, |d| publish(&successor, d)).key = Some(new_key());
 }
 
@@ -309,31 +328,31 @@ fn bad_key_record(domain: &Domain, failure: KeyFailure) -> String {
     }
 }
 
-/// Policies that were good an hour ago, by the letters of what they leave behind.
-fn earlier_policies(domain: &Domain) -> [(&'static str, Policy); 6] {
-    let base = |mode| {
-        policy().of(domain.clone()).mode(mode).with(|d| {
-            d.serial = NOW - 1000;
-            d.sealing_keys = vec![entry(&old_key())];
-            d.next_identity = Some(fingerprint(ANNOUNCED));
-        })
-    };
-    // A key that could never be had.
-    let keyless = |mode| base(mode).with(|d| d.sealing_keys = vec![entry(&large_key())]);
+/// Policies that were good an hour ago, by the letters of what they leave behind, and whether the records of their keys were
+/// there.
+fn earlier_policies(domain: &Domain) -> [(&'static str, Policy, bool); 10] {
+    let base = |mode| remembered_policy(mode).of(domain.clone());
+    let large = |mode| base(mode).with(|d| d.sealing_keys = vec![entry(&large_key())]);
+    let spent = |policy: Policy| policy.with(|d| d.expiry = NOW);
     [
-        ("N", base(Mode::None)),
-        ("N", keyless(Mode::Testing)),
-        ("K", base(Mode::Testing)),
-        ("KE", base(Mode::Enforce)),
-        ("E", keyless(Mode::Enforce)),
-        ("E", base(Mode::Enforce).with(|d| d.expiry = NOW)),
+        ("N", base(Mode::None), false),
+        // A key that could never be had.
+        ("N", large(Mode::Testing), false),
+        ("K", base(Mode::Testing), false),
+        ("KE", base(Mode::Enforce), false),
+        ("E", large(Mode::Enforce), false),
+        ("E", spent(base(Mode::Enforce)), false),
+        ("N", spent(large(Mode::Testing)), true),
+        ("K", large(Mode::Testing), true),
+        ("KE", large(Mode::Enforce), true),
+        ("E", spent(large(Mode::Enforce)), true),
     ]
 }
 
 /// Where the policy stood, and its text; nothing for an unknown domain, "N".
 pub fn earlier(domain: &Domain, letters: &str) -> Option<(Domain, String)> {
-    let [_, _, rest @ ..] = earlier_policies(domain);
-    let (_, policy) = rest.into_iter().find(|(at, _)| *at == letters)?;
+    let mut policies = earlier_policies(domain).into_iter().filter(|(at, ..)| *at != "N");
+    let (_, policy, _) = policies.find(|(at, ..)| *at == letters)?;
     Some((policy_at(domain), policy.sign().text().to_owned()))
 }
 
@@ -342,8 +361,8 @@ pub fn earlier(domain: &Domain, letters: &str) -> Option<(Domain, String)> {
 pub async fn memories(domain: &Domain) -> Vec<(&'static str, Option<Memory>)> {
     let mut all = vec![("N", None)];
     for authenticity in [Authenticity::Insecure, Authenticity::Secure] {
-        for (letters, policy) in &earlier_policies(domain) {
-            all.push((*letters, Some(observe(policy, authenticity).await)));
+        for (letters, policy, with_key) in &earlier_policies(domain) {
+            all.push((*letters, observe(policy, *with_key, authenticity).await));
         }
     }
     all
@@ -353,15 +372,26 @@ fn policy_at(domain: &Domain) -> Domain {
     Domain::from_canonical(policy_name(domain).as_bytes()).unwrap()
 }
 
-/// The memory that a good answer leaves.
-async fn observe(policy: &Policy, authenticity: Authenticity) -> Memory {
+/// The memory that a good answer leaves, with the record of [`large_key`] or without; none of a first withdrawal that nothing
+/// vouches for [R-dec-09].
+async fn observe(policy: &Policy, with_key: bool, authenticity: Authenticity) -> Option<Memory> {
     let dns = Scripted::new();
     dns.set_txt(policy_at(&policy.domain), &[policy.sign().text().as_bytes()], authenticity);
+    if with_key {
+        let at = key_record_name(&selector(), &policy.domain);
+        let at = Domain::from_canonical(at.as_bytes()).unwrap();
+        let record = KeyRecord::new(large_key()).to_string();
+        dns.set_txt(at, &[record.as_bytes()], authenticity);
+    }
     let wanted = Keys::Wanted { remembered: None };
     let outcome = look_up(&dns, &policy.domain, wanted, Duration::from_secs(1)).await;
     let verdict = decide(&LocalPolicy::default(), &outcome, None, Demand::Absent, NOW - HOUR);
     match verdict.memory {
-        MemoryUpdate::Store(memory) => *memory,
-        MemoryUpdate::Keep => panic!("nothing learned from {outcome:?}"),
+        MemoryUpdate::Store(memory) => Some(*memory),
+        MemoryUpdate::Keep => {
+            let first = authenticity == Authenticity::Insecure;
+            assert!(first && policy.draft.mode == Mode::None, "nothing learned from {outcome:?}");
+            None
+        }
     }
 }

@@ -215,9 +215,19 @@ impl Gw {
 
     /// Puts another configuration into force; keys are read again from their directories.
     pub async fn reload(&mut self, spec: &Spec) -> Result<(), StartError> {
+        self.take_up(spec, false).await
+    }
+
+    /// Puts a configuration into force of which only the partners have changed.
+    pub async fn reload_partners(&mut self, spec: &Spec) -> Result<(), StartError> {
+        self.take_up(spec, true).await
+    }
+
+    async fn take_up(&mut self, spec: &Spec, same_next_hops: bool) -> Result<(), StartError> {
         let config = spec.config(self.directory.path());
         let domains = spec.domains(&config, self.directory.path());
-        self.gateway.reload(Settings { config, domains, resolver: None }).await?;
+        let settings = Settings { config, domains, resolver: None, same_next_hops };
+        self.gateway.reload(settings).await?;
         self.spec = spec.clone();
         Ok(())
     }

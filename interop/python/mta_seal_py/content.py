@@ -53,14 +53,20 @@ def split(content):
         raise PrefixRefused(f"content {error}") from None
 
 
-def message_of(rest):
-    """The message, and where its blocks end in what follows the opening signature ([R-con-04])."""
-    reader, parts = Reader(rest), []
+def message_of(rest, judge):
+    """The message, and where its blocks end in what follows the opening signature ([R-con-04]).
+
+    `judge` is given the octets before the form of the blocks counts, also those of a block that does not end ([R-uns-01]).
+    """
+    reader, parts, start = Reader(rest), [], 0
     try:
         while data := reader.vector(0, MAX_BLOCK):
             parts.append(data)
+            start = reader.position
     except WireError as error:
+        judge(b"".join(parts) + rest[start + 2 :])
         raise BlocksRefused(f"blocks: {error}") from None
+    judge(b"".join(parts))
     if len(rest) - reader.position < SIGNATURE:
         raise BlocksRefused("no room for the closing signature")
     return b"".join(parts), reader.position

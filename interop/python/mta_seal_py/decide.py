@@ -34,12 +34,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Memory:
-    """What is remembered of the domain ([R-dec-09])."""
+    """What is remembered of the domain ([R-dec-09]).
+
+    `replaced`: the identity key replaced another by stronger evidence, and has not asked for sealed mail since
+    ([R-dec-11]).
+    """
 
     policy: Policy | None = None
     level: Level = Level.FIRST_USE
     key_id: bytes | None = None
     enforce_until: int = 0
+    replaced: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,15 +102,20 @@ class _Case:
         old = self.memory.policy
         return old is not None and (policy.identity == old.identity or succeeds(policy, self.memory, self.now))
 
+    def memory_fits(self):
+        """The remembered identity key is the pinned one, or descends from it ([R-dec-16])."""
+        old = self.memory.policy
+        return old is not None and (
+            keyids.fingerprint(old.identity) == self.operator.pin or self.memory.level == Level.PINNED
+        )
+
     def satisfies_pin(self, policy):
-        """The pinned key itself, or one that descends from it by way of what is remembered ([R-dec-07])."""
-        pin, old = self.operator.pin, self.memory.policy
-        if pin is None:
+        """The table of pins of [R-dec-16]: whether the identity key is believed, at level `pinned`."""
+        if self.operator.pin is None:
             return False
-        if keyids.fingerprint(policy.identity) == pin:
-            return True
-        by_memory = old is not None and (keyids.fingerprint(old.identity) == pin or self.memory.level == Level.PINNED)
-        return by_memory and self.same_line(policy)
+        if self.memory_fits():
+            return self.same_line(policy)
+        return keyids.fingerprint(policy.identity) == self.operator.pin
 
     def level_of(self, policy):
         """The highest level that applies to the policy just found ([R-dec-01], [R-dec-10])."""
@@ -118,8 +128,8 @@ class _Case:
 
     def believed(self, policy):
         """Whether the identity key is believed ([R-dec-07])."""
-        if self.operator.pin is not None and not self.satisfies_pin(policy):
-            return False
+        if self.operator.pin is not None:
+            return self.satisfies_pin(policy)
         if self.memory.policy is None or self.same_line(policy):
             return True
         return self.level_of(policy) > self.memory.level
@@ -143,7 +153,8 @@ class _Case:
         if level < self.operator.minimum:
             return DEFER
         if policy.mode == "none":
-            return DEFER if self.enforced and not self.same_line(policy) else self.none_found()
+            lifts = self.same_line(policy) and not self.memory.replaced
+            return DEFER if self.enforced and not lifts else self.none_found()
         clear_allowed = policy.mode == "testing" and not self.wish and not self.enforced
         key = self.key(policy)
         if key is None:

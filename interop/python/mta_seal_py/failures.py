@@ -122,10 +122,7 @@ class OpeningRefused(Refused):
 
 
 class PathsRefused(Refused):
-    """A signed forward-path is of another domain ([R-con-02]), or a signed path of no grammar ([R-uns-05]).
-
-    [R-uns-01] gives it no number; it is checked here once the paths are known to be the sender's.
-    """
+    """Check 9: a signed forward-path is of another domain ([R-con-02]), or a signed path of no grammar ([R-uns-05])."""
 
     stage = "paths"
     answer = "carrier-malformed"
@@ -185,7 +182,7 @@ class ClosingRefused(Refused):
 
 
 class TypeRefused(Refused):
-    """The content is no mail ([R-uns-09]); it has no number either."""
+    """Check 9: the content is no mail ([R-uns-09])."""
 
     stage = "type"
     answer = "carrier-unsupported"

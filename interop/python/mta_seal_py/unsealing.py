@@ -82,7 +82,7 @@ def sender_key(records, prefix, now):
 
 
 def check_paths(prefix, recipient_domain):
-    """The paths are of their grammar, and every recipient of the recipient domain."""
+    """Check 9: the paths are of their grammar, and every recipient of the recipient domain."""
     if not prefix.reverse_path.is_well_formed():
         raise PathsRefused(f"reverse-path {prefix.reverse_path.mailbox!r} or its parameter")
     for path in prefix.forward_paths:
@@ -144,6 +144,8 @@ def unseal_envelope(parsed, own_keys, records, outer, now, window=DEFAULT_WINDOW
     salt, commitment = parsed.body[: body.SALT], parsed.body[body.SALT : body.HEAD]
     if not ed25519.verify(public, opening, content.opening_input(parsed.id, salt, commitment, prefix_octets)):
         raise OpeningRefused("the opening signature does not verify")
+    if prefix.type != prefixes.MAIL:
+        raise TypeRefused("the content is a receipt")
     check_paths(prefix, header.recipient_domain)
     check_reverse_path(prefix)
     check_time(prefix, window, now)
@@ -153,11 +155,8 @@ def unseal_envelope(parsed, own_keys, records, outer, now, window=DEFAULT_WINDOW
         raise DeliveredRefused("every recipient had this message before")
     if not fresh:
         raise RecipientsRefused("no recipient is among the signed ones")
-    message, blocks_end = content.message_of(rest)
-    check_octets(message)
+    message, blocks_end = content.message_of(rest, check_octets)
     content.check_padding(len(octets), rest, blocks_end)
     content.check_closing(public, opening, rest)
-    if prefix.type != prefixes.MAIL:
-        raise TypeRefused("the content is a receipt")
     claims.claim(parsed.id, prefix, [path.mailbox for path in fresh])
     return Verified(message, parsed, prefix, fresh, refused)

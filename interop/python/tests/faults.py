@@ -2,7 +2,6 @@
 
 from mta_seal_py import failures
 from mta_seal_py.paths import ForwardPath, ReversePath
-from mta_seal_py.wire import vector
 
 ORDER = {
     "domain": failures.DomainRefused,
@@ -13,10 +12,10 @@ ORDER = {
     "prefix": failures.PrefixRefused,
     "sender-policy": failures.SenderPolicyRefused,
     "opening": failures.OpeningRefused,
+    "type": failures.TypeRefused,
     "paths": failures.PathsRefused,
     "reverse-path": failures.ReversePathRefused,
     "time": failures.TimeRefused,
-    "blocks": failures.BlocksRefused,
     "padding": failures.PaddingRefused,
     "closing": failures.ClosingRefused,
 }
@@ -29,20 +28,20 @@ def envelope(forge, faults, foreign="c.example"):
         header["recipient_domain"] = foreign
     if "key" in faults:
         header["key_id"] = bytes(32)
-    if "prefix" in faults:
-        prefix["type"] = 9
     if "sender-policy" in faults:
         prefix["signing_key_id"] = bytes(32)
     if "opening" in faults:
         parts["opening_seed"] = bytes(32)
+    if "type" in faults:
+        prefix["type"] = 2
+    if "prefix" in faults:
+        prefix["type"] = 9
     if "paths" in faults:
         prefix["forward_paths"] = (ForwardPath(f"v@{foreign}"),)
     if "reverse-path" in faults:
         prefix["reverse_path"] = ReversePath("u@elsewhere.example")
     if "time" in faults:
         prefix["sealed_at"] = 5
-    if "blocks" in faults:
-        parts["blocks"] = vector(b"x\r\n", 0, 65535) + b"\xff\xff"
     if "padding" in faults:
         parts["extra_padding"] = 256
     if "closing" in faults:

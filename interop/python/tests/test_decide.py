@@ -47,15 +47,6 @@ def outcomes():
     """By row of the table: the outcome, and what the memory must have for it."""
     expired, early = {"serial": NOW - 500, "expiry": NOW}, {"serial": NOW + 4000, "expiry": NOW + 9000}
     rows = {
-        "enforce": found(policy("enforce")),
-        "enforce, by rollover": found(policy("enforce", identity=NEW, statement=statement(NOW - 100))),
-        "enforce, by announced key": found(policy("enforce", identity=NEW)),
-        "enforce, other key": found(policy("enforce"), available=(SECOND,)),
-        "enforce, no key": found(policy("enforce"), available=()),
-        "testing": found(policy("testing")),
-        "testing, other key": found(policy("testing"), available=(SECOND,)),
-        "testing, no key": found(policy("testing"), available=()),
-        "none": found(policy("none")),
         "none, stronger evidence": found(policy("none", identity=NEW), secure=True),
         "none, not in its time": found(policy("none", **expired)),
         "other identity, stronger evidence": found(policy("enforce", identity=NEW), secure=True),
@@ -65,6 +56,15 @@ def outcomes():
         "expired": found(policy("enforce", **expired)),
         "not yet valid": found(policy("testing", **early)),
     }
+    for mode in ("enforce", "testing", "none"):
+        rows[mode] = found(policy(mode))
+        rows[f"{mode}, by rollover"] = found(policy(mode, identity=NEW, statement=statement(NOW - 100)))
+        rows[f"{mode}, by announced key"] = found(policy(mode, identity=NEW))
+    for mode in ("enforce", "testing"):
+        rows[f"{mode}, key remembered"] = found(policy(mode), available=(SECOND,))
+        rows[f"{mode}, other key"] = found(policy(mode), available=(SECOND,))
+        rows[f"{mode}, no key"] = found(policy(mode), available=())
+        rows[f"{mode}, unknown suites"] = found(policy(mode, sealing_keys=()))
     for kind in ("nxdomain", "nodata"):
         for secure in (True, False):
             rows[f"{kind.upper()}, {'secure' if secure else 'insecure'}"] = Outcome(kind, secure)
@@ -82,6 +82,9 @@ def outcomes():
     return rows
 
 
+# Rows that lift a remembered `enforce` ([R-dec-11]).
+LIFTING = ("none", "none, by rollover", "none, by announced key")
+
 # Rows whose letters N and E speak of a remembered identity key: there has to be one to differ from.
 NEED_AN_IDENTITY = ("other identity", "lower serial", "none, stronger")
 
@@ -92,21 +95,22 @@ def memory(column, row):
     announced = keyids.fingerprint(NEW) if "announced" in row else None
     remembered = policy("testing", serial=NOW - 200, next_identity=announced)
     enforce_until = NOW + 500 if "E" in column else 0
+    key_id = FIRST if row.endswith("key remembered") else REMEMBERED
     if "K" in column:
-        return Memory(remembered, level, REMEMBERED, enforce_until)
-    if "E" in column:
-        return Memory(replace(remembered, expiry=NOW - 1), level, REMEMBERED, enforce_until)
+        return Memory(remembered, level, key_id, enforce_until)
+    if "E" in column or row.endswith("key remembered"):
+        return Memory(replace(remembered, expiry=NOW - 1), level, key_id, enforce_until)
     if row.startswith(NEED_AN_IDENTITY):
         return Memory(replace(remembered, mode="none"), level, None, 0)
     return None
 
 
-def table():
-    """The cells of the draft: (row, column) and the verdict."""
+def table(first):
+    """The cells of the table of the draft whose first heading this is: (row, column) and the text."""
     cells, columns = {}, None
     for line in DRAFT.read_text(encoding="utf-8").splitlines():
-        words = [word.strip() for word in line.strip("|").split("|")]
-        if words[0] == "Outcome":
+        words = [word.strip().replace("`", "") for word in line.strip("|").split("|")]
+        if columns is None and line.startswith(f"| {first} |"):
             columns = words[1:]
         elif columns and not line.startswith("|"):
             break
@@ -117,7 +121,7 @@ def table():
 
 class Table(unittest.TestCase):
     def test_every_cell(self):
-        rows, cells = outcomes(), table()
+        rows, cells = outcomes(), table("Outcome")
         self.assertEqual({row for row, _ in cells}, set(rows))
         self.assertEqual(len(cells), 8 * len(rows))
         for (row, column), wanted in cells.items():
@@ -131,6 +135,56 @@ class Table(unittest.TestCase):
                     decision = decide(Operator(rule), rows[row], memory(column, row), demand, NOW)
                     verdict = "memory" if decision.source == "memory" else decision.verdict
                     self.assertEqual(verdict, wanted)
+
+
+class OtherTables(unittest.TestCase):
+    def test_levels(self):
+        now, later = policy("enforce", serial=NOW - 200, text=b"one"), policy("enforce", text=b"two")
+        successor = policy("enforce", identity=NEW, statement=statement(NOW - 100))
+        below, at = (Memory(now, level, REMEMBERED, NOW + 10) for level in (Level.FIRST_USE, Level.DNSSEC))
+        rows = {
+            "found, nothing remembered": (now, None),
+            "found, the remembered text, learned below dnssec": (now, below),
+            "found, the remembered text, learned at dnssec": (now, at),
+            "found, a new text of the remembered identity key": (later, below),
+            "found, of its proven successor": (successor, below),
+            "found, of another identity key, memory below dnssec": (policy("enforce", identity=NEW), below),
+            "found, of another identity key, memory at dnssec": (policy("enforce", identity=NEW), at),
+            "remembered, learned below dnssec": (None, below),
+            "remembered, learned at dnssec": (None, at),
+        }
+        cells = table("Policy")
+        self.assertEqual({row for row, _ in cells}, set(rows))
+        for (row, column), wanted in cells.items():
+            one, remembered = rows[row]
+            secure = column == "Secure answer"
+            outcome = found(one, secure) if one else Outcome("nodata", secure)
+            decision = decide(Operator(), outcome, remembered, False, NOW)
+            with self.subTest(row=row, column=column):
+                if wanted == "not believed":
+                    self.assertEqual(decision.source, "memory")
+                else:
+                    self.assertEqual(decision.level, Level[wanted.upper().replace("-", "_")])
+
+    def test_minimum(self):
+        one = policy("enforce", serial=NOW - 200)
+        pin = keyids.fingerprint(OLD)
+        rows = {
+            "policy at first-use": (found(one), None, None),
+            "policy at remembered": (found(one), Memory(one, Level.FIRST_USE, REMEMBERED), None),
+            "policy at dnssec": (found(one, True), None, None),
+            "policy at pinned": (found(one), None, pin),
+            "insecure denial": (Outcome("nodata"), None, None),
+            "secure denial": (Outcome("nodata", True), None, None),
+        }
+        cells = table("What decides")
+        self.assertEqual({row for row, _ in cells}, set(rows))
+        for (row, column), wanted in cells.items():
+            outcome, remembered, pinned = rows[row]
+            minimum = Level[column.upper().replace("-", "_")]
+            decision = decide(Operator(minimum=minimum, pin=pinned), outcome, remembered, False, NOW)
+            with self.subTest(row=row, column=column):
+                self.assertEqual(decision.verdict == "defer", wanted == "defer")
 
 
 class Everything(unittest.TestCase):
@@ -156,7 +210,7 @@ class Everything(unittest.TestCase):
 
     def test_remembered_enforce(self):
         for row, outcome, remembered, operator, column in self.cases():
-            if "E" in column and not operator.override and row != "none":
+            if "E" in column and not operator.override and row not in LIFTING:
                 self.assertNotEqual(decide(operator, outcome, remembered, False, NOW).verdict, "clear", row)
 
     def test_what_is_sealed_stays_sealed_under_an_override(self):
@@ -201,8 +255,20 @@ class Exceptions(unittest.TestCase):
         successor = found(policy("enforce", identity=NEW, statement=statement(NOW - 100)))
         self.assertEqual(self.verdict(successor, remembered, pin=pin).level, Level.PINNED)
         self.assertEqual(self.verdict(Outcome("timeout"), remembered, pin=pin).level, Level.PINNED)
+        # A memory that descends from the pinned key is not led back to it; one that does not fit gives way.
+        descended = replace(remembered, policy=policy("enforce", identity=NEW, serial=NOW - 200))
+        self.assertEqual(self.verdict(found(policy("enforce"), True), descended, pin=pin).source, "memory")
+        unfit = replace(descended, level=Level.DNSSEC)
+        self.assertEqual(self.verdict(found(policy("enforce")), unfit, pin=pin).level, Level.PINNED)
         other = replace(remembered, policy=policy("enforce", identity=NEW), level=Level.DNSSEC)
         self.assertEqual(self.verdict(Outcome("timeout"), other, pin=pin).verdict, "defer")
+
+    def test_none_of_a_key_that_replaced_another_does_not_lift(self):
+        remembered = Memory(policy("none", serial=NOW - 200), Level.DNSSEC, None, NOW + 10, replaced=True)
+        self.assertEqual(self.verdict(found(policy("none"), True), remembered).verdict, "defer")
+        self.assertEqual(
+            self.verdict(found(policy("none"), True), replace(remembered, replaced=False)).verdict, "clear"
+        )
 
     def test_remembered_key_needs_no_record(self):
         remembered = Memory(policy("enforce", serial=NOW - 200), Level.FIRST_USE, FIRST, NOW + 10)

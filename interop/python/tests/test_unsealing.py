@@ -6,6 +6,7 @@ import unittest
 
 from mta_seal_py import content, envelope, failures, publishing, unsealing
 from mta_seal_py.claims import Claims
+from mta_seal_py.message import check_octets
 from mta_seal_py.ownkeys import OwnKeys
 from mta_seal_py.paths import ForwardPath, ReversePath
 from mta_seal_py.wire import uint, vector
@@ -195,7 +196,7 @@ class Content(unittest.TestCase):
             (failures.BytesRefused, {"message": b"a\0b\r\n"}),
             (failures.BytesRefused, {"message": b"a\r"}),
             (failures.BytesRefused, {"message": b"\n"}),
-            (failures.BlocksRefused, {"blocks": vector(b"x\r\n", 0, 65535) + b"\xff\xff"}),
+            (failures.BytesRefused, {"blocks": vector(b"x\r\n", 0, 65535) + b"\xff\xff"}),
             (failures.PrefixRefused, {"content_octets": b""}),
             (failures.PrefixRefused, {"content_octets": bytes(4096)}),
             (failures.PrefixRefused, {"content_octets": b"\xff" * 4096}),
@@ -212,7 +213,14 @@ class Content(unittest.TestCase):
 
     def test_blocks_that_leave_no_room_for_the_closing_signature(self):
         with self.assertRaises(failures.BlocksRefused):
-            content.message_of(vector(b"", 0, 65535) + bytes(63))
+            content.message_of(vector(b"", 0, 65535) + bytes(63), check_octets)
+
+    def test_a_block_that_does_not_end(self):
+        start = vector(b"x\r\n", 0, 65535) + b"\xff\xff"
+        with self.assertRaises(failures.BlocksRefused):
+            content.message_of(start + b"y\r\n", check_octets)
+        with self.assertRaises(failures.BytesRefused):
+            content.message_of(start + b"y\0", check_octets)
 
 
 class SenderPolicy(unittest.TestCase):

@@ -63,21 +63,20 @@ pub(super) async fn explain(desk: &Desk<'_>, message: &Message, outer: &Outer, s
     steps.push(Step::pass("results", field.split_whitespace().collect::<Vec<_>>().join(" ")));
 }
 
-/// The first of the domains that promises to seal all its mail; one whose policy says so now comes before one of which it is only
-/// remembered.
+/// The first of the domains that promises to seal all its mail; one for which mail can be refused comes before others.
 async fn promised(desk: &Desk<'_>, claimed: &[Domain]) -> Option<(Domain, Promise)> {
-    let mut remembered = None;
+    let mut weak = None;
     for domain in claimed.iter().take(MAX_LOOK_UPS) {
         let local = desk.config.sender(domain);
         // The gateway takes the message too when its ledger cannot be read.
         let Ok(considered) = desk.sources().sender(domain, &local).await else { continue };
         match promise(&local, &considered.outcome, considered.memory.as_ref(), desk.now) {
             Promise::Published => return Some((domain.clone(), Promise::Published)),
-            Promise::Remembered => {
-                remembered.get_or_insert_with(|| (domain.clone(), Promise::Remembered));
+            Promise::Weak => {
+                weak.get_or_insert_with(|| (domain.clone(), Promise::Weak));
             }
             Promise::None => {}
         }
     }
-    remembered
+    weak
 }

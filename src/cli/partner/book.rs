@@ -24,12 +24,19 @@ impl Book {
     /// Opens what a change needs, before anybody is asked anything; and the configuration as it is.
     pub(super) fn open(given: Option<&Path>) -> Result<(Self, Config), Failure> {
         let path = context::config_path(given)?;
-        let config = Config::load(&path)?;
+        let mut config = Config::load(&path)?;
         trusted(&config.file)?;
         trusted(&config.partners_file)?;
         let ledger = OperatorLedger::open(&config.state.join(LEDGER_FILE))
             .map_err(context::ledger_failure)?;
         let partners = config.partners_file.clone();
+        if !config.partners_found {
+            // Another command may have put on record what it is about to write.
+            let _alone = Replacing::begin(&partners)
+                .map_err(|error| Failure::writing(partners.display(), &error))?;
+            config = Config::load(&path)?;
+            context::refuse_lost_partners(&config, &context::ledger(&config)?)?;
+        }
         Ok((Self { path, partners, ledger }, config))
     }
 
@@ -47,7 +54,10 @@ impl Book {
         let writing = |error: std::io::Error| Failure::writing(self.partners.display(), &error);
         let replacing = Replacing::begin(&self.partners).map_err(writing)?;
         let old = match std::fs::read_to_string(&self.partners) {
+            // There never was one, unless it has gone this very moment.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let config = Config::load(&self.path)?;
+                context::refuse_lost_partners(&config, &context::ledger(&config)?)?;
                 PartnersText::new_file().to_owned()
             }
             other => other.map_err(|error| Failure::reading_file(&self.partners, &error))?,

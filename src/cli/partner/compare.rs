@@ -3,7 +3,7 @@
 use super::super::failure::Failure;
 use super::super::{context, fingerprint, terminal};
 use super::found::{Found, Known};
-use super::{ledger, print, recall};
+use super::{print, recall};
 use crate::core::{Domain, KeyId};
 use crate::gateway::config::{Config, parse_fingerprint};
 use crate::policy::LocalPolicy;
@@ -44,7 +44,7 @@ pub(super) fn compare(
     local: LocalPolicy,
     how: Comparison,
 ) -> Result<Option<KeyId>, Failure> {
-    let ledger = ledger(config)?;
+    let ledger = context::ledger_if_any(config)?;
     let now = context::now();
     let memory = recall(ledger.as_ref(), Scope::Outgoing, domain)?
         .and_then(|known| known.memory)

@@ -6,7 +6,7 @@ use super::super::failure::Failure;
 use super::super::moment::utc;
 use super::super::{context, terminal};
 use super::book::Book;
-use super::{domain, ledger, print, reason, recall};
+use super::{domain, print, reason, recall};
 use crate::gateway::config::{ClearMail, Config, Partner};
 use crate::policy::{Level, Rule};
 use crate::store::ledger::{ActionKind, NewAction, Scope};
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     for warning in losses(&removed, &after) {
         terminal::warning(&warning);
     }
-    let ledger = ledger(&after)?;
+    let ledger = context::ledger_if_any(&after)?;
     if let Some(known) = recall(ledger.as_ref(), Scope::Outgoing, &domain)? {
         let until = known.kept.enforce_until.filter(|until| *until > context::now());
         let holds = match until {

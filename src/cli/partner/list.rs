@@ -8,7 +8,7 @@ use serde_json::json;
 use super::super::failure::Failure;
 use super::super::moment::utc;
 use super::super::{context, table};
-use super::{ledger, print};
+use super::print;
 use crate::gateway::config::{Config, Partner};
 use crate::store::ledger::{Ledger, MAX_ALLOWANCES, Scope};
 
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
 }
 
 fn rows(config: &Config) -> Result<Vec<Row<'_>>, Failure> {
-    let ledger = ledger(config)?;
+    let ledger = context::ledger_if_any(config)?;
     let now = context::now();
     let mut overridden = HashMap::new();
     if let Some(ledger) = &ledger {

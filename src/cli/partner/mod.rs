@@ -21,9 +21,8 @@ use std::path::Path;
 use super::context;
 use super::failure::Failure;
 use crate::core::Domain;
-use crate::gateway::config::Config;
 use crate::policy::Memory;
-use crate::store::ledger::{Ledger, LedgerError, MAX_WHY, Remembered, Scope, SqliteLedger};
+use crate::store::ledger::{Ledger, MAX_WHY, Remembered, Scope, SqliteLedger};
 
 /// What is done with partners.
 #[derive(Debug, clap::Subcommand)]
@@ -85,15 +84,6 @@ fn print(text: &str) -> Result<(), Failure> {
     std::io::stdout()
         .write_all(text.as_bytes())
         .map_err(|error| Failure::writing("standard output", &error))
-}
-
-/// The ledger for reading; none if the gateway has never run.
-fn ledger(config: &Config) -> Result<Option<SqliteLedger>, Failure> {
-    let opened = SqliteLedger::open_read_only(&config.state.join(crate::gateway::LEDGER_FILE));
-    match opened {
-        Err(LedgerError::Open { kind: std::io::ErrorKind::NotFound }) => Ok(None),
-        other => other.map(Some).map_err(context::ledger_failure),
-    }
 }
 
 /// What is remembered of a domain in one direction.

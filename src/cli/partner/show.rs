@@ -8,7 +8,7 @@ use super::super::failure::Failure;
 use super::super::moment::{length, utc};
 use super::super::{context, fingerprint, table};
 use super::overrides::{self, name};
-use super::{Recalled, domain, ledger, print, recall};
+use super::{Recalled, domain, print, recall};
 use crate::core::{Domain, KeyId};
 use crate::gateway::config::{ClearMail, Config};
 use crate::policy::{Hold, Memory};
@@ -36,7 +36,7 @@ struct Known {
 pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     let domain = domain(&args.domain)?;
     let config = context::config(config)?;
-    let ledger = ledger(&config)?;
+    let ledger = context::ledger_if_any(&config)?;
     let mut known =
         Known { scopes: Vec::new(), allowances: Vec::new(), actions: Vec::new(), domain };
     for scope in [Scope::Outgoing, Scope::Incoming] {
@@ -51,14 +51,6 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     }
     let now = context::now();
     print(&if args.json { known.json(&config, now)? } else { known.text(&config, now) })
-}
-
-/// The rule of a scope in words.
-const fn direction(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Outgoing => "outgoing",
-        Scope::Incoming => "incoming",
-    }
 }
 
 fn row(name: &str, text: impl Into<String>) -> Vec<String> {
@@ -139,7 +131,7 @@ impl Known {
         });
         for (scope, kept) in &self.scopes {
             let kept = kept.as_ref().map(|known| remembered_json(known, pin.as_ref()));
-            value[format!("remembered_{}", direction(*scope))] = kept.unwrap_or(Value::Null);
+            value[format!("remembered_{}", scope.as_str())] = kept.unwrap_or(Value::Null);
         }
         table::json(&value)
     }

@@ -98,6 +98,7 @@ pub(super) fn check(
         hostname: file.hostname.0,
         state: base.join(file.state.unwrap_or_else(|| PathBuf::from("state"))),
         partners_file: more.1.file.to_owned(),
+        partners_found: false,
         partners: partners([(file.partner, source), more], &domains, &defaults, &mut warnings)?,
         domains,
         outbound,

@@ -17,6 +17,10 @@ pub struct ConfigError {
     hint: Option<String>,
 }
 
+/// What to do about a file of partners that is missing or empty.
+pub const RESTORE_PARTNERS: &str =
+    "restore it from a backup; if there are to be no partners, write a comment line into it";
+
 /// Something in a configuration file that works but is probably not meant.
 pub type ConfigWarning = ConfigError;
 
@@ -60,15 +64,15 @@ impl ConfigError {
     }
 
     pub(super) fn unreadable_partners(file: &Path, error: &std::io::Error) -> Self {
-        Self::of(file, format!("cannot read the partners: {}", reason(error)))
+        let hint =
+            (error.kind() == std::io::ErrorKind::NotFound).then(|| RESTORE_PARTNERS.to_owned());
+        Self { hint, ..Self::of(file, format!("cannot read the partners: {}", reason(error))) }
     }
 
-    /// A file of partners without a single octet: more likely cut off than meant, and nothing in it means that mail may go
-    /// clear.
+    /// A file of partners with nothing in it: more likely cut off than meant, and no partners mean that mail may go clear.
     pub(super) fn empty_partners(file: &Path) -> Self {
-        let hint =
-            "restore it; if there are to be no partners, write a comment into it or remove it";
-        Self { hint: Some(hint.to_owned()), ..Self::of(file, "the file is empty".to_owned()) }
+        let hint = Some(RESTORE_PARTNERS.to_owned());
+        Self { hint, ..Self::of(file, "the file is empty".to_owned()) }
     }
 
     fn of(file: &Path, what: String) -> Self {

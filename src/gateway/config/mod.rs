@@ -16,15 +16,17 @@ mod next_hop;
 mod partners;
 mod permissions;
 mod settings;
+mod standing;
 mod value;
 
 pub use clients::{ClientCertificate, SecretField, SharedClients};
 pub use dkim::DkimEntry;
-pub use error::{ConfigError, ConfigWarning};
+pub use error::{ConfigError, ConfigWarning, RESTORE_PARTNERS};
 pub use network::Network;
 pub use next_hop::{NextHop, PasswordError};
 pub use partners::{EditError, NewPartner, PartnersText};
 pub use settings::{Limits, Log, LogFormat, LogLevel, Timeouts};
+pub use standing::{Change, Standing};
 
 use crate::core::{Domain, KeyId};
 use crate::dns::DnsConfig;
@@ -96,8 +98,10 @@ pub struct Config {
     pub defaults: Treatment,
     /// Settings of single domains, from both files, in the order of their domains.
     pub partners: Vec<Partner>,
-    /// The file of partners that commands change; it need not be there.
+    /// The file of partners that commands change; it need not be there, unless the configuration names it.
     pub partners_file: PathBuf,
+    /// Whether that file was there when it was read.
+    pub partners_found: bool,
     /// Bounds on what peers may use.
     pub limits: Limits,
     /// Bounds on how long each step may take.
@@ -293,40 +297,60 @@ pub struct Partner {
 impl Config {
     /// Reads and validates a file, and that of the partners if there is one. Paths inside become relative to its directory.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = read(path).map_err(|error| ConfigError::unreadable(path, &error))?;
-        Self::assemble(&text, path, |partners| match read(partners) {
-            Ok(text) if text.is_empty() => Err(ConfigError::empty_partners(partners)),
-            Ok(text) => Ok(text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Self::load_text(&Self::read(path)?, path)
+    }
+
+    /// The same, with `text` in place of what is in the file itself.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Config::load`].
+    pub fn load_text(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        Self::assemble(text, path, |partners, named| match read(partners) {
+            Ok(text) if text.trim().is_empty() => Err(ConfigError::empty_partners(partners)),
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !named => Ok(None),
             Err(error) => Err(ConfigError::unreadable_partners(partners, &error)),
         })
     }
 
+    /// Reads the text of the file itself, for [`Config::load_text`].
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or is not UTF-8.
+    pub fn read(path: &Path) -> Result<String, ConfigError> {
+        read(path).map_err(|error| ConfigError::unreadable(path, &error))
+    }
+
     /// The same, with `partners` in place of what is in the file of partners.
     pub fn load_with(path: &Path, partners: &str) -> Result<Self, ConfigError> {
-        let text = read(path).map_err(|error| ConfigError::unreadable(path, &error))?;
-        Self::assemble(&text, path, |_| Ok(partners.to_owned()))
+        Self::assemble(&Self::read(path)?, path, |_, _| Ok(Some(partners.to_owned())))
     }
 
     /// Validates the text of a file that is, or would be, at `path`, without a file of partners.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        Self::assemble(text, path, |_| Ok(String::new()))
+        Self::assemble(text, path, |_, _| Ok(None))
     }
 
+    /// `partners` is given the place of the file of partners and whether the configuration names it, and returns its text.
     fn assemble(
         text: &str,
         path: &Path,
-        partners: impl FnOnce(&Path) -> Result<String, ConfigError>,
+        partners: impl FnOnce(&Path, bool) -> Result<Option<String>, ConfigError>,
     ) -> Result<Self, ConfigError> {
         let source = error::Source { file: path, text };
         let file: file::File = toml::from_str(text).map_err(|error| source.toml(&error))?;
         let name = file.partners.as_deref().unwrap_or(Path::new(PARTNERS_FILE));
         let place = path.parent().unwrap_or(Path::new("")).join(name);
-        let text = partners(&place)?;
+        let found = partners(&place, file.partners.is_some())?;
+        let partners_found = found.is_some();
+        let text = found.unwrap_or_default();
         let more_source = error::Source { file: &place, text: &text };
         let more: file::PartnersFile =
             toml::from_str(&text).map_err(|error| more_source.toml(&error))?;
-        check::check(file, &source, (more.partner, &more_source))
+        let config = check::check(file, &source, (more.partner, &more_source))?;
+        Ok(Self { partners_found, ..config })
     }
 
     /// The local domain of this name.

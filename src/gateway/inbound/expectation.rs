@@ -121,7 +121,7 @@ impl Inbound {
             }
             info!(%domain, "clear mail in the name of a domain that always seals");
             promised = true;
-            // What is remembered only may have changed since.
+            // What is remembered only may have changed since, and what nothing vouches for may be forged.
             let refuses = exceptions.refuses(path.as_ref() == Some(&domain));
             if refuse && refuses && promise == Promise::Published {
                 refused = Some(domain);

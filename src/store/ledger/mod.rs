@@ -211,8 +211,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// `None` if none waits.
     fn waiting_since(&self, domain: &Domain, now: u64) -> LedgerFuture<'_, Option<u64>>;
 
-    /// Records alarms. Nothing that is told to a client may wait for it. Those beyond [`MAX_ALARM_BATCH`] are left out.
-    fn record_alarms(&self, occurrences: &[Occurrence]) -> LedgerFuture<'_, ()>;
+    /// Records alarms; how many open ones full pools have let go for them. Nothing that is told to a client may wait for it.
+    /// Those beyond [`MAX_ALARM_BATCH`] are left out.
+    fn record_alarms(&self, occurrences: &[Occurrence]) -> LedgerFuture<'_, u64>;
 
     /// Alarms, the open ones and the best known domains first; at most `limit` and [`MAX_ALARMS`].
     fn alarms(&self, domain: Option<&Domain>, limit: usize) -> LedgerFuture<'_, Vec<AlarmRow>>;
@@ -229,6 +230,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// What operators have changed by command, about one domain or all, the latest first; at most `limit` and
     /// [`MAX_ACTIONS`].
     fn actions(&self, domain: Option<&Domain>, limit: usize) -> LedgerFuture<'_, Vec<Action>>;
+
+    /// The last partner that a command has added or pinned, whatever has become of it since; none if no command ever has.
+    fn partner_on_record(&self) -> LedgerFuture<'_, Option<String>>;
 
     /// What was seen of a probe.
     fn sighting(&self, probe: ProbeId) -> LedgerFuture<'_, Option<Sighting>>;

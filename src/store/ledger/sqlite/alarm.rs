@@ -1,5 +1,7 @@
 //! Alarms in SQL.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, Row, ToSql, params};
 
 use super::super::{
@@ -34,12 +36,13 @@ pub(super) fn record(
     connection: &Connection,
     instance: &Instance,
     occurrences: &[Occurrence],
-) -> Result<(), LedgerError> {
+) -> Result<u64, LedgerError> {
+    let (mut room, mut dropped) = (Room { instance, items: HashMap::new() }, 0);
     for occurrence in occurrences {
         // An acknowledgement is of what was seen: other words, or the same after a long silence, are news.
         const ANEW: &str = "(open = 0 AND (words <> ?4 OR last_seen < ?9))";
         let standing = standing(connection, occurrence)?;
-        make_room(connection, instance, occurrence, standing)?;
+        dropped += room.make(connection, occurrence, standing)?;
         connection
             .prepare_cached(&format!(
                 "INSERT INTO alarm
@@ -64,7 +67,7 @@ pub(super) fn record(
                 standing,
             ])?;
     }
-    Ok(())
+    Ok(dropped)
 }
 
 /// The beginning of a text, cut between characters.
@@ -72,35 +75,52 @@ fn cut(text: &str) -> &str {
     text.get(..text.floor_char_boundary(MAX_ALARM_TEXT)).unwrap_or_default()
 }
 
-/// Makes room in the pool of a row that is not there yet: those that are not open go first, then those seen least lately.
-fn make_room(
-    connection: &Connection,
-    instance: &Instance,
-    occurrence: &Occurrence,
-    standing: i64,
-) -> Result<(), LedgerError> {
-    let scope = code(occurrence.scope);
-    let known = connection
-        .prepare_cached("SELECT 1 FROM alarm WHERE scope = ?1 AND domain = ?2 AND kind = ?3")?
-        .exists(params![scope, occurrence.domain, occurrence.kind])?;
-    if known {
-        return Ok(());
+/// The room in the pools while one batch is written; each pool is counted once.
+struct Room<'a> {
+    instance: &'a Instance,
+    /// Rows by scope and standing.
+    items: HashMap<(i64, i64), i64>,
+}
+
+impl Room<'_> {
+    /// Makes room in the pool of a row that is not there yet: those that are not open go first, then those seen least lately.
+    /// How many that were open have gone.
+    fn make(
+        &mut self,
+        connection: &Connection,
+        occurrence: &Occurrence,
+        standing: i64,
+    ) -> Result<u64, LedgerError> {
+        let scope = code(occurrence.scope);
+        let known = connection
+            .prepare_cached("SELECT 1 FROM alarm WHERE scope = ?1 AND domain = ?2 AND kind = ?3")?
+            .exists(params![scope, occurrence.domain, occurrence.kind])?;
+        if known {
+            return Ok(0);
+        }
+        let pool = (scope, standing);
+        let items = match self.items.get(&pool) {
+            Some(items) => *items,
+            None => connection
+                .prepare_cached("SELECT count(*) FROM alarm WHERE scope = ?1 AND standing = ?2")?
+                .query_row([scope, standing], |row| row.get(0))?,
+        };
+        // More than one where standings have changed.
+        let surplus = items.saturating_add(1).saturating_sub(sql_time(self.instance.max_alarms));
+        let mut gone: Vec<bool> = Vec::new();
+        if surplus > 0 {
+            gone = connection
+                .prepare_cached(
+                    "DELETE FROM alarm WHERE rowid IN
+                         (SELECT rowid FROM alarm WHERE scope = ?1 AND standing = ?2
+                          ORDER BY open, last_seen LIMIT ?3) RETURNING open",
+                )?
+                .query_map([scope, standing, surplus], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+        }
+        self.items.insert(pool, items.saturating_add(1).saturating_sub_unsigned(gone.len() as u64));
+        Ok(gone.into_iter().filter(|open| *open).count() as u64)
     }
-    let items: i64 = connection
-        .prepare_cached("SELECT count(*) FROM alarm WHERE scope = ?1 AND standing = ?2")?
-        .query_row([scope, standing], |row| row.get(0))?;
-    // More than one where standings have changed.
-    let surplus = items.saturating_add(1).saturating_sub(sql_time(instance.max_alarms));
-    if surplus > 0 {
-        connection
-            .prepare_cached(
-                "DELETE FROM alarm WHERE rowid IN
-                     (SELECT rowid FROM alarm WHERE scope = ?1 AND standing = ?2
-                      ORDER BY open, last_seen LIMIT ?3)",
-            )?
-            .execute([scope, standing, surplus])?;
-    }
-    Ok(())
 }
 
 pub(super) fn list(

@@ -390,7 +390,7 @@ impl Ledger for SqliteLedger {
         self.read(move |connection| deferral::waiting_since(connection, &domain, now))
     }
 
-    fn record_alarms(&self, occurrences: &[Occurrence]) -> LedgerFuture<'_, ()> {
+    fn record_alarms(&self, occurrences: &[Occurrence]) -> LedgerFuture<'_, u64> {
         let (instance, occurrences) = (self.instance.clone(), alarm::bounded(occurrences));
         self.write(move |connection| alarm::record(connection, &instance, &occurrences))
     }
@@ -417,6 +417,10 @@ impl Ledger for SqliteLedger {
     fn actions(&self, domain: Option<&Domain>, limit: usize) -> LedgerFuture<'_, Vec<Action>> {
         let (domain, limit) = (domain.cloned(), limit.min(MAX_ACTIONS));
         self.read(move |connection| operator::actions(connection, domain.as_ref(), limit))
+    }
+
+    fn partner_on_record(&self) -> LedgerFuture<'_, Option<String>> {
+        self.read(operator::partner_on_record)
     }
 
     fn sighting(&self, probe: ProbeId) -> LedgerFuture<'_, Option<Sighting>> {

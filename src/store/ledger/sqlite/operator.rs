@@ -206,6 +206,23 @@ pub(super) fn list(connection: &Connection, limit: usize) -> Result<Vec<Allowanc
     Ok(all)
 }
 
+/// A change that is followed by its failure was none.
+pub(super) fn partner_on_record(connection: &Connection) -> Result<Option<String>, LedgerError> {
+    let made = [ActionKind::Add, ActionKind::Pin, ActionKind::Import].map(ActionKind::as_str);
+    let [add, pin, import] = made;
+    let found = connection
+        .prepare_cached(
+            "SELECT domain FROM operator_action AS made
+             WHERE action IN (?1, ?2, ?3) AND ?4 IS NOT
+                 (SELECT action FROM operator_action AS next
+                  WHERE next.domain = made.domain AND next.id > made.id ORDER BY next.id LIMIT 1)
+             ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row(params![add, pin, import, ActionKind::Failed.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(found)
+}
+
 pub(super) fn actions(
     connection: &Connection,
     domain: Option<&Domain>,
