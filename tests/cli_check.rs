@@ -144,7 +144,12 @@ impl World {
         self.second.disturb(&name(at), Some(disturbance)).unwrap();
     }
 
+    /// The servers of the test are at loopback.
     async fn run(&self, domain: &str, more: &[&str]) -> (i32, String) {
+        self.run_outside(domain, &[&["--private-servers"], more].concat()).await
+    }
+
+    async fn run_outside(&self, domain: &str, more: &[&str]) -> (i32, String) {
         let (config, port) = (self.config(), self.first.address().port().to_string());
         let mut arguments: Vec<String> = ["check", domain, "--config"].map(str::to_owned).to_vec();
         arguments.push(config.to_str().unwrap().to_owned());
@@ -289,6 +294,26 @@ async fn a_partner_and_our_own_domain_are_fine() {
     assert_eq!(code, 0);
 }
 
+/// Where a stranger's zone leads, that is not asked; our own may be inside.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn private_addresses_of_others_are_not_asked() {
+    let world = World::new().await;
+    world.publish_own();
+    let (code, text) = world.run_outside(PARTNER, &[]).await;
+    let text = without_keys(&text);
+    assert_eq!(code, 0, "{text}");
+    for step in ["servers", "key-servers"] {
+        let line = text.lines().find(|line| line.starts_with(&format!("warn     {step} ")));
+        let line = line.unwrap_or_else(|| panic!("{text}"));
+        for at in ["ns1.company2.example (127.0.0.1)", "ns2.company2.example (127.0.0.2)"] {
+            assert!(line.contains(&format!("{at} is not asked: private address")), "{line}");
+        }
+    }
+    assert!(text.contains("--private-servers") && !text.contains("serial 2"), "{text}");
+    let (code, text) = world.run_outside(OWN, &[]).await;
+    assert!(code == 0 && text.contains("2 addresses of company1.example give the same"), "{text}");
+}
+
 /// What is told in each of these worlds, one after the other.
 struct Told(String);
 
@@ -385,6 +410,10 @@ async fn what_is_wrong_with_keys_and_servers_is_named() {
         told.about(&world, title).await;
     }
     world.second.disturb(&name(POLICY), None).unwrap();
+    // Of the zone itself, not of the policy.
+    world.disturb_second(PARTNER, Disturbance::Drop);
+    told.about(&world, "one server gives no serial").await;
+    world.second.disturb(&name(PARTNER), None).unwrap();
     world.second.set_serial(&name(PARTNER), 6).unwrap();
     told.about(&world, "serials differ").await;
     world.second.set_serial(&name(PARTNER), 1).unwrap();

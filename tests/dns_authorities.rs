@@ -4,10 +4,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use mta_seal::dns::authorities::{Direct, Said, Via, ask_all, serials};
+use mta_seal::dns::authorities::{Direct, MAX_ASKED, NotAsked, Said, Via, ask_all, serials};
 use mta_seal::dns::authority::{Authority, Disturbance, ZoneSpec};
 use mta_seal::dns::{
-    DnsConfig, Lookup, Mode, NoServers, QueryName, Resolver, Scripted, StubResolver, ZoneServers,
+    DnsConfig, Lookup, Mode, NoServers, QueryName, Resolver, Scripted, StubResolver, ZoneServer,
+    ZoneServers,
 };
 
 const SECOND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -53,12 +54,12 @@ impl World {
 
     fn direct(&self) -> Direct {
         let port = self.first.address().port();
-        Direct { port, timeout: Duration::from_millis(600) }
+        Direct::new(port, Duration::from_millis(600), true)
     }
 
     /// What the second server says.
     async fn second(&self, zone: &ZoneServers, text: &str, via: Via) -> Said {
-        let mut answers = ask_all(zone, &name(text), via, self.direct()).await;
+        let mut answers = ask_all(zone, &name(text), via, &self.direct()).await;
         assert_eq!(answers[0].server, "ns1.a.example");
         assert_eq!(answers[1].address, Some(IpAddr::V4(SECOND)));
         answers.remove(1).said
@@ -119,8 +120,8 @@ async fn every_answer_is_the_servers_own() {
         assert_eq!(world.second(&zone, at, Via::Udp).await, said);
     }
     world.second.set_serial(&name("a.example"), 8).unwrap();
-    let told = serials(&zone, world.direct()).await;
-    let serial = |at: usize| told[at].2.unwrap();
+    let told = serials(&zone, &world.direct()).await;
+    let serial = |at: usize| told[at].2.clone().unwrap();
     assert_ne!(serial(0), serial(1));
 }
 
@@ -129,10 +130,57 @@ async fn servers_without_an_address_are_named() {
     let world = World::new().await;
     world.first.remove(&name("ns2.a.example")).unwrap();
     let zone = world.servers("a.example").await;
-    let answers = ask_all(&zone, &name("_mta-seal.a.example"), Via::Udp, world.direct()).await;
+    let answers = ask_all(&zone, &name("_mta-seal.a.example"), Via::Udp, &world.direct()).await;
     assert_eq!(answers.len(), 2);
     assert_eq!((answers[1].address, &answers[1].said), (None, &Said::Unreachable));
     assert!(answers[0].said.is_answer());
+}
+
+/// A zone of somebody who wants them asked.
+fn zone_at(addresses: impl IntoIterator<Item = IpAddr>) -> ZoneServers {
+    let addresses = addresses.into_iter().collect();
+    let server = ZoneServer { name: "ns1.a.example".to_owned(), addresses };
+    ZoneServers { zone: "a.example".to_owned(), servers: vec![server] }
+}
+
+/// A server that would answer is not asked, nor told to the world as one that did not.
+#[tokio::test]
+async fn private_addresses_are_asked_on_demand_only() {
+    let world = World::new().await;
+    let at = name("_mta-seal.a.example");
+    let port = world.first.address().port();
+    let zone = zone_at(
+        ["127.0.0.1", "::ffff:127.0.0.1", "10.0.0.1", "169.254.169.254", "fd00::1", "::1"]
+            .map(|text| text.parse().unwrap()),
+    );
+    let direct = Direct::new(port, Duration::from_millis(600), false);
+    for answer in ask_all(&zone, &at, Via::Udp, &direct).await {
+        assert_eq!(answer.said, Said::NotAsked(NotAsked::Private), "{:?}", answer.address);
+    }
+    for (_, address, serial) in serials(&zone, &direct).await {
+        assert_eq!(serial, Err(Said::NotAsked(NotAsked::Private)), "{address:?}");
+    }
+    let direct = Direct::new(port, Duration::from_millis(600), true);
+    assert!(ask_all(&zone, &at, Via::Udp, &direct).await[0].said.is_answer());
+}
+
+#[tokio::test]
+async fn few_addresses_are_asked_and_not_for_long() {
+    let world = World::new().await;
+    let at = name("_mta-seal.a.example");
+    let port = world.first.address().port();
+    let direct = Direct::new(port, Duration::from_millis(100), true);
+    let address = |n: u8| IpAddr::V4(Ipv4Addr::new(127, 0, 1, n));
+    let count = u8::try_from(MAX_ASKED).unwrap();
+    let answers = ask_all(&zone_at((0..count + 3).map(address)), &at, Via::Udp, &direct).await;
+    let too_many = Said::NotAsked(NotAsked::TooMany);
+    assert_eq!(answers.iter().filter(|a| a.said == too_many).count(), 3);
+    // The same ones may be asked more, and no others.
+    let more = ask_all(&zone_at([address(0), address(99)]), &at, Via::Udp, &direct).await;
+    assert_eq!((&more[0].said, &more[1].said), (&Said::Timeout, &too_many));
+    let over = Direct::new(port, Duration::from_secs(5), true).within(Duration::ZERO);
+    let late = ask_all(&zone_at([Ipv4Addr::LOCALHOST.into()]), &at, Via::Udp, &over).await;
+    assert_eq!(late[0].said, Said::NotAsked(NotAsked::TooLate));
 }
 
 #[test]

@@ -2,9 +2,14 @@
 //!
 //! A recursive resolver shows what one server said, for as long as it may be kept. Whether a record is visible everywhere, and
 //! is the same everywhere, only the servers themselves can tell.
+//!
+//! Whose servers are asked is the zone's choice, which may be a stranger's. So private addresses are asked only where the caller
+//! says so, and all together few, and not for long: see [`Direct`].
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use domain::base::iana::{OptRcode, Rcode};
@@ -16,14 +21,18 @@ use tokio::time::timeout;
 
 use super::delegation::{ZoneServers, text};
 use super::message::{Asking, End, query, read};
+use super::public::is_public;
 use super::resolver::QueryName;
 use super::transport::{Failure, Question, Transport};
 
 /// The port of DNS.
 pub const DNS_PORT: u16 = 53;
 
-/// Most addresses that one call asks.
+/// Most addresses that are asked with one [`Direct`], each as often as there are questions.
 pub const MAX_ASKED: usize = 32;
+
+/// How long they are asked in all.
+pub const MAX_TIME: Duration = Duration::from_secs(60);
 
 /// How a server is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,13 +43,65 @@ pub enum Via {
     Tcp,
 }
 
-/// How the servers are asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How the servers are asked, and how far: one for all that belongs together.
+#[derive(Debug)]
 pub struct Direct {
-    /// Their port: [`DNS_PORT`], but in tests.
-    pub port: u16,
-    /// Time for each server; all are asked at once.
-    pub timeout: Duration,
+    port: u16,
+    timeout: Duration,
+    private: bool,
+    until: Instant,
+    asked: Mutex<HashSet<IpAddr>>,
+}
+
+impl Direct {
+    /// Asks at `port`, which is [`DNS_PORT`] but in tests. Each server has the time `timeout`; those of one zone are asked at once.
+    /// `private`: also at addresses that are not public, where a stranger's zone must not lead.
+    #[must_use]
+    pub fn new(port: u16, timeout: Duration, private: bool) -> Self {
+        Self { port, timeout, private, until: Instant::now() + MAX_TIME, asked: Mutex::default() }
+    }
+
+    /// The same with this time from now on instead of [`MAX_TIME`].
+    #[must_use]
+    pub fn within(self, time: Duration) -> Self {
+        Self { until: Instant::now() + time, ..self }
+    }
+
+    /// The time that is left.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
+    /// The time in which to ask there; the error is what is said of a server that is not asked.
+    fn admit(&self, address: IpAddr) -> Result<Duration, Said> {
+        if !self.private && !is_public(address) {
+            return Err(Said::NotAsked(NotAsked::Private));
+        }
+        if !has_way(SocketAddr::new(address, self.port)) {
+            return Err(Said::Unreachable);
+        }
+        if self.left().is_zero() {
+            return Err(Said::NotAsked(NotAsked::TooLate));
+        }
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.len() >= MAX_ASKED && !asked.contains(&address) {
+            return Err(Said::NotAsked(NotAsked::TooMany));
+        }
+        asked.insert(address);
+        Ok(self.timeout.min(self.left()))
+    }
+}
+
+/// Why an address was not asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NotAsked {
+    /// It is not of the public Internet.
+    Private,
+    /// [`MAX_ASKED`] others were.
+    TooMany,
+    /// The time was over.
+    TooLate,
 }
 
 /// What one server says about one name.
@@ -88,6 +149,8 @@ pub enum Said {
     Malformed,
     /// This host has no way to the address, as without IPv6; or the server has no address.
     Unreachable,
+    /// It was not asked.
+    NotAsked(NotAsked),
 }
 
 impl Said {
@@ -109,81 +172,79 @@ impl Said {
     }
 }
 
-/// Asks every address of the servers for the TXT records of `name`, at most [`MAX_ASKED`]. The answers are in the order of the
+/// Asks every address of the servers for the TXT records of `name`, as far as `direct` goes. The answers are in the order of the
 /// servers and their addresses; a server without an address has one too.
 pub async fn ask_all(
     zone: &ZoneServers,
     name: &QueryName,
     via: Via,
-    direct: Direct,
+    direct: &Direct,
 ) -> Vec<ServerAnswer> {
     let Ok(name) = name.as_str().parse::<Name<Bytes>>() else { return Vec::new() };
-    each(zone, direct, move |address| {
+    each(zone, direct, move |address, time| {
         let name = name.clone();
-        async move { said(ask(address, &name, Rtype::TXT, via, direct).await, &name) }
+        async move { Ok(said(ask(address, &name, Rtype::TXT, via, time).await, &name)) }
     })
     .await
     .into_iter()
     .map(|(server, address, said)| {
-        let said = said.unwrap_or(Said::Unreachable);
+        let said = said.unwrap_or_else(|said| said);
         ServerAnswer { server, address, said }
     })
     .collect()
 }
 
-/// Asks every server for the serial of the zone: server, address, serial; none if it gives none with authority.
+/// Asks every server for the serial of the zone: server, address, serial, or what it said instead of one.
 pub async fn serials(
     zone: &ZoneServers,
-    direct: Direct,
-) -> Vec<(String, Option<IpAddr>, Option<u32>)> {
+    direct: &Direct,
+) -> Vec<(String, Option<IpAddr>, Result<u32, Said>)> {
     let Ok(apex) = zone.zone.parse::<Name<Bytes>>() else { return Vec::new() };
-    each(zone, direct, move |address| {
+    each(zone, direct, move |address, time| {
         let apex = apex.clone();
         async move {
-            let reply = ask(address, &apex, Rtype::SOA, Via::Udp, direct).await.ok()?;
-            serial(&reply).ok().flatten()
+            let reply = ask(address, &apex, Rtype::SOA, Via::Udp, time).await.map_err(failed)?;
+            serial(&reply).map_err(failed)?.ok_or(Said::Lame)
         }
     })
     .await
-    .into_iter()
-    .map(|(server, address, serial)| (server, address, serial.flatten()))
-    .collect()
 }
 
-/// Does the same with every address at once; `None` where there is no way to it.
+/// Does the same with every address at once. The error is that there is none, or that it is not asked.
 async fn each<T, F>(
     zone: &ZoneServers,
-    direct: Direct,
-    work: impl Fn(SocketAddr) -> F,
-) -> Vec<(String, Option<IpAddr>, Option<T>)>
+    direct: &Direct,
+    work: impl Fn(SocketAddr, Duration) -> F,
+) -> Vec<(String, Option<IpAddr>, Result<T, Said>)>
 where
     T: Send + 'static,
-    F: Future<Output = T> + Send + 'static,
+    F: Future<Output = Result<T, Said>> + Send + 'static,
 {
     let mut answers = Vec::new();
     let mut asked = JoinSet::new();
     for server in &zone.servers {
         if server.addresses.is_empty() {
-            answers.push((server.name.clone(), None, None));
+            answers.push((server.name.clone(), None, Err(Said::Unreachable)));
         }
         for address in &server.addresses {
-            if asked.len() >= MAX_ASKED {
-                break;
-            }
             let at = answers.len();
-            answers.push((server.name.clone(), Some(*address), None));
-            let address = SocketAddr::new(*address, direct.port);
-            if has_way(address) {
-                let work = work(address);
-                asked.spawn(async move { (at, work.await) });
-            }
+            let time = match direct.admit(*address) {
+                Ok(time) => time,
+                Err(said) => {
+                    answers.push((server.name.clone(), Some(*address), Err(said)));
+                    continue;
+                }
+            };
+            answers.push((server.name.clone(), Some(*address), Err(Said::Timeout)));
+            let work = work(SocketAddr::new(*address, direct.port), time);
+            asked.spawn(async move { (at, work.await) });
         }
     }
     while let Some(done) = asked.join_next().await {
         if let Ok((at, said)) = done
             && let Some(answer) = answers.get_mut(at)
         {
-            answer.2 = Some(said);
+            answer.2 = said;
         }
     }
     answers
@@ -203,31 +264,35 @@ async fn ask(
     name: &Name<Bytes>,
     rtype: Rtype,
     via: Via,
-    direct: Direct,
+    time: Duration,
 ) -> Result<Message<Bytes>, Failure> {
     // The server's own records are wanted, as they are: no recursion, no DNSSEC.
     let asking = Asking { dnssec_ok: false, checking_disabled: false, authentic_data: false };
     let mut question: Question = query(name, rtype, asking)?;
     question.header_mut().set_rd(false);
-    let server = Transport::new(&[address], direct.timeout);
+    let server = Transport::new(&[address], time);
     let answered = async {
         match via {
             Via::Udp => server.exchange(&question).await,
             Via::Tcp => server.exchange_tcp(&question).await,
         }
     };
-    timeout(direct.timeout, answered).await.unwrap_or(Err(Failure::Timeout))
+    timeout(time, answered).await.unwrap_or(Err(Failure::Timeout))
+}
+
+fn failed(failure: Failure) -> Said {
+    match failure {
+        Failure::Timeout => Said::Timeout,
+        Failure::Rcode(rcode) if rcode == OptRcode::from(Rcode::REFUSED).to_int() => Said::Refused,
+        Failure::Rcode(rcode) => Said::Failed(rcode),
+        Failure::Malformed | Failure::Excess => Said::Malformed,
+    }
 }
 
 fn said(reply: Result<Message<Bytes>, Failure>, name: &Name<Bytes>) -> Said {
     let reply = match reply {
         Ok(reply) => reply,
-        Err(Failure::Timeout) => return Said::Timeout,
-        Err(Failure::Rcode(rcode)) if rcode == OptRcode::from(Rcode::REFUSED).to_int() => {
-            return Said::Refused;
-        }
-        Err(Failure::Rcode(rcode)) => return Said::Failed(rcode),
-        Err(Failure::Malformed | Failure::Excess) => return Said::Malformed,
+        Err(failure) => return failed(failure),
     };
     if !reply.header().aa() {
         return Said::Lame;

@@ -30,6 +30,7 @@ mod excerpt;
 mod message;
 mod mx;
 mod outcome;
+mod public;
 mod resolver;
 mod stub;
 mod transport;

@@ -26,6 +26,9 @@ pub(super) struct Args {
     /// JSON, with a stable name for each step
     #[arg(long)]
     json: bool,
+    /// Also ask name servers at private addresses, as of a zone inside this network; those of our own domains are asked anyway
+    #[arg(long)]
+    private_servers: bool,
     /// The port at which authoritative servers are asked, for tests
     #[arg(long, hide = true, default_value_t = DNS_PORT)]
     authoritative_port: u16,
@@ -43,7 +46,11 @@ pub(super) fn run(args: &Args, given: Option<&Path>) -> Result<(), Failure> {
         let look = Look {
             resolver: &resolver,
             dns: &dns,
-            direct: Direct { port: args.authoritative_port, timeout: dns.timeout },
+            direct: Direct::new(
+                args.authoritative_port,
+                dns.timeout,
+                args.private_servers || local.is_some(),
+            ),
             domain: &domain,
             own: local.is_some(),
             now: context::now(),

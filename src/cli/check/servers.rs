@@ -4,7 +4,9 @@ use super::Look;
 use super::published::{rcode_name, s};
 use crate::cli::steps::{Step, Steps};
 use crate::core::Domain;
-use crate::dns::authorities::{self, Said, ServerAnswer, Via, ask_all};
+use crate::dns::authorities::{
+    self, MAX_ASKED, MAX_TIME, NotAsked, Said, ServerAnswer, Via, ask_all,
+};
 use crate::dns::{Lookup, NoServers, Resolver, ZoneServers};
 use std::time::Duration;
 
@@ -38,9 +40,14 @@ pub(super) async fn ask(
             (None, Lookup::NoData(_)) => Some(Said::Denied { nxdomain: false }),
             (None, _) => None,
         };
+        if look.direct.left().is_zero() {
+            let what = format!("the servers of {name} were not asked: {}", no_time());
+            steps.push(Step::unknown(step, what).hint("try again"));
+            continue;
+        }
         match look.resolver.servers(name).await {
             Ok(zone) => {
-                let answers = ask_all(&zone, name, via, look.direct).await;
+                let answers = ask_all(&zone, name, via, &look.direct).await;
                 steps.push(judge(step, &zone, name, &answers, expected.as_ref(), via));
             }
             Err(failure) => steps.push(unknown(step, name, &failure)),
@@ -53,23 +60,40 @@ pub(super) async fn serials(look: &Look<'_>, name: &Domain, steps: &mut Steps) {
     // Already told about if it failed.
     let Ok(zone) = look.resolver.servers(name).await else { return };
     let mut known: Vec<(u32, Vec<String>)> = Vec::new();
-    for (server, address, serial) in authorities::serials(&zone, look.direct).await {
-        let Some(serial) = serial else { continue };
-        let place = place(&server, address);
-        match known.iter_mut().find(|(other, _)| *other == serial) {
-            Some((_, places)) => places.push(place),
-            None => known.push((serial, vec![place])),
+    let mut others = Vec::new();
+    for (server, address, serial) in authorities::serials(&zone, &look.direct).await {
+        match serial {
+            Err(said) => others.push(ServerAnswer { server, address, said }),
+            Ok(serial) => {
+                let place = place(&server, address);
+                match known.iter_mut().find(|(other, _)| *other == serial) {
+                    Some((_, places)) => places.push(place),
+                    None => known.push((serial, vec![place])),
+                }
+            }
         }
     }
     let zone = &zone.zone;
+    let open = not_determined(&others);
+    let troubled = troubled(&others);
     steps.push(match &known[..] {
         // Told about with the records.
         [] => return,
-        [(serial, _)] => Step::pass("serials", format!("zone {zone} has serial {serial} everywhere")),
+        [(serial, places)] => {
+            let n = places.len();
+            let what = format!("zone {zone} has serial {serial} at {n} address{}", es(n));
+            match (open, &troubled[..]) {
+                (Some(open), _) => Step::unknown("serials", format!("{what}; {open}")).hint(LIMITS),
+                (None, []) => Step::pass("serials", what + &away(&others)),
+                (None, _) => Step::warn("serials", format!("{what}, but {}", troubled.join("; ")))
+                    .hint(look_at(&others, &troubled)),
+            }
+        }
         several => {
             let told: Vec<String> = several
                 .iter()
                 .map(|(serial, places)| format!("{serial} at {}", places.join(", ")))
+                .chain(troubled)
                 .collect();
             Step::warn("serials", format!("zone {zone} differs in its serial: {}", told.join("; ")))
                 .hint("try again in some minutes; if it stays so, a secondary does not take the zone over")
@@ -82,6 +106,58 @@ fn unknown(step: &'static str, name: &Domain, failure: &NoServers) -> Step {
     match failure {
         NoServers::NoZone => Step::warn(step, what),
         NoServers::Failed(_) => Step::unknown(step, what).hint("try again; see [dns]"),
+    }
+}
+
+const LIMITS: &str = "the domain has more name servers, or slower ones, than `check` asks";
+
+fn no_time() -> String {
+    format!("the {} s for all servers are over", MAX_TIME.as_secs())
+}
+
+fn es(n: usize) -> &'static str {
+    if n == 1 { "" } else { "es" }
+}
+
+/// How many servers the limits of a check have left out; what they would say is not known.
+fn not_determined(answers: &[ServerAnswer]) -> Option<String> {
+    let count = |why| answers.iter().filter(|a| a.said == Said::NotAsked(why)).count();
+    match (count(NotAsked::TooMany), count(NotAsked::TooLate)) {
+        (0, 0) => None,
+        (0, n) => Some(format!("{n} address{} not asked: {}", es(n), no_time())),
+        (n, late) => {
+            let n = n + late;
+            Some(format!("{n} address{} not asked: {MAX_ASKED} others were", es(n)))
+        }
+    }
+}
+
+/// What is wrong with those that gave no answer. No way there from here, as without IPv6, says nothing of the server.
+fn troubled(answers: &[ServerAnswer]) -> Vec<String> {
+    answers
+        .iter()
+        .filter(|a| !a.said.is_answer())
+        .filter(|a| a.said != Said::Unreachable || a.address.is_none())
+        .map(trouble)
+        .collect()
+}
+
+/// What to do about `troubled`.
+fn look_at(answers: &[ServerAnswer], troubled: &[String]) -> &'static str {
+    if answers.iter().any(|a| a.said == Said::NotAsked(NotAsked::Private)) {
+        "nobody outside can ask a private address; for a zone inside this network use --private-servers"
+    } else if troubled.len() == 1 {
+        "look at that server"
+    } else {
+        "look at these servers"
+    }
+}
+
+/// The end of a text about how many addresses could not be asked from here.
+fn away(answers: &[ServerAnswer]) -> String {
+    match answers.iter().filter(|a| a.said == Said::Unreachable).count() {
+        0 => String::new(),
+        n => format!("; no way from here to {n} more address{}", es(n)),
     }
 }
 
@@ -102,9 +178,17 @@ fn judge(
     via: Via,
 ) -> Step {
     let given: Vec<&ServerAnswer> = answers.iter().filter(|a| a.said.is_answer()).collect();
+    let open = not_determined(answers);
     let Some(first) = given.first() else {
         let told: Vec<String> = answers.iter().map(trouble).collect();
         let what = format!("no server of {} answers for {name}: {}", zone.zone, told.join("; "));
+        if open.is_some() {
+            return Step::unknown(step, what).hint(LIMITS);
+        }
+        if answers.iter().any(|a| a.said == Said::NotAsked(NotAsked::Private)) {
+            let what = format!("{what}; what the resolver says is not compared");
+            return Step::warn(step, what).hint(look_at(answers, &told));
+        }
         // A host that may ask its resolver only is no fault of the domain's.
         return if expected.is_some() {
             Step::warn(step, format!("{what}; what the resolver says is not compared"))
@@ -117,13 +201,7 @@ fn judge(
     let alike = given.iter().all(|answer| among(&answer.said, &first.said));
     let n = given.len();
     let by = if via == Via::Tcp { " by TCP" } else { "" };
-    // No way there from here, as without IPv6, says nothing of the server.
-    let troubled: Vec<String> = answers
-        .iter()
-        .filter(|a| !a.said.is_answer())
-        .filter(|a| a.said != Said::Unreachable || a.address.is_none())
-        .map(trouble)
-        .collect();
+    let troubled = troubled(answers);
     if !alike {
         // The resolver's answer may be older than all of them.
         let known = expected.filter(|right| given.iter().any(|answer| among(&answer.said, right)));
@@ -139,32 +217,19 @@ fn judge(
         return Step::fail(step, format!("the servers of {} differ about {name}: {}", zone.zone, told.join("; ")))
             .hint("wait until the zone has reached every server; if it stays so, one does not take it over");
     }
-    let what = format!(
-        "{n} address{} of {} {}{by}",
-        if n == 1 { "" } else { "es" },
-        zone.zone,
-        same(&first.said, name, n)
-    );
+    let what = format!("{n} address{} of {} {}{by}", es(n), zone.zone, same(&first.said, name, n));
+    if let Some(open) = open {
+        return Step::unknown(step, format!("{what}; {open}")).hint(LIMITS);
+    }
     if expected.is_some_and(|expected| !among(&first.said, expected)) {
         return Step::warn(step, format!("{what}, but the resolver has something else"))
             .hint("it keeps an older answer until its time to live is over; try again then");
     }
     if !troubled.is_empty() {
-        let hint =
-            if troubled.len() == 1 { "look at that server" } else { "look at these servers" };
-        return Step::warn(step, format!("{what}, but {}", troubled.join("; "))).hint(hint);
+        return Step::warn(step, format!("{what}, but {}", troubled.join("; ")))
+            .hint(look_at(answers, &troubled));
     }
-    let away = answers.iter().filter(|a| a.said == Said::Unreachable).count();
-    if away > 0 {
-        return Step::pass(
-            step,
-            format!(
-                "{what}; no way from here to {away} more address{}",
-                if away == 1 { "" } else { "es" }
-            ),
-        );
-    }
-    Step::pass(step, what)
+    Step::pass(step, what + &away(answers))
 }
 
 /// What all say.
@@ -201,6 +266,8 @@ fn trouble(answer: &ServerAnswer) -> String {
         Said::Timeout => "is silent".to_owned(),
         Said::Malformed => "gives an answer that breaks the protocol".to_owned(),
         Said::Unreachable if answer.address.is_none() => "has no address".to_owned(),
+        Said::NotAsked(NotAsked::Private) => "is not asked: private address".to_owned(),
+        Said::NotAsked(_) => "is not asked".to_owned(),
         Said::Unreachable => "cannot be reached from here".to_owned(),
         Said::Records { .. } | Said::Alias { .. } | Said::Denied { .. } => "answers".to_owned(),
     };
