@@ -147,7 +147,7 @@ impl Sources<'_> {
             return Ok(Recalled::Nothing);
         };
         Ok(match restore(domain, &remembered) {
-            Some(memory) => Recalled::Memory(memory),
+            Some(memory) => Recalled::Memory(Box::new(memory)),
             None => Recalled::Damaged { enforce_until: remembered.enforce_until },
         })
     }
@@ -168,7 +168,7 @@ impl Sources<'_> {
 /// What the ledger holds of a domain.
 enum Recalled {
     Nothing,
-    Memory(Memory),
+    Memory(Box<Memory>),
     /// It cannot be understood, but for one time.
     Damaged {
         enforce_until: Option<u64>,
@@ -176,16 +176,16 @@ enum Recalled {
 }
 
 impl Recalled {
-    const fn memory(&self) -> Option<&Memory> {
+    fn memory(&self) -> Option<&Memory> {
         match self {
-            Self::Memory(memory) => Some(memory),
+            Self::Memory(memory) => Some(&**memory),
             Self::Nothing | Self::Damaged { .. } => None,
         }
     }
 
     fn into_memory(self) -> Option<Memory> {
         match self {
-            Self::Memory(memory) => Some(memory),
+            Self::Memory(memory) => Some(*memory),
             Self::Nothing | Self::Damaged { .. } => None,
         }
     }
