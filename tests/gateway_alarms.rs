@@ -206,7 +206,7 @@ async fn counters_and_their_listener_survive_a_reload() {
     assert!(world.gw1.gateway().metrics().is_empty());
 }
 
-/// [R-dec-21]
+/// [R-alm-02]
 #[tokio::test]
 async fn that_an_open_alarm_gives_way_is_counted() {
     let world = World::new().await;

@@ -82,7 +82,7 @@ impl Metrics {
         self.alarms.get_or_create(&labels).inc();
     }
 
-    /// Counts alarms that are not kept until somebody acknowledges them [R-dec-21].
+    /// Counts alarms that are not kept until somebody acknowledges them [R-alm-02].
     pub(super) fn alarms_dropped(&self, count: u64) {
         self.dropped.inc_by(count);
     }

@@ -176,9 +176,9 @@ enum Recalled {
 }
 
 impl Recalled {
-    const fn memory(&self) -> Option<&Memory> {
+    fn memory(&self) -> Option<&Memory> {
         match self {
-            Self::Memory(memory) => Some(memory),
+            Self::Memory(memory) => Some(&**memory),
             Self::Nothing | Self::Damaged { .. } => None,
         }
     }
