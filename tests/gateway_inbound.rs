@@ -95,7 +95,7 @@ async fn each_check_has_its_reply() {
         ("6: no mail", "550 5.6.3 sealed message uses an unsupported feature", {
             Box::new(|f| f.prefix.content_type = ContentType::Receipt)
         }),
-        ("7: sender without policy", "550 5.7.7 sealed message failed verification", {
+        ("7: sender without policy", "451 4.7.5 sealing policy of the sender", {
             Box::new(|f| {
                 f.prefix.sender_domain = company4.domain.clone();
                 f.signing = company4.signing();

@@ -54,6 +54,7 @@ fn deferrals() -> Vec<DeferReason> {
     all.extend([
         DeferReason::EnforceRemembered,
         DeferReason::PolicyVanished,
+        DeferReason::UnknownSender,
         DeferReason::BelowMinimum { level: Level::Remembered, minimum },
         DeferReason::DenialBelowMinimum { minimum },
         DeferReason::PinnedWithoutPolicy,
@@ -68,6 +69,7 @@ fn deferrals() -> Vec<DeferReason> {
             | DeferReason::PreferredKey(_)
             | DeferReason::EnforceRemembered
             | DeferReason::PolicyVanished
+            | DeferReason::UnknownSender
             | DeferReason::BelowMinimum { .. }
             | DeferReason::DenialBelowMinimum { .. }
             | DeferReason::PinnedWithoutPolicy
@@ -149,7 +151,7 @@ fn reasons_have_the_names_of_the_draft() {
         ClearReason::LocalRule,
         ClearReason::LocalAllowance,
     ];
-    let refused = [RefuseReason::UnknownSender, RefuseReason::NoSigningKey];
+    let refused = [RefuseReason::NoSigningKey];
     let defers: BTreeSet<&str> = deferrals().iter().map(DeferReason::code).collect();
     // The preferred key and the only one share their names.
     assert_eq!(defers.len(), deferrals().len() - KeyFailure::ALL.len());

@@ -65,7 +65,7 @@ fn a_sender_is_remembered_for_good_once_dnssec_vouches() {
 }
 
 #[test]
-fn without_memory_failures_wait_and_denials_refuse() {
+fn without_memory_failures_and_denials_wait() {
     for failure in LookupFailure::ALL {
         assert_eq!(
             run(&Outcome::Failed(failure), None).decision,
@@ -75,7 +75,7 @@ fn without_memory_failures_wait_and_denials_refuse() {
     for authenticity in [Authenticity::Secure, Authenticity::Insecure] {
         assert_eq!(
             run(&denial(authenticity), None).decision,
-            SenderDecision::Refuse(RefuseReason::UnknownSender)
+            SenderDecision::Defer(DeferReason::UnknownSender)
         );
     }
     let expired = policy().with(|d| d.expiry = NOW);
@@ -176,7 +176,7 @@ fn memory_without_keys_or_time_is_no_memory() {
     let lapsed = Memory { last_seen: NOW - 2 * DAY, ..own };
     assert_eq!(
         run(&denial(Authenticity::Insecure), Some(&lapsed)).decision,
-        SenderDecision::Refuse(RefuseReason::UnknownSender)
+        SenderDecision::Defer(DeferReason::UnknownSender)
     );
     let lasting = Memory { last_seen: NOW - 2 * DAY + 1, ..lapsed };
     assert_eq!(
@@ -360,15 +360,8 @@ impl Tables {
             _ => case.row,
         };
         let mut cell = self.sender.cell(row, known.letter);
-        let denial =
-            row == "none, not in its time" || matches!(case.outcome, Outcome::NoPolicy { .. });
-        let pin_row = match cell {
-            "memory" => Some("cell memory"),
-            "refuse" if denial => Some("cell clear or reject, after a denial"),
-            _ => None,
-        };
-        if let (Some(pin), Some(row)) = (pin, pin_row) {
-            cell = self.evidence.with_pin(row, memory, pin);
+        if let ("memory", Some(pin)) = (cell, pin) {
+            cell = self.evidence.with_pin("cell memory", memory, pin);
         }
         let kept = memory.map(|memory| self.evidence.remembered(case.secure, memory, pin));
         let level = match cell {
@@ -376,11 +369,7 @@ impl Tables {
             "verify" | "refuse" => believed.flatten(),
             _ => return (cell, None),
         };
-        let by = match level {
-            Some(level) => format!("policy at {level}"),
-            None if case.secure => "secure denial".to_owned(),
-            None => "insecure denial".to_owned(),
-        };
+        let by = format!("policy at {}", level.unwrap());
         if self.minimum.cell(&by, minimum.as_str()) != "stands" {
             return ("defer", None);
         }

@@ -48,6 +48,10 @@ pub enum DeferReason {
     /// DNS denies the policy of a sender that is remembered.
     #[error("the domain had a policy, but none can be found now")]
     PolicyVanished,
+    /// DNS denies the policy of a sender that is not remembered. A resolver may have kept that answer from before the domain
+    /// began to seal.
+    #[error("the domain publishes no policy that can be seen from here")]
+    UnknownSender,
     /// The policy is not authenticated well enough for the operator.
     #[error("the policy of the domain is known at level {level}, but {minimum} is required")]
     BelowMinimum {
@@ -98,6 +102,7 @@ impl DeferReason {
             Self::Key(failure) | Self::PreferredKey(failure) => failure.code(),
             Self::EnforceRemembered => "enforce-remembered",
             Self::PolicyVanished => "policy-vanished",
+            Self::UnknownSender => "unknown-sender",
             Self::BelowMinimum { .. } => "below-minimum-level",
             Self::DenialBelowMinimum { .. } => "denial-below-minimum-level",
             Self::PinnedWithoutPolicy => "pinned-without-policy",
@@ -156,9 +161,6 @@ impl RejectReason {
 /// Why the claimed sender of a sealed message is refused for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum RefuseReason {
-    /// The domain publishes no policy, so nothing shows that the message is its own.
-    #[error("the sender's domain publishes no policy")]
-    UnknownSender,
     /// The policy of the domain lists no signing key.
     #[error("the policy of the sender's domain lists no signing key")]
     NoSigningKey,
@@ -169,7 +171,6 @@ impl RefuseReason {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::UnknownSender => "unknown-sender",
             Self::NoSigningKey => "no-signing-key",
         }
     }

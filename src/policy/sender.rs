@@ -181,7 +181,7 @@ fn without_policy(local: &SenderPolicy, lack: Lack, memory: Option<&Memory>) -> 
             } else if memory.is_some() {
                 SenderDecision::Defer(DeferReason::PolicyVanished)
             } else {
-                SenderDecision::Refuse(RefuseReason::UnknownSender)
+                SenderDecision::Defer(DeferReason::UnknownSender)
             }
         }
     }

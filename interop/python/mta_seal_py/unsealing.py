@@ -72,7 +72,7 @@ def sender_key(records, prefix, now):
     except RecordRefused as error:
         raise SenderPolicyRefused(f"policy of {prefix.sender_domain}: {error.detail}") from None
     if policy is None:
-        raise SenderPolicyRefused(f"{prefix.sender_domain} publishes no policy", "unauthentic")
+        raise SenderPolicyRefused(f"{prefix.sender_domain} publishes no policy")
     if not policy.in_time(now):
         raise SenderPolicyRefused("the sender's policy is not in force now")
     key = policy.signing_key(prefix.signing_key_id)

@@ -234,7 +234,7 @@ class SenderPolicy(unittest.TestCase):
             self.assertEqual(caught.exception.answer, answer)
         with self.assertRaises(failures.SenderPolicyRefused) as caught:
             forge.unseal(octets, records=records_of())
-        self.assertEqual(caught.exception.answer, "unauthentic")
+        self.assertEqual(caught.exception.answer, "sender-unknown")
         with self.assertRaises(failures.SenderPolicyRefused):
             forge.unseal(octets, records=records_of(forge.sender_records, forge.sender_records))
 
