@@ -637,3 +637,45 @@ fn the_homographs_are_homographs() {
     let cyrillic = Domain::parse("c\u{43e}mpany1.example").unwrap();
     assert_eq!(cyrillic.as_str(), "xn--cmpany1-9ig.example");
 }
+
+/// Keeps every answer until it is told to forget it, as a cache does with long times to live.
+struct Remembering {
+    dns: Arc<Scripted>,
+    kept: std::sync::Mutex<std::collections::HashMap<QueryName, Lookup>>,
+}
+
+impl Resolver for Remembering {
+    fn txt<'a>(&'a self, name: &'a QueryName) -> LookupFuture<'a> {
+        Box::pin(async move {
+            if let Some(kept) = self.kept.lock().unwrap().get(name) {
+                return kept.clone();
+            }
+            let found = self.dns.txt(name).await;
+            self.kept.lock().unwrap().insert(name.clone(), found.clone());
+            found
+        })
+    }
+
+    fn forget(&self, name: &QueryName) {
+        self.kept.lock().unwrap().remove(name);
+    }
+}
+
+/// [R-dec-19]: clear mail of a domain has our cache know that it has no policy; its first sealed message comes in all the same.
+#[tokio::test]
+async fn the_first_sealed_message_is_not_lost_by_a_denial_that_clear_mail_left() {
+    let world = World::new().await;
+    let spec =
+        Spec::new(&world.company2).outbound(Smtp, &world.relay.url).inbound(Smtp, &world.mta2.url);
+    let resolver = Arc::new(Remembering { dns: Arc::clone(&world.dns), kept: Default::default() });
+    let gw2 = Gw::start_with(&spec, &world.dns, resolver, &world.clock).await;
+    let newcomer = Org::new("newcomer.example", 30);
+    let path = "<alice@newcomer.example>";
+    let sealed = Forgery::new(&newcomer, &world.company2).carrier();
+    deliver(gw2.inbound(), Smtp, path, &[BOB], &from("alice@newcomer.example")).await.expect("250");
+    // Sealed too early: it waits for the policy.
+    deliver(gw2.inbound(), Smtp, path, &[BOB], &sealed).await.expect("451 4.7.5");
+    newcomer.publish(&world.dns);
+    deliver(gw2.inbound(), Smtp, path, &[BOB], &sealed).await.expect("250");
+    assert!(last(&world).contains("mta-seal=pass"));
+}

@@ -18,10 +18,10 @@ use super::sources::{Considered, Sources};
 use crate::core::Domain;
 use crate::dns::Resolver;
 use crate::policy::{
-    self, Alarm, ClearReason, Decision, Demand, Hold, LocalPolicy, LookupFailure, Memory,
-    MemoryUpdate, Outcome, Promise, SenderPolicy, SenderVerdict, Verdict,
+    self, Alarm, ClearReason, Decision, DeferReason, Demand, Hold, LocalPolicy, LookupFailure,
+    Memory, MemoryUpdate, Outcome, Promise, SenderDecision, SenderPolicy, SenderVerdict, Verdict,
 };
-use crate::records::{KeyRecord, SignedPolicy};
+use crate::records::{KeyRecord, SignedPolicy, policy_name};
 use crate::store::ledger::{Allowance, LedgerError, Remembered, Scope, SharedLedger};
 
 /// Most domains whose promise is looked up at the same time. Strangers choose them, each message others, and the resolver
@@ -119,7 +119,15 @@ impl Discovery {
         domain: &Domain,
         local: &SenderPolicy,
     ) -> Result<SenderVerdict, LedgerError> {
-        let Considered { verdict, .. } = self.sources().sender(domain, local).await?;
+        let sources = self.sources();
+        let mut verdict = sources.sender(domain, local).await?.verdict;
+        if verdict.decision == SenderDecision::Defer(DeferReason::UnknownSender)
+            && let Ok(name) = Domain::from_canonical(policy_name(domain).as_bytes())
+        {
+            // Our cache may have it from before the domain began to seal: clear mail in its name is looked up too [R-dec-19].
+            self.resolver.forget(&name);
+            verdict = sources.sender(domain, local).await?.verdict;
+        }
         self.raise(Scope::Incoming, domain, &verdict.alarms).await;
         self.learn(Scope::Incoming, domain, &verdict.memory).await?;
         Ok(verdict)
