@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 use mta_seal::core::SealingPublicKey;
 use mta_seal::policy::{
     Alarm, Allowances, Authenticity, ClearReason, Decision, DeferReason, Demand, Denial, Hold,
-    KeyFailure, Level, LocalPolicy, LookupFailure, Memory, MemoryUpdate, Outcome, Rule, Source,
-    Verdict, decide,
+    KeyFailure, Level, LocalPolicy, LookupFailure, Memory, MemoryUpdate, Outcome, RejectReason,
+    Rule, Source, Verdict, decide, decide_damaged,
 };
 use mta_seal::records::{Mode, SealingEntry};
 use policy_support::draft::{Evidence, Table, cell_name};
@@ -820,4 +820,50 @@ fn the_operator_hears_of_what_looks_like_an_attack() {
             assert_eq!(vanished, denied && remembered.live && asked, "{case}");
         }
     }
+}
+
+/// [R-dec-11]: of a damaged memory only the time of `enforce` is left, and it forbids clear mail as before.
+#[test]
+fn a_damaged_memory_forbids_clear_mail_while_it_can_say_so() {
+    let mut waited = 0;
+    for instance in &instances() {
+        let outcome = &instance.outcome;
+        for (rule, demand, lifted) in Rule::ALL.into_iter().flat_map(|rule| {
+            let demands = [Demand::Absent, Demand::Sealed];
+            demands.into_iter().flat_map(move |d| [(rule, d, false), (rule, d, true)])
+        }) {
+            let allow = Allowances { clear_on_failure: lifted, ..Allowances::default() };
+            let local = LocalPolicy { rule, allow, ..LocalPolicy::default() };
+            let plain = decide(&local, outcome, None, demand, NOW);
+            for over in [None, Some(NOW)] {
+                let verdict = decide_damaged(&local, outcome, over, demand, NOW);
+                let alarms = [plain.alarms.clone(), vec![Alarm::MemoryDamaged]].concat();
+                assert_eq!(verdict, Verdict { alarms, ..plain.clone() });
+            }
+            let verdict = decide_damaged(&local, outcome, Some(NOW + 1), demand, NOW);
+            let case = format!("{local:?}, {demand:?}, {outcome:?}: {verdict:?}");
+            assert!(verdict.alarms.contains(&Alarm::MemoryDamaged), "{case}");
+            let never = verdict.decision == Decision::Clear(ClearReason::LocalRule);
+            assert_eq!(verdict.alarms.contains(&Alarm::NeverOverEnforce), never, "{case}");
+            match &plain.decision {
+                Decision::Clear(ClearReason::LocalRule | ClearReason::LocalAllowance)
+                | Decision::Reject(RejectReason::LocalRule)
+                | Decision::Seal { .. }
+                | Decision::Defer(_) => assert_eq!(verdict.decision, plain.decision, "{case}"),
+                Decision::Clear(_) | Decision::Reject(_) if lifted && !must_seal(rule, demand) => {
+                    let clear = Decision::Clear(ClearReason::LocalAllowance);
+                    assert_eq!(verdict.decision, clear, "{case}");
+                }
+                Decision::Clear(_) | Decision::Reject(_) => {
+                    let waits = Decision::Defer(DeferReason::MemoryDamaged);
+                    assert_eq!(verdict.decision, waits, "{case}");
+                    waited += 1;
+                }
+            }
+            if let MemoryUpdate::Store(after) = &verdict.memory {
+                assert!(after.enforce_until > Some(NOW), "{case}");
+            }
+        }
+    }
+    assert!(waited > 0);
 }
