@@ -679,3 +679,17 @@ async fn the_first_sealed_message_is_not_lost_by_a_denial_that_clear_mail_left()
     deliver(gw2.inbound(), Smtp, path, &[BOB], &sealed).await.expect("250");
     assert!(last(&world).contains("mta-seal=pass"));
 }
+
+/// Check 7: a signing key may be newer than what is remembered, so that DNS has to say before it is refused for good.
+#[tokio::test]
+async fn a_signing_key_that_memory_does_not_list_waits_for_dns() {
+    let world = World::new().await;
+    let sealed = Forgery::new(&world.company1, &world.company2).carrier();
+    deliver(world.gw2.inbound(), Smtp, ALICE, &[BOB], &sealed).await.expect("250");
+    world.dns.set(world.company1.policy_name(), Lookup::Timeout);
+    let mut newer = Forgery::new(&world.company1, &world.company2);
+    newer.signing = Org::new("other.example", 90).signing();
+    deliver(world.gw2.inbound(), Smtp, ALICE, &[BOB], &newer.carrier()).await.expect("451 4.7.5");
+    world.company1.publish(&world.dns);
+    deliver(world.gw2.inbound(), Smtp, ALICE, &[BOB], &newer.carrier()).await.expect("550 5.7.7");
+}
