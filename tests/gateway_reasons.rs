@@ -3,58 +3,22 @@
 
 mod gateway_support;
 
-use std::io::Write;
-use std::sync::{Arc, Mutex, OnceLock};
-
 use gateway_support::*;
 use mta_seal::core::IdentityKey;
 use mta_seal::dns::{Authenticity, Denial, Lookup};
 use mta_seal::records::{Mode, PolicyDraft};
 use mta_seal::smtp::Protocol::Smtp;
 use mta_seal::store::ledger::{Ledger, MAX_DEFERRALS};
+use tracing::Level;
 
 const ALICE: &str = "<alice@company1.example>";
 const MESSAGE: &[u8] = b"From: alice@company1.example\r\nSubject: x\r\n\r\nsecret\r\n";
 const DEMANDED: &[u8] = b"From: alice@company1.example\r\nMTA-Seal-Required: yes\r\n\r\nsecret\r\n";
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(octets);
-        Ok(octets.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    /// What this process logs, from now on.
-    fn start() -> Self {
-        static LOG: OnceLock<Log> = OnceLock::new();
-        LOG.get_or_init(|| {
-            let log = Self::default();
-            let writer = log.clone();
-            let subscriber = tracing_subscriber::fmt().json().flatten_event(true);
-            subscriber.with_writer(move || writer.clone()).init();
-            log
-        })
-        .clone()
-    }
-
-    /// The reasons that lines of this kind give about a domain.
-    fn reasons(&self, message: &str, domain: &str) -> Vec<String> {
-        let log = self.0.lock().unwrap();
-        let lines = log.split(|&octet| octet == b'\n').filter(|line| !line.is_empty());
-        lines
-            .map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap())
-            .filter(|line| line["message"] == message && line["domain"] == domain)
-            .map(|line| line["reason"].as_str().unwrap().to_owned())
-            .collect()
-    }
+/// The reasons that lines of this kind give about a domain.
+fn reasons(log: &Log, message: &str, domain: &str) -> Vec<String> {
+    let lines = log.lines(message).into_iter().filter(|line| line["domain"] == domain);
+    lines.map(|line| line["reason"].as_str().unwrap().to_owned()).collect()
 }
 
 /// What DNS says of a domain.
@@ -111,7 +75,7 @@ fn publish(world: &World, org: &Org, says: &Says) {
 
 #[tokio::test]
 async fn our_own_mta_is_told_why_and_since_when() {
-    let log = Log::start();
+    let log = Log::of_this_process(Level::INFO);
     let world = World::new().await;
     for (at, (name, says)) in troubles().iter().enumerate() {
         let partner = Org::new(&format!("p{at}.inside.example"), 60);
@@ -140,7 +104,7 @@ async fn our_own_mta_is_told_why_and_since_when() {
         let expected = format!("mail for {domain} has been waiting since 2027-01-15 08:00 UTC");
         let last = again.verdict().text.lines().nth(2).map(str::to_owned);
         assert!(last.is_some_and(|line| line.ends_with(&expected)), "{again:?}");
-        assert_eq!(log.reasons("mail is deferred", domain), [*name, *name]);
+        assert_eq!(reasons(&log, "mail is deferred", domain), [*name, *name]);
     }
     for (name, says, message) in
         [("no-policy", None, DEMANDED), ("withdrawn", Some(Mode::None), DEMANDED)]
@@ -154,13 +118,13 @@ async fn our_own_mta_is_told_why_and_since_when() {
         let refused = world.send(ALICE, &[&to], message).await;
         assert_eq!(refused.verdict().code, 550, "{refused:?}");
         assert!(refused.verdict().text.ends_with(&format!("({name})")), "{refused:?}");
-        assert_eq!(log.reasons("mail is refused", partner.domain.as_str()), [name]);
+        assert_eq!(reasons(&log, "mail is refused", partner.domain.as_str()), [name]);
     }
 }
 
 #[tokio::test]
 async fn the_world_is_told_the_same_whatever_is_wrong() {
-    let log = Log::start();
+    let log = Log::of_this_process(Level::INFO);
     let world = World::new().await;
     let mut expected = Vec::new();
     for (at, (name, says)) in troubles().iter().enumerate() {
@@ -174,7 +138,7 @@ async fn the_world_is_told_the_same_whatever_is_wrong() {
             "4.7.5 sealing policy of the sender cannot be verified now; check its DNS records",
             "{name}"
         );
-        let logged = log.reasons("sender cannot be verified now", sender.domain.as_str());
+        let logged = reasons(&log, "sender cannot be verified now", sender.domain.as_str());
         assert_eq!(logged, [*name]);
         expected.push(*name);
     }
@@ -203,7 +167,7 @@ async fn the_world_is_told_the_same_whatever_is_wrong() {
         } else {
             "sender cannot be verified"
         };
-        let logged = log.reasons(line, sender.domain.as_str());
+        let logged = reasons(&log, line, sender.domain.as_str());
         assert_eq!(logged, [name]);
     }
 }
