@@ -10,7 +10,7 @@ use mta_seal::policy::{
     authenticate_sender, promise,
 };
 use mta_seal::records::Mode;
-use policy_support::draft::{Evidence, Table};
+use policy_support::draft::{Evidence, Table, failure_row};
 use policy_support::*;
 
 fn run(outcome: &Outcome, memory: Option<&Memory>) -> SenderVerdict {
@@ -313,16 +313,7 @@ fn cases() -> Vec<Case> {
         }
     }
     for failure in LookupFailure::ALL {
-        let row = match failure {
-            LookupFailure::ServFail => "SERVFAIL",
-            LookupFailure::Timeout => "timeout",
-            LookupFailure::Bogus => "bogus",
-            LookupFailure::Malformed => "malformed",
-            LookupFailure::TwoRecords => "two records",
-            LookupFailure::CnameLoop => "CNAME loop",
-            LookupFailure::Oversize => "too large",
-            LookupFailure::BadSignature => "bad signature",
-        };
+        let row = failure_row(failure);
         all.push(Case { outcome: Outcome::Failed(failure), secure: false, judged: false, row });
     }
     all

@@ -13,7 +13,7 @@ use mta_seal::policy::{
     Rule, Source, Verdict, decide, decide_damaged,
 };
 use mta_seal::records::{Mode, SealingEntry};
-use policy_support::draft::{Evidence, Table, cell_name};
+use policy_support::draft::{Evidence, Table, cell_name, failure_row};
 use policy_support::*;
 
 /// What is remembered, and what the draft calls it.
@@ -244,16 +244,7 @@ fn instances() -> Vec<Instance> {
         }
     }
     for failure in LookupFailure::ALL {
-        let row = match failure {
-            LookupFailure::ServFail => "SERVFAIL",
-            LookupFailure::Timeout => "timeout",
-            LookupFailure::Bogus => "bogus",
-            LookupFailure::Malformed => "malformed",
-            LookupFailure::TwoRecords => "two records",
-            LookupFailure::CnameLoop => "CNAME loop",
-            LookupFailure::Oversize => "too large",
-            LookupFailure::BadSignature => "bad signature",
-        };
+        let row = failure_row(failure);
         let kind = Kind::Row(row.to_owned());
         let outcome = Outcome::Failed(failure);
         let full = failure == LookupFailure::ServFail;

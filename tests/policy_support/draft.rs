@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mta_seal::policy::{Decision, Level, Memory, Source};
+use mta_seal::policy::{Decision, Level, LookupFailure, Memory, Source};
 use mta_seal::records::VerifiedPolicy;
 
 use super::{ANNOUNCED, OWN, SUCCESSOR, fingerprint};
@@ -17,6 +17,20 @@ pub fn cell_name(decision: &Decision) -> &'static str {
         Decision::Clear(_) => "clear",
         Decision::Defer(_) => "defer",
         Decision::Reject(_) => "reject",
+    }
+}
+
+/// The row of a look-up that failed. The match is exhaustive, so a new failure needs a row.
+pub fn failure_row(failure: LookupFailure) -> &'static str {
+    match failure {
+        LookupFailure::ServFail => "SERVFAIL",
+        LookupFailure::Timeout => "timeout",
+        LookupFailure::Bogus => "bogus",
+        LookupFailure::Malformed => "malformed",
+        LookupFailure::TwoRecords => "two records",
+        LookupFailure::CnameLoop => "CNAME loop",
+        LookupFailure::Oversize => "too large",
+        LookupFailure::BadSignature => "bad signature",
     }
 }
 
