@@ -3,14 +3,11 @@
 use super::{Desk, Message, Outer, refused};
 use crate::cli::steps::{Step, Steps};
 use crate::core::Domain;
-use crate::gateway::Failure as Refusal;
 use crate::gateway::config::{ClearMail, OutgoingAlways};
+use crate::gateway::{Failure as Refusal, MAX_LOOK_UPS};
 use crate::mail::claims::claimed_domains;
 use crate::mail::results;
 use crate::policy::{Promise, promise};
-
-/// Most domains whose policy is looked up, as in the gateway.
-const MAX_LOOK_UPS: usize = 4;
 
 /// Who may send in clear all the same; which client brings a message, and to whom, only the gateway knows.
 const EXCEPT: &str =

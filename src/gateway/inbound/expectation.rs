@@ -20,7 +20,7 @@ use crate::mail::header::Header;
 use crate::policy::Promise;
 
 /// Most domains of one message whose policy is looked up. A person writes for one, seldom for two.
-const MAX_LOOK_UPS: usize = 4;
+pub(crate) const MAX_LOOK_UPS: usize = 4;
 
 /// The domains in whose name a message comes.
 struct Claimed {

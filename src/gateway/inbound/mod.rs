@@ -33,6 +33,7 @@ use crate::smtp::{Capabilities, Protocol, Reply};
 use crate::store::ledger::{Fate, Scope};
 use envelope::EnvelopeReader;
 pub use envelope::{scan_failure, unseal_failure};
+pub(crate) use expectation::MAX_LOOK_UPS;
 use mailboxes::delivered_to;
 pub(super) use one_by_one::OneByOne;
 pub use verification::{Genuine, signing_key};
