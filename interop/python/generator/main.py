@@ -4,14 +4,32 @@ import argparse
 import json
 from pathlib import Path
 
-from .subjects import identities, keys, paddings, unsealing_done, unsealing_refused
+from .subjects import (
+    carriers,
+    decisions,
+    dialogs,
+    identities,
+    ids,
+    keys,
+    paddings,
+    records,
+    seals,
+    unsealing_done,
+    unsealing_refused,
+)
 
 SUBJECTS = {
     "identities": identities.vectors,
     "keys": keys.vectors,
+    "records": records.vectors,
+    "decisions": decisions.vectors,
     "padding": paddings.vectors,
+    "ids": ids.vectors,
+    "seal": seals.vectors,
     "unseal-done": unsealing_done.vectors,
     "unseal-refused": unsealing_refused.vectors,
+    "carriers": carriers.vectors,
+    "smtp": dialogs.vectors,
 }
 
 
