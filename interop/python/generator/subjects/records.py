@@ -77,7 +77,7 @@ DONE = {
     "unknown-suite": ("R-suite-02 R-rec-03", "Entries of unknown suites are skipped.", signed(fields(k=f"9:a-b:AAAA,{INLINE}"))),
     "unknown-suites": ("R-suite-02", "No entry is of a known suite.", signed(fields(k="65535:AAAA"))),
     "selector-63": ("R-rec-02", "The longest selector.", signed(fields(k=f"9:{'a' * 63}:AAAA,{INLINE}"))),
-    "void-rollover": ("R-rec-08", "A statement that proves nothing.", signed(fields(r=f"{TEXT(bytes(32))}:5:{TEXT(bytes(64))}"))),
+    "void-rollover": ("R-rec-08", "A statement that proves nothing.", signed(fields(r=f"{TEXT(OLD_PUBLIC)}:5:{TEXT(bytes(64))}"))),
     "2048": ("R-rec-02", "2,048 octets.", signed(fields(zz="a" * FULL))),
 }
 
@@ -127,7 +127,7 @@ MALFORMED = {
     "short-key": ("R-rec-03", "A key of three octets.", signed(fields(k=f"1:AAAA,{INLINE}")), "plain"),
     "small-key": ("R-rec-03 R-suite-04", "A sealing key is of small order.", signed(fields(k=f"{INLINE},1:{TEXT(bytes(32))}")), "plain"),
     "r-form": ("R-rec-08 R-rec-02", "A statement of another form.", signed(fields(r="garbage")), "void-rollover"),
-    "r-13-digits": ("R-rec-08", "Its expiry has 13 digits.", signed(fields(r=f"{TEXT(bytes(32))}:{10**12}:{TEXT(bytes(64))}")), "void-rollover"),
+    "r-13-digits": ("R-rec-08", "Its expiry has 13 digits.", signed(fields(r=f"{TEXT(OLD_PUBLIC)}:{10**12}:{TEXT(bytes(64))}")), "void-rollover"),
     "p-short": ("R-rec-02", "p has one octet.", signed(fields(p=TEXT(b"x"))), "all-tags"),
     "2049": ("R-rec-02", "2,049 octets.", signed(fields(zz="a" * (FULL + 1))), "2048"),
     **{f"{name}-missing": ("R-rec-02", f"{name} is missing.", signed(fields(**{name: None})), "plain") for name in "mnxaigk"},
