@@ -78,12 +78,13 @@ def _cases():
     for kind in ("servfail", "timeout", "bogus", "malformed", "two-records", "cname-loop", "too-large", "bad-signature"):
         comment = "An error of the look-up never goes clear."
         yield refused(kind, "R-dec-22", comment, {"result": kind}, None, failure=UNKNOWN, twin="denied")
+        name, comment = f"{kind}-enforce", "Enforce is remembered, and no key."
+        yield refused(name, "R-dec-21", comment, {"result": kind}, e, failure=UNKNOWN, twin="servfail-remembered")
     yield refused("denied-demand", "R-dec-20", "A demand.", denied(), None, demand=True, failure=REQUIRED, twin="denied")
     yield refused("denied-require", "R-dec-20", "The rule.", denied(), None, rule="require", failure=REQUIRED, twin="denied")
     yield refused("none-demand", "R-dec-20", "A demand.", found(mode="none"), None, demand=True, failure=REQUIRED, twin="none")
     yield refused("never-demand", "R-dec-04", "A demand.", found(), None, rule="never", demand=True, failure="demand-refused", twin="never")
     yield refused("denied-enforce", "R-dec-21", "Enforce is remembered.", denied("nodata", True), e, failure=UNUSABLE, twin="denied-remembered")
-    yield refused("timeout-enforce", "R-dec-21", "Enforce is remembered.", {"result": "timeout"}, e, failure=UNKNOWN, twin="servfail-remembered")
     yield refused("expired", "R-rec-06 R-dec-08", "Expired.", found(expiry=NOW), None, failure=UNUSABLE, twin="first-use")
     yield refused("early", "R-rec-06 R-dec-08", "Too early.", found(serial=NOW + 3601), None, failure=UNUSABLE, twin="first-use")
     yield refused("other-key", "R-dec-15", "Only the less preferred key.", found(keys=False), None, failure=UNUSABLE, twin="weaker")

@@ -52,6 +52,15 @@ def vectors():
         "suite-1",
         recipient_domain="a" * 64 + ".example",
     )
+    for name, number in (("suite-0", b"\0\0"), ("suite-3", b"\0\3"), ("suite-65535", b"\xff\xff")):
+        yield _one(
+            name,
+            "R-env-03 R-suite-01",
+            "A suite that is not in the table.",
+            ("limits", "carrier-unsupported"),
+            "suite-1",
+            octets=lambda f, n=number: f.header()[:9] + n + _front(f)[11:],
+        )
     truncated = ("limits", "unauthentic")
     for name, end in (("cut-in-magic", 7), ("cut-in-key-id", 40), ("cut-in-domain", 50), ("cut-in-sealed-key", -1)):
         yield _one(name, "R-env-03", "Ends too early.", truncated, "suite-1", octets=lambda f, e=end: _front(f)[:e])
