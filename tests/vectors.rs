@@ -71,3 +71,83 @@ fn difference(answer: &serde_json::Value, expected: &serde_json::Value) -> Strin
     });
     shown.collect::<Vec<_>>().join("; ")
 }
+
+/// Reports all vectors of which something is wrong.
+fn none_wrong(wrong: &BTreeMap<String, String>) {
+    let lines: Vec<String> = wrong.iter().map(|(name, what)| format!("{name}: {what}")).collect();
+    assert!(lines.is_empty(), "{}", lines.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_answers_every_carrier_as_expected() {
+    let mut wrong = BTreeMap::new();
+    for vector in of_kinds(&["unseal"]) {
+        if let Err(what) = gateway::unseal(&vector).await {
+            wrong.insert(vector.name, what);
+        }
+    }
+    none_wrong(&wrong);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_speaks_every_dialog_as_expected() {
+    let mut wrong = BTreeMap::new();
+    for vector in of_kinds(&["smtp"]) {
+        if let Err(what) = gateway::dialog(&vector).await {
+            wrong.insert(vector.name, what);
+        }
+    }
+    none_wrong(&wrong);
+}
+
+#[test]
+fn the_program_shows_what_a_carrier_says_without_a_key() {
+    let mut wrong = BTreeMap::new();
+    for vector in of_kinds(&["inspect"]) {
+        if let Err(what) = program::inspect_vector(&vector) {
+            wrong.insert(vector.name, what);
+        }
+    }
+    for vector in of_kinds(&["unseal"]) {
+        if let Err(what) = program::inspect_unsealed(&vector) {
+            wrong.insert(vector.name, what);
+        }
+    }
+    none_wrong(&wrong);
+}
+
+#[test]
+fn the_program_unseals_as_expected() {
+    if program::faketime().is_none() {
+        eprintln!("without MTA_SEAL_TEST_FAKETIME, only what is refused before the time counts");
+    }
+    let (mut wrong, mut asked) = (BTreeMap::new(), 0);
+    for vector in of_kinds(&["unseal"]).into_iter().filter(program::is_asked) {
+        asked += 1;
+        if let Err(what) = program::unseal(&vector) {
+            wrong.insert(vector.name, what);
+        }
+    }
+    none_wrong(&wrong);
+    assert!(asked >= 50, "{asked}");
+}
+
+/// A vector that nobody could fail would hold nothing.
+#[test]
+fn every_refusal_has_a_twin_that_is_done() {
+    let vectors: Vec<Vector> = all().into_values().flatten().collect();
+    let done: BTreeMap<&str, &Vector> = vectors
+        .iter()
+        .filter(|vector| !vector.is_refused())
+        .map(|vector| (vector.name.as_str(), vector))
+        .collect();
+    let refused: Vec<&Vector> = vectors.iter().filter(|vector| vector.is_refused()).collect();
+    assert!(vectors.len() >= 150 && 3 * refused.len() >= 2 * vectors.len());
+    for vector in refused {
+        let twin =
+            done.get(vector.twin.as_deref().unwrap()).unwrap_or_else(|| panic!("{}", vector.name));
+        assert_eq!(twin.kind, vector.kind, "{}", vector.name);
+    }
+    let names: BTreeSet<&String> = vectors.iter().map(|vector| &vector.name).collect();
+    assert_eq!(names.len(), vectors.len());
+}

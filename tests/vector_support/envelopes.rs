@@ -313,7 +313,11 @@ fn no_config() -> Config {
 }
 
 /// Checks 8 to 10, whose failures do not overlap but for the three of check 9.
-fn judged(verified: Verified, task: &Task, level: mta_seal::policy::Level) -> Result<Genuine, Refusal> {
+fn judged(
+    verified: Verified,
+    task: &Task,
+    level: mta_seal::policy::Level,
+) -> Result<Genuine, Refusal> {
     Genuine::judge(verified, level, &no_config(), task.window, task.now).map_err(|failure| {
         let stage = match failure {
             Failure::CarrierUnsupported => "type",
@@ -440,7 +444,8 @@ pub fn unseal(input: Fields, division: usize) -> Answer {
 
     let prefix = &accepted.prefix;
     let reverse = &prefix.reverse_path;
-    let forward: Vec<Value> = kept.iter().map(|n| forward_value(&prefix.forward_paths[*n])).collect();
+    let forward: Vec<Value> =
+        kept.iter().map(|n| forward_value(&prefix.forward_paths[*n])).collect();
     Ok(json!({
         "message": b64(message),
         "sender_domain": prefix.sender_domain.as_str(),

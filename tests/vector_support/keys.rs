@@ -64,9 +64,9 @@ pub fn public_keys(mut input: Fields) -> Answer {
     input.end();
     let refused = |_| ("public-key", "none");
     match suite_of(&algorithm) {
-        Some(suite) => {
-            SealingPublicKey::from_bytes(suite, &public).map_err(refused).map(|key| sealing_ids(&key))
-        }
+        Some(suite) => SealingPublicKey::from_bytes(suite, &public)
+            .map_err(refused)
+            .map(|key| sealing_ids(&key)),
         None => {
             let (signing, identity) =
                 (VerifyingKey::from_bytes(&public), IdentityPublicKey::from_bytes(&public));

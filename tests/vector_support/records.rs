@@ -16,7 +16,10 @@ use super::Answer;
 use super::fields::{Fields, b64};
 use super::keys::suite;
 
-pub fn policy_of(domain: &Domain, text: &[u8]) -> Result<VerifiedPolicy, (&'static str, &'static str)> {
+pub fn policy_of(
+    domain: &Domain,
+    text: &[u8],
+) -> Result<VerifiedPolicy, (&'static str, &'static str)> {
     let signed = SignedPolicy::parse(text).map_err(|_| ("record", "policy-unknown"))?;
     signed.verify(domain).map_err(|_| ("record-signature", "policy-unknown"))
 }
@@ -126,7 +129,11 @@ pub fn outcome_of(dns: &Scripted, domain: &Domain, keys: Keys<'_>) -> Outcome {
 }
 
 /// The policy and the key that mail is sealed to, for an operator who requires it and remembers nothing.
-pub fn decided(domain: &Domain, records: Vec<Fields>, now: u64) -> Result<Decision, (&'static str, &'static str)> {
+pub fn decided(
+    domain: &Domain,
+    records: Vec<Fields>,
+    now: u64,
+) -> Result<Decision, (&'static str, &'static str)> {
     let dns = Scripted::new();
     publish(&dns, records, Authenticity::Insecure);
     let outcome = outcome_of(&dns, domain, Keys::Wanted { remembered: None });

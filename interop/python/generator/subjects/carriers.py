@@ -56,7 +56,6 @@ def _refused(good, envelope):
     for name, message in {
         "two": mixed(sealed, PLAIN, sealed),
         "two-one-by-name": mixed(sealed, part(good, NAMED)),
-        "two-one-with-wrong-magic": mixed(sealed, part(b"AAAA")),
         "two-second-far": mixed(sealed, FAR, sealed),
         "two-nested": mixed(nested(1, sealed), nested(2, sealed)),
     }.items():
