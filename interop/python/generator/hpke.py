@@ -45,7 +45,7 @@ def _x25519_public(private):
     return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
 
 
-def _dhkem(public, ikm):
+def dhkem(public, ikm):
     """DHKEM(X25519, HKDF-SHA256): `enc` and the shared secret, the ephemeral key by DeriveKeyPair(ikm)."""
     suite_id = b"KEM" + KEM_ID[1].to_bytes(2, "big")
     ephemeral = _labeled_expand(suite_id, _labeled_extract(suite_id, b"", b"dkp_prk", ikm), b"sk", b"", 32)
@@ -54,7 +54,7 @@ def _dhkem(public, ikm):
     return enc, _labeled_expand(suite_id, prk, b"shared_secret", enc + public, 32)
 
 
-def _xwing(public, seed):
+def xwing(public, seed):
     """X-Wing: `enc` and the shared secret, from the `m` of ML-KEM and the ephemeral key of X25519."""
     mlkem, x25519 = public[:MLKEM_PUBLIC], public[MLKEM_PUBLIC:]
     secret_m, enc_m = ML_KEM_768._encaps_internal(mlkem, seed[:32])  # pylint: disable=protected-access
@@ -62,14 +62,19 @@ def _xwing(public, seed):
     return enc_m + enc_x, hashlib.sha3_256(secret_m + secret_x + enc_x + x25519 + XWING_LABEL).digest()
 
 
-def seal(suite, public, info, plaintext, randomness):
-    """`enc` and the ciphertext of one single-shot seal with empty `aad`."""
-    enc, secret = (_dhkem if suite == 1 else _xwing)(public, randomness)
+def key_schedule(suite, secret, info):
+    """Key and base nonce in base mode."""
     suite_id = b"HPKE" + b"".join(one.to_bytes(2, "big") for one in (KEM_ID[suite], KDF_ID, AEAD_ID))
     context = b"\0" + b"".join(
         _labeled_extract(suite_id, b"", label, value) for label, value in ((b"psk_id_hash", b""), (b"info_hash", info))
     )
     prk = _labeled_extract(suite_id, secret, b"secret", b"")
     key = _labeled_expand(suite_id, prk, b"key", context, 32)
-    nonce = _labeled_expand(suite_id, prk, b"base_nonce", context, 12)
+    return key, _labeled_expand(suite_id, prk, b"base_nonce", context, 12)
+
+
+def seal(suite, public, info, plaintext, randomness):
+    """`enc` and the ciphertext of one single-shot seal with empty `aad`."""
+    enc, secret = (dhkem if suite == 1 else xwing)(public, randomness)
+    key, nonce = key_schedule(suite, secret, info)
     return enc, AESGCM(key).encrypt(nonce, plaintext, b"")

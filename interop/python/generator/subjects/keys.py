@@ -80,6 +80,9 @@ def _public_keys():
     yield from _public("ed25519-off-curve", "ed25519", b"\2" + bytes(31), "y = 2 is not on the curve.", "ed25519")
     wide = (P + 3).to_bytes(32, "little")
     yield from _public("ed25519-wide", "ed25519", wide, "y = p + 3: not canonical, on the curve.", "ed25519")
+    for name, value in (("p", P), ("p-signed", P | 1 << 255), ("p-plus-1", P + 1), ("p-plus-1-signed", P + 1 | 1 << 255)):
+        comment = "Another encoding of a point of small order."
+        yield from _public(f"ed25519-{name}", "ed25519", value.to_bytes(32, "little"), comment, "ed25519")
     negative = (1 | 1 << 255).to_bytes(32, "little")
     yield from _public("ed25519-negative-zero", "ed25519", negative, "x = 0 with its sign bit set.", "ed25519")
 
@@ -124,14 +127,19 @@ def _signatures():
     s = _challenge(neutral, public, message) * _scalar(seed) % ORDER
     comment = "R is the neutral element, and the equation holds."
     yield one("r-neutral", neutral + s.to_bytes(32, "little"), comment)
+    for name, other in (("r-not-canonical", (P + 1).to_bytes(32, "little")), ("r-negative-zero", neutral[:31] + b"\x80")):
+        s = _challenge(other, public, message) * _scalar(seed) % ORDER
+        comment = "Another encoding of the neutral element as R, and the equation holds."
+        yield one(name, other + s.to_bytes(32, "little"), comment)
     comment = "A is of small order: S = 0 with R neutral satisfies the equation for every message."
     yield one("a-neutral", neutral + bytes(32), comment, key=neutral)
-    yield _with_torsion(message)
+    yield _with_torsion(message, True)
+    yield _with_torsion(message, False)
 
 
-def _with_torsion(message):
-    """A public key with a part of order 8, for which the equation holds only after multiplication by 8."""
-    name = "signature/refused/cofactor"
+def _with_torsion(message, cancels):
+    """A public key with a part of order 8, for which the equation holds, or does only after multiplication by 8."""
+    name = "signature/done/mixed-order" if cancels else "signature/refused/cofactor"
     secret = int.from_bytes(octets(name, "secret", 32), "little") % ORDER
     mixed = compress(add(multiply(secret, BASE), of_order_8()))
     nonce = 0
@@ -139,17 +147,19 @@ def _with_torsion(message):
         nonce += 1
         r = compress(multiply(nonce, BASE))
         k = _challenge(r, mixed, message)
-        if k % 8:
+        if (k % 8 == 0) == cancels:
             break
     signature = r + ((nonce + k * secret) % ORDER).to_bytes(32, "little")
     return vector(
         "signature",
         name,
         "R-sig-01",
-        "A has a part of order 8: the equation holds only if both sides are multiplied by the cofactor.",
+        "A has a part of order 8, which the equation cancels: such a key is not refused."
+        if cancels
+        else "A has a part of order 8: the equation holds only if both sides are multiplied by the cofactor.",
         {"public_key": b64(mixed), "message": b64(message), "signature": b64(signature)},
-        ("signature", "none"),
-        "signature/done/plain",
+        None if cancels else ("signature", "none"),
+        None if cancels else "signature/done/mixed-order",
     )
 
 
