@@ -68,7 +68,9 @@ class Forgery:
         if self.header_octets is not None:
             return self.header_octets
         plain = envelope.Header(self.suite, self.key_id, self.recipient_domain).encode()
-        return plain if self.header_extensions is None else plain[:-2] + wire_vector(self.header_extensions, 0, 2**16 - 1)
+        return (
+            plain if self.header_extensions is None else plain[:-2] + wire_vector(self.header_extensions, 0, 2**16 - 1)
+        )
 
     def prefix(self):
         """The octets of the prefix."""

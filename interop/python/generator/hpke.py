@@ -57,7 +57,7 @@ def dhkem(public, ikm):
 def xwing(public, seed):
     """X-Wing: `enc` and the shared secret, from the `m` of ML-KEM and the ephemeral key of X25519."""
     mlkem, x25519 = public[:MLKEM_PUBLIC], public[MLKEM_PUBLIC:]
-    secret_m, enc_m = ML_KEM_768._encaps_internal(mlkem, seed[:32])  # pylint: disable=protected-access
+    secret_m, enc_m = ML_KEM_768._encaps_internal(mlkem, seed[:32])
     enc_x, secret_x = _x25519_public(seed[32:]), _x25519(seed[32:], x25519)
     return enc_m + enc_x, hashlib.sha3_256(secret_m + secret_x + enc_x + x25519 + XWING_LABEL).digest()
 

@@ -4,8 +4,8 @@ import base64
 import json
 import os
 
-from . import base64s, ed25519, envelope, key_record, keyids, padding, recognition, rollover, sealing, suites, unsealing
 from . import decide as decisions
+from . import ed25519, envelope, key_record, keyids, padding, recognition, rollover, sealing, suites, unsealing
 from . import policy as policies
 from .claims import Claims
 from .failures import KeyRecordRefused, RecordRefused, Refused, Unsupported
@@ -332,6 +332,3 @@ def run():
             supported |= answered["result"] != "unsupported"
             results.write(json.dumps(answered, sort_keys=True) + "\n")
     return supported
-
-
-__all__ = ["KINDS", "answer", "b64", "base64s", "octets", "run"]

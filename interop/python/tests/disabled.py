@@ -1,11 +1,17 @@
 """By check: the vector that holds it, and how to do without the check."""
 
 import contextlib
+import hmac
 from unittest import mock
 
-from mta_seal_py import body, content, ed25519, envelope, key_record, policy, suites, tags, unsealing
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from generator.chunks import HEADING
+from mta_seal_py import body, content, ed25519, envelope, policy, suites, unsealing
 from mta_seal_py import prefix as prefixes
 from mta_seal_py.claims import Claims
+from mta_seal_py.failures import BodyRefused, CommitmentRefused
 from mta_seal_py.ownkeys import OwnKeys
 from mta_seal_py.wire import Reader, Truncated
 
@@ -19,19 +25,10 @@ def replaced(target, name, value):
     return lambda: mock.patch.object(target, name, value)
 
 
-def _any_domain(parsed_find):
-    """The recipient domain may be any: the first keys there are serve."""
-
-    def find(message, _own_domains=None):
-        return parsed_find(message)
-
-    return find
-
-
 @contextlib.contextmanager
 def without_domain():
-    """Checks 2: any recipient domain."""
-    original = unsealing.unseal_envelope
+    """The recipient domain may be any: the first keys there are serve."""
+    original, recognised = unsealing.unseal_envelope, unsealing.recognition.find
 
     def any_domain(parsed, own_keys, *rest):
         own = own_keys[0]
@@ -39,7 +36,7 @@ def without_domain():
         return original(parsed, [renamed], *rest)
 
     with (
-        mock.patch.object(unsealing.recognition, "find", _any_domain(unsealing.recognition.find)),
+        mock.patch.object(unsealing.recognition, "find", lambda message, _own_domains: recognised(message)),
         mock.patch.object(unsealing, "unseal_envelope", any_domain),
     ):
         yield
@@ -76,16 +73,9 @@ class Chunks:
         self.compare = compare_commitment, compare_tags
 
     def __call__(self, content_key, envelope_id, octets):
-        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
-        from generator.chunks import HEADING
-        from mta_seal_py.failures import BodyRefused, CommitmentRefused
-
         salt, commitment, sealed = octets[:24], octets[24:56], octets[56:]
         okm, block = b"", b""
         for counter in (1, 2):
-            import hmac
-
             info = HEADING + salt + body.context(envelope_id)
             block = hmac.digest(content_key, block + info + bytes([counter]), "sha512")
             okm += block
@@ -98,8 +88,6 @@ class Chunks:
             decryptor = Cipher(algorithms.AES(okm[:32]), modes.CTR(nonce + b"\0\0\0\2")).decryptor()
             found = decryptor.update(chunk[:-16])
             if self.compare[1]:
-                from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
                 if AESGCM(okm[:32]).encrypt(nonce, found, None) != chunk:
                     raise BodyRefused("a chunk is not authentic")
             plain += found
@@ -198,5 +186,3 @@ CHECKS = {
     ),
     "closing signature": ("unseal/refused/closing", lambda: without_signature(b"mta-seal/1 closing")),
 }
-
-assert key_record and tags

@@ -68,7 +68,9 @@ def _refused(good, envelope):
         "late": b" " * 1014 + good,
         "twice": base64.b64encode(good),
     }.items():
-        yield _one(f"magic-{name}", "R-car-05 R-car-04", "The media type, but not the magic.", mixed(part(text)), malformed)
+        yield _one(
+            f"magic-{name}", "R-car-05 R-car-04", "The media type, but not the magic.", mixed(part(text)), malformed
+        )
     for name, encoding in (
         ("unknown", b"x-uuencode"),
         ("empty", b""),

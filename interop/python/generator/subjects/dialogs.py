@@ -9,11 +9,12 @@ from ..vector import vector
 from . import carriers, unsealing_done, unsealing_refused
 
 DRAFT = Path(__file__).resolve().parents[4] / "spec" / "draft-mta-seal.md"
-REFUSALS = (
-    "version recipient-domain-capitals critical-extension header-4097 cut-in-sealed-key domain key destroyed-key hpke commitment "
-    "chunk-tag one-octet-more type-9 sender-domain-capitals notify-3 signing-key-id no-policy policy-expired opening receipt "
-    "forward-path-other-domain reverse-path too-old in-future recipient bare-lf blocks padding-longer padding-first closing"
-).split()
+REFUSALS = """
+version recipient-domain-capitals critical-extension header-4097 cut-in-sealed-key domain key destroyed-key hpke
+commitment chunk-tag one-octet-more type-9 sender-domain-capitals notify-3 signing-key-id no-policy policy-expired
+opening receipt forward-path-other-domain reverse-path too-old in-future recipient bare-lf blocks padding-longer
+padding-first closing
+""".split()
 DONE = ("plain", "suite-2", "foreign-reverse-path", "null-reverse-path")
 
 
@@ -108,4 +109,3 @@ def vectors():
         twin="smtp/done/plain",
         expected=expected,
     )
-

@@ -80,7 +80,12 @@ def _public_keys():
     yield from _public("ed25519-off-curve", "ed25519", b"\2" + bytes(31), "y = 2 is not on the curve.", "ed25519")
     wide = (P + 3).to_bytes(32, "little")
     yield from _public("ed25519-wide", "ed25519", wide, "y = p + 3: not canonical, on the curve.", "ed25519")
-    for name, value in (("p", P), ("p-signed", P | 1 << 255), ("p-plus-1", P + 1), ("p-plus-1-signed", P + 1 | 1 << 255)):
+    for name, value in (
+        ("p", P),
+        ("p-signed", P | 1 << 255),
+        ("p-plus-1", P + 1),
+        ("p-plus-1-signed", P + 1 | 1 << 255),
+    ):
         comment = "Another encoding of a point of small order."
         yield from _public(f"ed25519-{name}", "ed25519", value.to_bytes(32, "little"), comment, "ed25519")
     negative = (1 | 1 << 255).to_bytes(32, "little")
@@ -127,7 +132,10 @@ def _signatures():
     s = _challenge(neutral, public, message) * _scalar(seed) % ORDER
     comment = "R is the neutral element, and the equation holds."
     yield one("r-neutral", neutral + s.to_bytes(32, "little"), comment)
-    for name, other in (("r-not-canonical", (P + 1).to_bytes(32, "little")), ("r-negative-zero", neutral[:31] + b"\x80")):
+    for name, other in (
+        ("r-not-canonical", (P + 1).to_bytes(32, "little")),
+        ("r-negative-zero", neutral[:31] + b"\x80"),
+    ):
         s = _challenge(other, public, message) * _scalar(seed) % ORDER
         comment = "Another encoding of the neutral element as R, and the equation holds."
         yield one(name, other + s.to_bytes(32, "little"), comment)

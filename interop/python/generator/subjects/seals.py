@@ -61,7 +61,9 @@ def vectors():
     long = b"Subject: long\r\n\r\n" + b"x" * 70 + b"\r\n" + (b"y" * 70 + b"\r\n") * 500
     yield _done("blocks", "R-con-04", "Three blocks of this size.", message=long)
     yield _done("null-reverse-path", "R-seal-02", "The null reverse-path.", reverse={"mailbox": ""})
-    yield _done("foreign", "R-seal-02", "A reverse-path of another domain is flagged.", reverse={"mailbox": "u@z.example"})
+    yield _done(
+        "foreign", "R-seal-02", "A reverse-path of another domain is flagged.", reverse={"mailbox": "u@z.example"}
+    )
     yield _done(
         "parameters",
         "R-con-02",

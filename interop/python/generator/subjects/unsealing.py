@@ -59,3 +59,9 @@ def block(data):
 def extension(kind, critical, value=b""):
     """One encoded extension of any form."""
     return uint(kind, 2) + uint(critical, 1) + wire_vector(value, 0, 2**16 - 1)
+
+
+def claimed_by_delivery(forgery):
+    """The delivery of the same message to v@b.example, remembered under its delivery id."""
+    delivery_id = b64(forgery.fields["delivery_id"])
+    return [{"sender_domain": A.domain, "delivery_id": delivery_id, "recipient": "v@b.example"}]

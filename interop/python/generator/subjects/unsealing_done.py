@@ -6,8 +6,8 @@ from mta_seal_py.prefix import FOREIGN
 from mta_seal_py.tasks import b64
 
 from ..envelopes import Forgery
-from ..parties import C, NOW, WINDOW, A, B, in_json, own_keys, published
-from .unsealing import Subject, extension, setting
+from ..parties import NOW, WINDOW, A, B, C, in_json, own_keys, published
+from .unsealing import Subject, claimed_by_delivery, extension, setting
 
 LONG = b"Subject: long\r\n\r\n" + b"0123456789abcdef0123456789abcdef0123456789abcdef012345678901\r\n" * 700
 
@@ -44,7 +44,12 @@ def vectors():
         change=setting(header_extensions=extension(1, 0) + extension(2, 0, b"y")),
     )
     room = 4096 - len(Forgery("x").header()) - 5
-    done("header-4096", "R-env-02", "A header of 4,096 octets.", change=setting(header_extensions=extension(1, 0, bytes(room))))
+    done(
+        "header-4096",
+        "R-env-02",
+        "A header of 4,096 octets.",
+        change=setting(header_extensions=extension(1, 0, bytes(room))),
+    )
     done(
         "prefix-extension",
         "R-con-01",
@@ -120,12 +125,12 @@ def vectors():
         "One recipient had the message before, the other gets it.",
         change=setting(forward_paths=two),
         recipients=None,
-        claims=lambda f: [
-            {"sender_domain": A.domain, "delivery_id": b64(f.fields["delivery_id"]), "recipient": "v@b.example"}
-        ],
+        claims=claimed_by_delivery,
     )
     many = tuple(ForwardPath(f"v{i}@b.example") for i in range(1000))
-    done("thousand", "R-con-01", "1,000 forward-paths.", change=setting(forward_paths=many), recipients=("v7@b.example",))
+    done(
+        "thousand", "R-con-01", "1,000 forward-paths.", change=setting(forward_paths=many), recipients=("v7@b.example",)
+    )
     done(
         "mode-none",
         "R-dec-19",

@@ -6,9 +6,10 @@ from mta_seal_py.paths import ForwardPath, ReversePath
 from mta_seal_py.tasks import b64
 from mta_seal_py.wire import uint
 
-from ..parties import NOW, WINDOW, A, B, C, in_json, own_keys, party, published
 from ..envelopes import Forgery
-from .unsealing import Subject, block, extension, setting
+from ..parties import NOW, WINDOW, A, B, C, in_json, own_keys, party, published
+from .unsealing import Subject, block, claimed_by_delivery, extension, setting
+from .unsealing_done import LONG
 
 MALFORMED = "carrier-malformed"
 UNSUPPORTED = "carrier-unsupported"
@@ -40,7 +41,13 @@ def _header(refused):
         ("address", b"192.0.2.1"),
     ):
         change = octets_with(lambda h, d=domain: h[:43] + uint(len(d), 1) + d + b"\0\0")
-        refused(f"recipient-domain-{name}", "R-env-04 R-id-01", f"The recipient domain is {domain.decode()}.", limits, change)
+        refused(
+            f"recipient-domain-{name}",
+            "R-env-04 R-id-01",
+            f"The recipient domain is {domain.decode()}.",
+            limits,
+            change,
+        )
     change = setting(header_extensions=extension(5, 1, b"x"))
     refused("critical-extension", "R-env-03", "The extension is critical.", unsupported, change, "extension")
     change = setting(header_extensions=extension(5, 2, b"x"))
@@ -55,10 +62,11 @@ def _header(refused):
     change = setting(header_extensions=extension(1, 0, bytes(room + 1)))
     refused("header-4097", "R-env-02", "A header of 4,097 octets.", limits, change, "header-4096")
     end = len(Forgery("x").header())
-    cut = lambda at: lambda f: f.carrier(f.octets()[:at])  # noqa: E731
     refused("cut-in-header", "R-env-03", "Ends in the header.", ("limits", UNAUTHENTIC), carrier=cut(30))
     refused("cut-in-enc", "R-env-03", "Ends in enc.", ("limits", UNAUTHENTIC), carrier=cut(end + 31))
-    refused("cut-in-sealed-key", "R-env-03", "Lacks an octet of sealed_key.", ("limits", UNAUTHENTIC), carrier=cut(end + 79))
+    refused(
+        "cut-in-sealed-key", "R-env-03", "Lacks an octet of sealed_key.", ("limits", UNAUTHENTIC), carrier=cut(end + 79)
+    )
 
 
 def _keys(refused):
@@ -98,7 +106,12 @@ def _keys(refused):
         for name, part, at, text in (
             ("enc", "enc", 0, "A bit of enc is turned, and all that follows made for it."),
             ("enc-last", "enc", nenc - 1, "The last octet of enc is changed, and all that follows made for it."),
-            ("hpke", "sealed-key", 47, "A bit of the tag of the sealed key is turned, and all that follows made for it."),
+            (
+                "hpke",
+                "sealed-key",
+                47,
+                "A bit of the tag of the sealed key is turned, and all that follows made for it.",
+            ),
         ):
             made = f"{name}-suite-{suite}" if suite == 2 else name
             change = setting(flip={part: at})
@@ -127,8 +140,9 @@ def _body(refused):
         setting(flip={"commitment": 31}),
     )
     end = len(Forgery("x").header()) + 80
-    cut = lambda at: lambda f: f.carrier(f.octets()[:at])  # noqa: E731
-    refused("cut-in-commitment", "R-env-07", "Ends in the commitment.", ("commitment", UNAUTHENTIC), carrier=cut(end + 55))
+    refused(
+        "cut-in-commitment", "R-env-07", "Ends in the commitment.", ("commitment", UNAUTHENTIC), carrier=cut(end + 55)
+    )
     refused("no-body", "R-env-07", "Ends after the sealed key.", ("commitment", UNAUTHENTIC), carrier=cut(end))
     body = ("body", UNAUTHENTIC)
     refused("chunk-tag", "R-env-07", "A bit of the last octet is turned.", body, setting(flip={"chunks": -1}))
@@ -137,19 +151,29 @@ def _body(refused):
     refused("cut-by-one", "R-env-07", "The last octet is missing.", body, carrier=cut(-1))
     refused("one-octet-more", "R-env-07", "An octet follows.", body, setting(tail=b"\0"))
     chunk = 16384 + 16
-    long = setting(message=_long())
+    long = setting(message=LONG)
     whole = end + 56 + 2 * chunk
     refused("last-chunk-missing", "R-env-07", "Ends after two whole chunks.", body, long, "long", carrier=cut(whole))
-    swapped = lambda f: f.carrier(_swapped(f.octets(), end + 56, chunk))  # noqa: E731
-    refused("chunks-swapped", "R-env-07", "The first two chunks are exchanged.", body, long, "long", carrier=swapped)
-    doubled = lambda f: f.carrier(_doubled(f.octets(), end + 56, chunk))  # noqa: E731
-    refused("chunk-twice", "R-env-07", "The first chunk stands twice.", body, long, "long", carrier=doubled)
+    for name, change, text in (
+        ("chunks-swapped", _swapped, "The first two chunks are exchanged."),
+        ("chunk-twice", _doubled, "The first chunk stands twice."),
+    ):
+        carrier = changed(change, end + 56, chunk)
+        refused(name, "R-env-07", text, body, long, "long", carrier=carrier)
 
 
-def _long():
-    from .unsealing_done import LONG  # pylint: disable=import-outside-toplevel
+def cut(at):
+    """The carrier of an envelope that ends there."""
+    return lambda forgery: forgery.carrier(forgery.octets()[:at])
 
-    return LONG
+
+def changed(change, at, size):
+    """The carrier of an envelope whose chunks of this size, from there on, were changed."""
+    return lambda forgery: forgery.carrier(change(forgery.octets(), at, size))
+
+
+def _claimed_by_envelope(forgery):
+    return [{"envelope_id": b64(forgery.id()), "recipient": "v@b.example"}]
 
 
 def _swapped(octets, at, size):
@@ -213,7 +237,9 @@ def _sender(refused):
     fresh = party("a.example")
     fresh.signing, fresh.sealing = [], []
     text = "The policy has mode none, and lists no signing key."
-    refused("no-signing-key", "R-dec-19", text, unlisted, twin="mode-none", records=in_json(published(fresh, "none")[:1]))
+    refused(
+        "no-signing-key", "R-dec-19", text, unlisted, twin="mode-none", records=in_json(published(fresh, "none")[:1])
+    )
     refused("no-policy", "R-dec-19", "The sender domain has no policy.", unknown, records=[])
     text = "The policy expires now."
     change = in_json(published(A, expiry=NOW)[:1])
@@ -225,7 +251,9 @@ def _sender(refused):
     refused("two-policies", "R-rec-01 R-dec-19", "Two policy records.", unknown, records=change)
     name, policy = published(A)[0]
     change = in_json([(name, policy.replace(b"m=enforce", b"m=testing"))])
-    refused("policy-changed", "R-rec-05 R-dec-19", "The policy was changed after it was signed.", unknown, records=change)
+    refused(
+        "policy-changed", "R-rec-05 R-dec-19", "The policy was changed after it was signed.", unknown, records=change
+    )
     change = in_json([(name, policy + b"; zz=1")])
     refused("policy-malformed", "R-rec-02 R-dec-19", "The signature is not the last tag.", unknown, records=change)
     foreign = in_json([(name, published(party("c.example"))[0][1])])
@@ -289,12 +317,10 @@ def _time(refused):
 
 def _recipients(refused):
     delivered = ("delivered", "delivered-before")
-    envelope = lambda f: [{"envelope_id": b64(f.id()), "recipient": "v@b.example"}]  # noqa: E731
-    refused("delivered-envelope", "R-uns-04 R-uns-01", "Delivered under the envelope id.", delivered, claims=envelope)
-    same = lambda f: [  # noqa: E731
-        {"sender_domain": A.domain, "delivery_id": b64(f.fields["delivery_id"]), "recipient": "v@b.example"}
-    ]
-    refused("delivered-id", "R-uns-04 R-con-07", "Delivered under the delivery id.", delivered, claims=same)
+    text = "Delivered under the envelope id."
+    refused("delivered-envelope", "R-uns-04 R-uns-01", text, delivered, claims=_claimed_by_envelope)
+    text = "Delivered under the delivery id."
+    refused("delivered-id", "R-uns-04 R-con-07", text, delivered, claims=claimed_by_delivery)
     none = ("recipients", "not-signed-recipient")
     text = "The outer recipient is not signed."
     refused("recipient", "R-uns-03 R-uns-01", text, none, recipients=("w@b.example",))
