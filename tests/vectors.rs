@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use vector_support::envelopes::DIVISIONS;
 use vector_support::{
-    Answer, Vector, all, decisions, envelopes, expectation, gateway, keys, of_kinds, program,
-    records,
+    Answer, Vector, all, decisions, envelopes, expectation, fields, gateway, keys, of_kinds,
+    program, records,
 };
 
 /// How the library answers, for each division into pieces where there are pieces.
 fn answers(vector: &Vector) -> Vec<Answer> {
-    let whole = |answer: fn(vector_support::fields::Fields) -> Answer| vec![answer(vector.input())];
-    let divided = |answer: fn(vector_support::fields::Fields, usize) -> Answer| {
+    let whole = |answer: fn(fields::Fields) -> Answer| vec![answer(vector.input())];
+    let divided = |answer: fn(fields::Fields, usize) -> Answer| {
         DIVISIONS.iter().map(|division| answer(vector.input(), *division)).collect()
     };
     match vector.kind.as_str() {
@@ -56,6 +56,50 @@ fn the_library_answers_as_expected() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What the function for envelopes in memory finds by itself.
+const OF_THE_CORE: [&str; 11] = [
+    "limits",
+    "domain",
+    "key",
+    "hpke",
+    "commitment",
+    "body",
+    "prefix",
+    "opening",
+    "blocks",
+    "padding",
+    "closing",
+];
+
+#[test]
+fn the_library_unseals_in_memory_as_expected() {
+    let mut wrong = BTreeMap::new();
+    for vector in of_kinds(&["unseal"]) {
+        let stage = vector.stage();
+        // Whether a policy counts is the caller's to say.
+        if stage == Some("sender-policy") {
+            continue;
+        }
+        let unsealed = envelopes::unseal_in_memory(vector.input());
+        let refused = stage.is_some_and(|stage| OF_THE_CORE.contains(&stage))
+            || vector.name == "unseal/refused/nul-in-unfinished-block";
+        match unsealed {
+            Some((message, id)) if stage.is_none() => {
+                let right = fields::b64(message) == vector.expected["message"]
+                    && fields::b64(id.as_bytes()) == vector.expected["envelope_id"];
+                if !right {
+                    wrong.insert(vector.name, "another message or envelope id".to_owned());
+                }
+            }
+            unsealed if unsealed.is_none() != refused => {
+                wrong.insert(vector.name, format!("refused is {}", unsealed.is_none()));
+            }
+            _ => {}
+        }
+    }
+    none_wrong(&wrong);
 }
 
 /// The members that are not as expected.

@@ -16,7 +16,7 @@ use mta_seal::gateway::config::Config;
 use mta_seal::gateway::lookup::Keys;
 use mta_seal::gateway::{Failure, Genuine, scan_failure, signing_key, unseal_failure};
 use mta_seal::mail::carrier::{Limits, ScanError, Scanner, State};
-use mta_seal::policy::{Decision, SenderPolicy, authenticate_sender};
+use mta_seal::policy::{Decision, Level, Outcome, SenderPolicy, authenticate_sender};
 use mta_seal::smtp::data::DataEncoder;
 use mta_seal::store::ledger::{Claimed, IncomingMessage, IncomingStatus, Ledger, SqliteLedger};
 use rand_core::{TryCryptoRng, TryRng};
@@ -313,11 +313,7 @@ fn no_config() -> Config {
 }
 
 /// Checks 8 to 10, whose failures do not overlap but for the three of check 9.
-fn judged(
-    verified: Verified,
-    task: &Task,
-    level: mta_seal::policy::Level,
-) -> Result<Genuine, Refusal> {
+fn judged(verified: Verified, task: &Task, level: Level) -> Result<Genuine, Refusal> {
     Genuine::judge(verified, level, &no_config(), task.window, task.now).map_err(|failure| {
         let stage = match failure {
             Failure::CarrierUnsupported => "type",
@@ -481,26 +477,25 @@ fn clear_len(header: &Header) -> usize {
     fixed + header.recipient_domain.as_str().len() + extensions + header.suite.enc_len() + 48
 }
 
-/// The whole envelope at once, by the function for messages in memory: nothing of the sender's policy, of paths and time.
-pub fn unseal_whole(input: Fields) -> Option<(Vec<u8>, EnvelopeId)> {
+/// The message by the function for envelopes in memory, which leaves to its caller whether the sender's policy is in force, and all
+/// that depends on paths, time and recipients.
+pub fn unseal_in_memory(input: Fields) -> Option<(Vec<u8>, EnvelopeId)> {
     let task = Task::read(input);
     let envelope = scanned(&task.carrier, usize::MAX).ok()?;
     let dns = Scripted::new();
     publish(&dns, task.records, Authenticity::Insecure);
-    let mut listed = Vec::new();
-    for domain in ["a.example"] {
-        let outcome = outcome_of(&dns, &Domain::parse(domain).unwrap(), Keys::NotNeeded);
-        if let mta_seal::policy::Outcome::Found(found) = outcome {
-            listed.extend(found.policy.record().signing_keys.clone());
-        }
-    }
+    let sender = Domain::parse("a.example").unwrap();
+    let listed = match outcome_of(&dns, &sender, Keys::NotNeeded) {
+        Outcome::Found(found) => found.policy.record().signing_keys.clone(),
+        _ => Vec::new(),
+    };
     let (message, accepted) = unseal_by(
         &envelope,
         |header| {
             let own = task.own.iter().find(|own| own.domain == header.recipient_domain)?;
             own.sealing.iter().find(|key| key.key_id() == header.key_id)
         },
-        |_, id| listed.iter().find(|key| key.key_id() == id),
+        |domain, id| listed.iter().find(|key| *domain == sender && key.key_id() == id),
     )
     .ok()?;
     Some((message, accepted.envelope_id))

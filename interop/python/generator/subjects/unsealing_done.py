@@ -3,7 +3,6 @@
 from mta_seal_py.extension import Extension
 from mta_seal_py.paths import ForwardPath, ReversePath
 from mta_seal_py.prefix import FOREIGN
-from mta_seal_py.tasks import b64
 
 from ..envelopes import Forgery
 from ..parties import NOW, WINDOW, A, B, C, in_json, own_keys, published

@@ -210,15 +210,15 @@ def _prefix(refused):
     refused("prefix-extensions", "R-con-01 R-env-03", "Out of order.", malformed, change, "prefix-extension")
     for n in (3, 5, 16):
         change = setting(forward_paths=(ForwardPath("v@b.example", notify=n),))
-        refused(f"notify-{n}", "R-con-01", f"notify is {n}.", malformed, change, "parameters")
+        refused(f"notify-{n}", "R-con-01", f"notify is {n}.", malformed, change)
     for name, value in (("body", 3), ("smtputf8", 2), ("ret", 3)):
         change = setting(reverse_path=ReversePath("u@a.example", **{name: value}))
-        refused(f"{name}-{value}", "R-con-01", f"{name} is {value}.", malformed, change, "parameters")
+        refused(f"{name}-{value}", "R-con-01", f"{name} is {value}.", malformed, change)
     for name, text in (("control", "\x01@b.example"), ("c1-control", "\x85@b.example"), ("delete", '"\x7f"@b.example')):
-        change = setting(forward_paths=(ForwardPath(text),), reverse_path=ReversePath("u@a.example", smtputf8=1))
-        refused(f"mailbox-{name}", "R-con-01", "A control character in a path.", malformed, change, "utf-8")
+        change = setting(forward_paths=(ForwardPath(text),))
+        refused(f"mailbox-{name}", "R-con-01", "A control character in a path.", malformed, change)
     change = octets_with(lambda p: p.replace(b"v@b.example", b"\xff@b.example"))
-    refused("mailbox-not-utf-8", "R-con-01", "A path is not UTF-8.", malformed, change, "utf-8")
+    refused("mailbox-not-utf-8", "R-con-01", "A path is not UTF-8.", malformed, change)
     many = tuple(ForwardPath(f"v{i}@b.example") for i in range(1001))
     change = setting(forward_paths=many)
     refused("thousand-and-one", "R-con-01", "1,001 forward-paths.", malformed, change, "thousand")
@@ -283,15 +283,15 @@ def _paths(refused):
         ("literal", "w@[192.0.2.1]", "A forward-path is at an address literal."),
     ):
         change = setting(forward_paths=(ForwardPath("v@b.example"), ForwardPath(mailbox)))
-        refused(f"forward-path-{name}", "R-con-02 R-uns-05", why, malformed, change, "one-of-two")
+        refused(f"forward-path-{name}", "R-con-02 R-uns-05", why, malformed, change, "whole-list", recipients=None)
     change = setting(forward_paths=(ForwardPath("v" * 256 + "@b.example"),))
     text = "A local part of 256 octets."
     recipients = ("v" * 255 + "@b.example",)
     refused("local-part-256", "R-con-02", text, malformed, change, "local-part-255", recipients=recipients)
     change = setting(forward_paths=(ForwardPath("v@b.example", orcpt="garbage"),))
-    refused("orcpt", "R-con-02 R-uns-05", "ORCPT without address type.", malformed, change, "parameters")
+    refused("orcpt", "R-con-02 R-uns-05", "ORCPT without address type.", malformed, change)
     change = setting(reverse_path=ReversePath("u@a.example", envid="a b"))
-    refused("envid", "R-con-02 R-uns-05", "ENVID with a space.", malformed, change, "parameters")
+    refused("envid", "R-con-02 R-uns-05", "ENVID with a space.", malformed, change)
     change = setting(reverse_path=ReversePath("u"))
     refused("reverse-path-no-domain", "R-con-02 R-uns-05", "The reverse-path has no domain.", malformed, change)
     sender = ("reverse-path", "sender-path")
@@ -300,7 +300,7 @@ def _paths(refused):
     refused("reverse-path", "R-uns-01 R-seal-02", text, sender, change, "foreign-reverse-path")
     text = "A reverse-path of a subdomain, not flagged."
     change = setting(reverse_path=ReversePath("u@x.a.example"))
-    refused("reverse-path-subdomain", "R-uns-01 R-id-01", text, sender, change, "foreign-reverse-path")
+    refused("reverse-path-subdomain", "R-uns-01 R-id-01", text, sender, change)
 
 
 def _time(refused):
