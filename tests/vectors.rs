@@ -163,7 +163,7 @@ fn the_program_shows_what_a_carrier_says_without_a_key() {
 #[test]
 fn the_program_unseals_as_expected() {
     if program::faketime().is_none() {
-        eprintln!("without MTA_SEAL_TEST_FAKETIME, only what is refused before the time counts");
+        eprintln!("needs MTA_SEAL_TEST_FAKETIME for what comes after the time counts");
     }
     let (mut wrong, mut asked) = (BTreeMap::new(), 0);
     for vector in of_kinds(&["unseal"]).into_iter().filter(program::is_asked) {
@@ -174,6 +174,21 @@ fn the_program_unseals_as_expected() {
     }
     none_wrong(&wrong);
     assert!(asked >= 50, "{asked}");
+}
+
+#[test]
+fn the_program_seals_by_records_as_expected() {
+    if program::faketime().is_none() {
+        eprintln!("skipped: needs MTA_SEAL_TEST_FAKETIME");
+        return;
+    }
+    let mut wrong = BTreeMap::new();
+    for vector in of_kinds(&["records"]).into_iter().filter(program::is_record_file) {
+        if let Err(what) = program::seal(&vector) {
+            wrong.insert(vector.name, what);
+        }
+    }
+    none_wrong(&wrong);
 }
 
 /// A vector that nobody could fail would hold nothing.

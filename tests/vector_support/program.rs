@@ -3,11 +3,13 @@
 //! The program takes its time from the system. `MTA_SEAL_TEST_FAKETIME` names the library of Debian's package `libfaketime`, which gives it
 //! another one; without it only what is decided before the time counts can be run.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use assert_cmd::Command;
+use mta_seal::core::Domain;
 use mta_seal::records::DnsRecord;
 use serde_json::{Value, json};
 
@@ -125,6 +127,57 @@ pub fn is_asked(vector: &Vector) -> bool {
         && !PARAMETERS.contains(&vector.name.as_str())
         && (timeless || faketime().is_some())
         && vector.input["claims"].as_array().unwrap().is_empty()
+}
+
+/// Whether `seal` can be asked about a set of records: a file has one record at each name.
+pub fn is_record_file(vector: &Vector) -> bool {
+    let records = vector.input["records"].as_array().unwrap();
+    let names: BTreeSet<_> = records.iter().map(|record| record["name"].as_str()).collect();
+    !records.is_empty() && names.len() == records.len()
+}
+
+/// What is wrong about what `seal` makes of a set of records.
+pub fn seal(vector: &Vector) -> Result<(), String> {
+    let directory = tempfile::tempdir().unwrap();
+    let mut input = vector.input();
+    let (recipient, now) = (input.text("domain"), input.number("now"));
+    let own = OwnKeys {
+        domain: Domain::parse("sender.example").unwrap(),
+        sealing: Vec::new(),
+        destroyed: Vec::new(),
+    };
+    write_world(directory.path(), &[own], input.objects("records"), 1_209_600, now);
+    input.end();
+    let output = mta_seal(now)
+        .arg("--config")
+        .arg(directory.path().join("mta-seal.toml"))
+        .args(["seal", "--json", "--mail-from", "u@sender.example", "--rcpt-to"])
+        .arg(format!("v@{recipient}"))
+        .arg("--policy")
+        .arg(directory.path().join("zone"))
+        .write_stdin("Subject: x\r\n\r\nx\r\n")
+        .output()
+        .unwrap();
+    let expected = &vector.expected;
+    if vector.is_refused() {
+        // A file that is no record is not the answer of a server that may change.
+        let code = output.status.code();
+        let right = matches!(code, Some(1 | 75)) && output.stdout.is_empty();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        return if right { Ok(()) } else { Err(format!("exit code {code:?}: {said}")) };
+    }
+    let report = json_of(&output.stderr)?;
+    for (name, wanted) in [
+        ("result", json!("sealed")),
+        ("recipient_domain", json!(recipient)),
+        ("suite", expected["suite"].clone()),
+        ("key_id", hex(&expected["key_id"])),
+    ] {
+        if report[name] != wanted {
+            return Err(format!("{name} is {}, not {wanted}", report[name]));
+        }
+    }
+    Ok(())
 }
 
 fn write_world(directory: &Path, own: &[OwnKeys], records: Vec<Fields>, window: u64, now: u64) {
