@@ -162,9 +162,7 @@ fn the_program_shows_what_a_carrier_says_without_a_key() {
 
 #[test]
 fn the_program_unseals_as_expected() {
-    if program::faketime().is_none() {
-        eprintln!("needs MTA_SEAL_TEST_FAKETIME for what comes after the time counts");
-    }
+    program::is_timed("what the program unseals once the time counts");
     let (mut wrong, mut asked) = (BTreeMap::new(), 0);
     for vector in of_kinds(&["unseal"]).into_iter().filter(program::is_asked) {
         asked += 1;
@@ -178,8 +176,7 @@ fn the_program_unseals_as_expected() {
 
 #[test]
 fn the_program_seals_by_records_as_expected() {
-    if program::faketime().is_none() {
-        eprintln!("skipped: needs MTA_SEAL_TEST_FAKETIME");
+    if !program::is_timed("what the program seals") {
         return;
     }
     let mut wrong = BTreeMap::new();

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -31,6 +32,17 @@ const PARAMETERS: [&str; 2] = ["unseal/refused/orcpt", "unseal/refused/envid"];
 
 pub fn faketime() -> Option<PathBuf> {
     std::env::var_os("MTA_SEAL_TEST_FAKETIME").map(PathBuf::from)
+}
+
+/// Whether the program can be given a time; says so if not.
+pub fn is_timed(test: &str) -> bool {
+    let timed = faketime().is_some();
+    if !timed {
+        // Not by `eprintln`, which the test harness swallows when a test passes.
+        let notice = "needs MTA_SEAL_TEST_FAKETIME, the path of libfaketime.so.1";
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {test} {notice}");
+    }
+    timed
 }
 
 fn mta_seal(now: u64) -> Command {
