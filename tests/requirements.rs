@@ -53,4 +53,11 @@ fn every_requirement_is_defined_once_and_cited_in_the_code() {
     assert!(known(&code).is_empty(), "the code cites {:?}, which the draft lacks", known(&code));
     assert!(known(&tests).is_empty(), "the tests cite {:?}, which the draft lacks", known(&tests));
     assert!(known(&draft).is_empty(), "the draft refers to {:?} in vain", known(&draft));
+    for entry in fs::read_dir(root.join("test-vectors")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "json") {
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(known(&text).is_empty(), "{path:?} cites {:?}", known(&text));
+        }
+    }
 }

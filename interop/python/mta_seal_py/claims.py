@@ -6,6 +6,10 @@ import os
 from .identity import identity_of_mailbox
 
 
+def _spelt(mailbox):
+    return f"{mailbox.rpartition('@')[0]}@{identity_of_mailbox(mailbox)}"
+
+
 class Claims:
     """A set of claims; without a file it forgets them."""
 
@@ -17,10 +21,24 @@ class Claims:
                 self.taken = {tuple(json.loads(line)) for line in file}
 
     @staticmethod
-    def _keys(envelope_id, prefix, mailbox):
-        recipient = f"{mailbox.rpartition('@')[0]}@{identity_of_mailbox(mailbox)}"
-        yield ("envelope", envelope_id.hex(), recipient)
-        yield ("delivery", prefix.sender_domain, prefix.delivery_id.hex(), recipient)
+    def _envelope(envelope_id, mailbox):
+        return "envelope", envelope_id.hex(), _spelt(mailbox)
+
+    @staticmethod
+    def _delivery(sender_domain, delivery_id, mailbox):
+        return "delivery", sender_domain, delivery_id.hex(), _spelt(mailbox)
+
+    def _keys(self, envelope_id, prefix, mailbox):
+        yield self._envelope(envelope_id, mailbox)
+        yield self._delivery(prefix.sender_domain, prefix.delivery_id, mailbox)
+
+    def add_envelope(self, envelope_id, mailbox):
+        """A delivery that is remembered under the envelope id."""
+        self.taken.add(self._envelope(envelope_id, mailbox))
+
+    def add_delivery(self, sender_domain, delivery_id, mailbox):
+        """A delivery that is remembered under the delivery id."""
+        self.taken.add(self._delivery(sender_domain, delivery_id, mailbox))
 
     def taken_by(self, envelope_id, prefix, mailbox):
         """Whether this recipient was delivered before, under either name."""

@@ -7,6 +7,7 @@ import time
 
 from . import base64s, keyids, publishing, recognition, sealing, suites, unsealing, zone
 from . import policy as policies
+from . import tasks as task_runner
 from .claims import Claims
 from .failures import Refused, Unsupported
 from .ownkeys import OwnKeys
@@ -159,6 +160,12 @@ def inspect(options):
     )
 
 
+def tasks(_options):
+    """Answers the tasks of the file MTA_SEAL_TASKS, in MTA_SEAL_RESULTS."""
+    if not task_runner.run():
+        raise Unsupported("no task is of a kind that is supported")
+
+
 def _arguments():
     parser = argparse.ArgumentParser(prog="peer", description="A second implementation of MTA-SEAL.")
     parser.add_argument("--now", type=int, default=int(time.time()), help="the time, in seconds since 1970")
@@ -218,6 +225,9 @@ def _arguments():
     one = commands.add_parser("inspect", help=inspect.__doc__)
     one.add_argument("carrier")
     one.set_defaults(run=inspect)
+
+    one = commands.add_parser("tasks", help=tasks.__doc__)
+    one.set_defaults(run=tasks)
     return parser
 
 

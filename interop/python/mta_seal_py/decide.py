@@ -155,7 +155,8 @@ class _Case:
         if policy.mode == "none":
             lifts = self.same_line(policy) and not self.memory.replaced
             return DEFER if self.enforced and not lifts else self.none_found()
-        clear_allowed = policy.mode == "testing" and not self.wish and not self.enforced
+        forbidden = self.wish or self.enforced or self.operator.pin is not None
+        clear_allowed = policy.mode == "testing" and not forbidden
         key = self.key(policy)
         if key is None:
             return CLEAR if clear_allowed else DEFER

@@ -46,6 +46,11 @@ class Envelope:
     body: bytes
 
     @property
+    def octets(self):
+        """All of it."""
+        return self.header_octets + self.enc + self.sealed_key + self.body
+
+    @property
     def id(self):
         """The envelope id."""
         return envelope_id(self.header_octets, self.enc, self.sealed_key)

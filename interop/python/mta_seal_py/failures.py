@@ -34,6 +34,13 @@ class RecordSignatureRefused(RecordRefused):
     stage = "record-signature"
 
 
+class KeyRecordRefused(Refused):
+    """A key record is malformed or of another key than the policy lists ([R-rec-07])."""
+
+    stage = "key-record"
+    answer = "policy-unusable"
+
+
 class PolicyRefused(Refused):
     """The records of a recipient domain do not let a message be sealed ([R-rec-06], [R-dec-15])."""
 

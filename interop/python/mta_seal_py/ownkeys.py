@@ -38,6 +38,7 @@ class OwnKeys:
     identity: bytes
     signing: list = field(default_factory=list)
     sealing: list = field(default_factory=list)
+    destroyed: set = field(default_factory=set)  # ids of sealing keys that are gone
 
     @classmethod
     def generate(cls, domain, numbers=(2, 1)):

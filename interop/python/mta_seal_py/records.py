@@ -33,13 +33,17 @@ class Records:
         entry = next((one for one in wanted.sealing_keys if suite in (None, one.suite)), None)
         if entry is None:
             raise PolicyRefused("policy lists no sealing key of a known suite")
+        return entry, self.key_of_entry(domain, entry)
+
+    def key_of_entry(self, domain, entry):
+        """The public key of an entry of tag `k`: inline, or from its key record."""
         if entry.public is not None:
-            return entry, entry.public
+            return entry.public
         name = key_record.query_name(entry.selector, domain)
         try:
             text = tags.select(self.texts.get(name, []), key_record.VERSION)
             if text is None:
                 raise RecordRefused("no key record")
-            return entry, key_record.parse(text, entry)
+            return key_record.parse(text, entry)
         except RecordRefused as error:
             raise PolicyRefused(f"{name}: {error.detail}") from None

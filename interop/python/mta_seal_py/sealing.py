@@ -66,18 +66,23 @@ def seal_envelope(own, header, public, prefix_octets, message, block_size=conten
     return seal_content(header, public, build)
 
 
-def seal(own, records, reverse_path, forward_paths, message, now, suite=None):
-    """The carrier of a message, and what there is to report about it."""
-    check_paths(reverse_path, forward_paths)
-    domain = recipient_domain_of(forward_paths)
+def recipient_key(records, domain, now, suite=None):
+    """The policy of a domain and the key to seal to: its entry and the public key ([R-rec-06], [R-dec-15])."""
     policy = records.policy(domain)
     if policy is None:
         raise PolicyRefused(f"{domain} publishes no sealing policy", "policy-required")
     if not policy.in_time(now):
-        raise PolicyRefused("policy is not in force now")
+        raise PolicyRefused("policy is not in force now", "policy-required" if policy.mode == "none" else None)
     if policy.mode == "none":
         raise PolicyRefused(f"{domain} asks not to be sealed to", "policy-required")
-    entry, public = records.sealing_key(domain, policy, suite)
+    return policy, *records.sealing_key(domain, policy, suite)
+
+
+def seal(own, records, reverse_path, forward_paths, message, now, suite=None):
+    """The carrier of a message, and what there is to report about it."""
+    check_paths(reverse_path, forward_paths)
+    domain = recipient_domain_of(forward_paths)
+    _, entry, public = recipient_key(records, domain, now, suite)
     header = envelope.Header(entry.suite, entry.key_id, domain)
     prefix_octets = make_prefix(own, reverse_path, forward_paths, now).encode()
     sealed, envelope_id = seal_envelope(own, header, public, prefix_octets, message)

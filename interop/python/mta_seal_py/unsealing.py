@@ -131,6 +131,8 @@ def unseal_envelope(parsed, own_keys, records, outer, now, window=DEFAULT_WINDOW
     if own is None:
         raise DomainRefused(f"sealed to {header.recipient_domain}")
     key = own.sealing_key(header.key_id)
+    if header.key_id in own.destroyed:
+        raise KeyRefused(f"key {header.key_id.hex()} is destroyed", "destroyed-key")
     if key is None or key.suite != header.suite:
         raise KeyRefused(f"key {header.key_id.hex()} is not known")
     info = envelope.content_key_info(parsed.header_octets)

@@ -3,48 +3,12 @@
 import hashlib
 import unittest
 
+from generator.points import BASE, add, compress, multiply, of_order_8, torsion
 from mta_seal_py import ed25519
-from mta_seal_py.ed25519 import ORDER, D, P, decompress
+from mta_seal_py.ed25519 import ORDER, P
 
 SEED = bytes(range(32))
 MESSAGE = b"message"
-
-
-def add(one, other):
-    """Sum of two points."""
-    (x1, y1), (x2, y2) = one, other
-    t = D * x1 * x2 % P * y1 % P * y2 % P
-    return (x1 * y2 + x2 * y1) * pow(1 + t, -1, P) % P, (y1 * y2 + x1 * x2) * pow(1 - t, -1, P) % P
-
-
-def multiply(scalar, point):
-    """A multiple of a point."""
-    result = (0, 1)
-    while scalar:
-        if scalar & 1:
-            result = add(result, point)
-        point, scalar = add(point, point), scalar >> 1
-    return result
-
-
-def compress(point):
-    """The canonical encoding."""
-    return (point[1] | (point[0] & 1) << 255).to_bytes(32, "little")
-
-
-BASE = decompress((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
-
-
-def torsion():
-    """The eight points of small order."""
-    for value in range(2, 100):
-        point = decompress(value.to_bytes(32, "little"))
-        if point is None:
-            continue
-        generator = multiply(ORDER, point)
-        if multiply(4, generator) != (0, 1):
-            return [multiply(i, generator) for i in range(8)]
-    raise AssertionError
 
 
 def challenge(r, a, message):
@@ -99,7 +63,7 @@ class Verification(unittest.TestCase):
 
     def test_equation_without_cofactor(self):
         secret = 12345
-        torsion_point = next(point for point in torsion() if multiply(4, point) != (0, 1))
+        torsion_point = of_order_8()
         mixed = compress(add(multiply(secret, BASE), torsion_point))
         results = set()
         for nonce in range(1, 40):

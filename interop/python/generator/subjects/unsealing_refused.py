@@ -1,0 +1,374 @@
+"""What is refused, one fault each; where a later check would find the fault too, the rest is made to fit it."""
+
+from mta_seal_py import content
+from mta_seal_py.extension import Extension
+from mta_seal_py.paths import ForwardPath, ReversePath
+from mta_seal_py.tasks import b64
+from mta_seal_py.wire import uint
+
+from ..envelopes import Forgery
+from ..parties import NOW, WINDOW, A, B, C, in_json, own_keys, party, published
+from .unsealing import Subject, block, claimed_by_delivery, extension, setting
+from .unsealing_done import LONG
+
+MALFORMED = "carrier-malformed"
+UNSUPPORTED = "carrier-unsupported"
+UNAUTHENTIC = "unauthentic"
+
+
+def vectors():
+    """All of them, in the order of the checks."""
+    subject = Subject()
+    for add in (_header, _keys, _body, _prefix, _sender, _opening, _paths, _time, _recipients, _message, _end):
+        add(subject.refused)
+    return subject.made
+
+
+def _header(refused):
+    def octets_with(change):
+        return lambda f: f.set(header_octets=change(f.header()))
+
+    limits = ("limits", MALFORMED)
+    unsupported = ("limits", UNSUPPORTED)
+    refused("version", "R-env-03", "Version 2.", unsupported, octets_with(lambda h: h[:8] + b"\2" + h[9:]))
+    refused("version-0", "R-env-03", "Version 0.", unsupported, octets_with(lambda h: h[:8] + b"\0" + h[9:]))
+    refused("suite", "R-env-03", "Suite 7.", unsupported, octets_with(lambda h: h[:9] + b"\0\7" + h[11:]))
+    refused("suite-0", "R-env-03 R-suite-01", "Suite 0.", unsupported, octets_with(lambda h: h[:9] + b"\0\0" + h[11:]))
+    for name, domain in (
+        ("capitals", b"B.example"),
+        ("one-label", b"example"),
+        ("trailing-dot", b"b.example."),
+        ("address", b"192.0.2.1"),
+    ):
+        change = octets_with(lambda h, d=domain: h[:43] + uint(len(d), 1) + d + b"\0\0")
+        refused(
+            f"recipient-domain-{name}",
+            "R-env-04 R-id-01",
+            f"The recipient domain is {domain.decode()}.",
+            limits,
+            change,
+        )
+    change = setting(header_extensions=extension(5, 1, b"x"))
+    refused("critical-extension", "R-env-03", "The extension is critical.", unsupported, change, "extension")
+    change = setting(header_extensions=extension(5, 2, b"x"))
+    refused("critical-2", "R-env-03", "critical is 2.", limits, change, "extension")
+    change = setting(header_extensions=extension(2, 0, b"y") + extension(1, 0))
+    refused("extensions-out-of-order", "R-env-03", "The second has a lower type.", limits, change, "extensions")
+    change = setting(header_extensions=extension(1, 0) + extension(1, 0, b"y"))
+    refused("extension-twice", "R-env-03", "Both are of one type.", limits, change, "extensions")
+    change = setting(header_extensions=extension(5, 0, b"x")[:-1])
+    refused("extension-cut", "R-env-03", "The list ends within its value.", limits, change, "extension")
+    room = 4096 - len(Forgery("x").header()) - 5
+    change = setting(header_extensions=extension(1, 0, bytes(room + 1)))
+    refused("header-4097", "R-env-02", "A header of 4,097 octets.", limits, change, "header-4096")
+    end = len(Forgery("x").header())
+    refused("cut-in-header", "R-env-03", "Ends in the header.", ("limits", UNAUTHENTIC), carrier=cut(30))
+    refused("cut-in-enc", "R-env-03", "Ends in enc.", ("limits", UNAUTHENTIC), carrier=cut(end + 31))
+    refused(
+        "cut-in-sealed-key", "R-env-03", "Lacks an octet of sealed_key.", ("limits", UNAUTHENTIC), carrier=cut(end + 79)
+    )
+
+
+def _keys(refused):
+    to_c = (ForwardPath("v@c.example"),)
+    refused(
+        "domain",
+        "R-uns-01",
+        "Sealed to a key that is here, for a domain that is not.",
+        ("domain", "carrier-foreign"),
+        setting(recipient_domain="c.example", forward_paths=to_c),
+        recipients=("v@c.example",),
+    )
+    refused(
+        "key",
+        "R-uns-01 R-env-05",
+        "The key id is unknown, although a key that is here would open it.",
+        ("key", "unknown-key"),
+        setting(key_id=bytes(32)),
+    )
+    refused(
+        "key-of-another-domain",
+        "R-uns-01 R-env-05",
+        "The key that is named belongs to another domain of the gateway.",
+        ("key", "unknown-key"),
+        setting(recipient_domain="c.example", forward_paths=to_c),
+        "second-domain",
+        own_keys=[own_keys(C), own_keys(B)],
+        recipients=("v@c.example",),
+    )
+    destroyed = own_keys(B)
+    gone = B.sealing[1]
+    destroyed["sealing"] = [key for key in destroyed["sealing"] if key["suite"] != gone.suite]
+    destroyed["destroyed"] = [b64(gone.key_id)]
+    refused("destroyed-key", "R-uns-01", "The key was destroyed.", ("key", "destroyed-key"), own_keys=[destroyed])
+    for suite, nenc in ((1, 32), (2, 1120)):
+        twin = "plain" if suite == 1 else "suite-2"
+        for name, part, at, text in (
+            ("enc", "enc", 0, "A bit of enc is turned, and all that follows made for it."),
+            ("enc-last", "enc", nenc - 1, "The last octet of enc is changed, and all that follows made for it."),
+            (
+                "hpke",
+                "sealed-key",
+                47,
+                "A bit of the tag of the sealed key is turned, and all that follows made for it.",
+            ),
+        ):
+            made = f"{name}-suite-{suite}" if suite == 2 else name
+            change = setting(flip={part: at})
+            refused(made, "R-env-05 R-uns-01", text, ("hpke", UNAUTHENTIC), change, twin, suite)
+    refused(
+        "header-changed",
+        "R-env-02 R-env-05",
+        "An extension was added that is ignored.",
+        ("hpke", UNAUTHENTIC),
+        carrier=_with_extension_added,
+    )
+
+
+def _with_extension_added(forgery):
+    octets, header = forgery.octets(), forgery.header()
+    added = forgery.set(header_extensions=extension(5, 0, b"x")).header()
+    return forgery.carrier(added + octets[len(header) :])
+
+
+def _body(refused):
+    refused(
+        "commitment",
+        "R-env-07 R-uns-01",
+        "A bit of the commitment is turned, and the opening signature made for it.",
+        ("commitment", UNAUTHENTIC),
+        setting(flip={"commitment": 31}),
+    )
+    end = len(Forgery("x").header()) + 80
+    refused(
+        "cut-in-commitment", "R-env-07", "Ends in the commitment.", ("commitment", UNAUTHENTIC), carrier=cut(end + 55)
+    )
+    refused("no-body", "R-env-07", "Ends after the sealed key.", ("commitment", UNAUTHENTIC), carrier=cut(end))
+    body = ("body", UNAUTHENTIC)
+    refused("chunk-tag", "R-env-07", "A bit of the last octet is turned.", body, setting(flip={"chunks": -1}))
+    refused("chunk-prefix", "R-env-07", "A bit of the first octet is turned.", body, setting(flip={"chunks": 0}))
+    refused("no-chunk", "R-env-07", "Ends after the commitment.", body, carrier=cut(end + 56))
+    refused("cut-by-one", "R-env-07", "The last octet is missing.", body, carrier=cut(-1))
+    refused("one-octet-more", "R-env-07", "An octet follows.", body, setting(tail=b"\0"))
+    chunk = 16384 + 16
+    long = setting(message=LONG)
+    whole = end + 56 + 2 * chunk
+    refused("last-chunk-missing", "R-env-07", "Ends after two whole chunks.", body, long, "long", carrier=cut(whole))
+    for name, change, text in (
+        ("chunks-swapped", _swapped, "The first two chunks are exchanged."),
+        ("chunk-twice", _doubled, "The first chunk stands twice."),
+    ):
+        carrier = changed(change, end + 56, chunk)
+        refused(name, "R-env-07", text, body, long, "long", carrier=carrier)
+
+
+def cut(at):
+    """The carrier of an envelope that ends there."""
+    return lambda forgery: forgery.carrier(forgery.octets()[:at])
+
+
+def changed(change, at, size):
+    """The carrier of an envelope whose chunks of this size, from there on, were changed."""
+    return lambda forgery: forgery.carrier(change(forgery.octets(), at, size))
+
+
+def _claimed_by_envelope(forgery):
+    return [{"envelope_id": b64(forgery.id()), "recipient": "v@b.example"}]
+
+
+def _swapped(octets, at, size):
+    return octets[:at] + octets[at + size : at + 2 * size] + octets[at : at + size] + octets[at + 2 * size :]
+
+
+def _doubled(octets, at, size):
+    return octets[: at + size] + octets[at:]
+
+
+def _prefix(refused):
+    malformed = ("prefix", MALFORMED)
+
+    def octets_with(change):
+        return lambda f: f.set(prefix_octets=change(f.prefix()))
+
+    for value in (0, 9):
+        change = octets_with(lambda p, v=value: uint(v, 1) + p[1:])
+        refused(f"type-{value}", "R-con-01", f"Content of type {value}.", ("prefix", UNSUPPORTED), change)
+    for name, domain in (("capitals", "A.example"), ("one-label", "localhost")):
+        change = setting(sender_domain=domain)
+        refused(f"sender-domain-{name}", "R-con-01 R-id-01", f"The sender domain is {domain}.", malformed, change)
+    refused("prefix-longer", "R-con-01", "An octet after the extensions.", malformed, octets_with(lambda p: p + b"\0"))
+    refused("prefix-shorter", "R-con-01", "An octet is missing.", malformed, octets_with(lambda p: p[:-1]))
+    refused("prefix-empty", "R-con-01", "A content without prefix.", malformed, setting(content=bytes(4096)))
+    change = setting(content=b"\xff" * 4096)
+    refused("prefix-too-long", "R-con-01", "The prefix has more than 2^20 octets.", malformed, change)
+    extensions = (Extension(5, 1, b"x"),)
+    change = setting(extensions=extensions)
+    text = "The extension is critical."
+    refused("prefix-critical", "R-con-01 R-env-03", text, ("prefix", UNSUPPORTED), change, "prefix-extension")
+    extensions = (Extension(5, 0, b"x"), Extension(4, 0, b""))
+    change = setting(extensions=extensions)
+    refused("prefix-extensions", "R-con-01 R-env-03", "Out of order.", malformed, change, "prefix-extension")
+    for n in (3, 5, 16):
+        change = setting(forward_paths=(ForwardPath("v@b.example", notify=n),))
+        refused(f"notify-{n}", "R-con-01", f"notify is {n}.", malformed, change)
+    for name, value in (("body", 3), ("smtputf8", 2), ("ret", 3)):
+        change = setting(reverse_path=ReversePath("u@a.example", **{name: value}))
+        refused(f"{name}-{value}", "R-con-01", f"{name} is {value}.", malformed, change)
+    for name, text in (("control", "\x01@b.example"), ("c1-control", "\x85@b.example"), ("delete", '"\x7f"@b.example')):
+        change = setting(forward_paths=(ForwardPath(text),))
+        refused(f"mailbox-{name}", "R-con-01", "A control character in a path.", malformed, change)
+    change = octets_with(lambda p: p.replace(b"v@b.example", b"\xff@b.example"))
+    refused("mailbox-not-utf-8", "R-con-01", "A path is not UTF-8.", malformed, change)
+    many = tuple(ForwardPath(f"v{i}@b.example") for i in range(1001))
+    change = setting(forward_paths=many)
+    refused("thousand-and-one", "R-con-01", "1,001 forward-paths.", malformed, change, "thousand")
+
+
+def _sender(refused):
+    unknown = ("sender-policy", "sender-unknown")
+    unlisted = ("sender-policy", UNAUTHENTIC)
+    text = "The key id is in no policy, although the signatures are by a key that is."
+    refused("signing-key-id", "R-uns-01 R-dec-19", text, unlisted, setting(signing_key_id=bytes(32)))
+    other = party("other.example")
+    text = "The policy lists another signing key."
+    fresh = party("a.example")
+    fresh.signing = [other.signing[0]]
+    refused("signing-key-withdrawn", "R-dec-19", text, unlisted, records=in_json(published(fresh)[:1]))
+    fresh = party("a.example")
+    fresh.signing, fresh.sealing = [], []
+    text = "The policy has mode none, and lists no signing key."
+    refused(
+        "no-signing-key", "R-dec-19", text, unlisted, twin="mode-none", records=in_json(published(fresh, "none")[:1])
+    )
+    refused("no-policy", "R-dec-19", "The sender domain has no policy.", unknown, records=[])
+    text = "The policy expires now."
+    change = in_json(published(A, expiry=NOW)[:1])
+    refused("policy-expired", "R-rec-06 R-dec-19", text, unknown, twin="policy-last-second", records=change)
+    text = "The policy's serial is 3,601 seconds ahead."
+    change = in_json(published(A, serial=NOW + 3601)[:1])
+    refused("policy-early", "R-rec-06 R-dec-19", text, unknown, twin="policy-first-second", records=change)
+    change = in_json(published(A)[:1] * 2)
+    refused("two-policies", "R-rec-01 R-dec-19", "Two policy records.", unknown, records=change)
+    name, policy = published(A)[0]
+    change = in_json([(name, policy.replace(b"m=enforce", b"m=testing"))])
+    refused(
+        "policy-changed", "R-rec-05 R-dec-19", "The policy was changed after it was signed.", unknown, records=change
+    )
+    change = in_json([(name, policy + b"; zz=1")])
+    refused("policy-malformed", "R-rec-02 R-dec-19", "The signature is not the last tag.", unknown, records=change)
+    foreign = in_json([(name, published(party("c.example"))[0][1])])
+    refused("policy-of-another", "R-rec-05 R-dec-19", "The policy is another domain's.", unknown, records=foreign)
+
+
+def _opening(refused):
+    opening = ("opening", UNAUTHENTIC)
+    refused("opening", "R-con-03 R-uns-01", "By another key.", opening, setting(opening_seed=C.signing[0]))
+    refused("opening-id", "R-con-03", "Over another envelope id.", opening, setting(opening_id=bytes(32)))
+    text = "Over another prefix."
+    refused("opening-prefix", "R-con-03", text, opening, lambda f: f.set(opening_prefix=f.prefix()[:-2] + b"\1\0"))
+
+
+def _paths(refused):
+    malformed = ("paths", MALFORMED)
+    text = "A receipt, which this version never sends as a message."
+    refused("receipt", "R-uns-01 R-uns-09", text, ("type", UNSUPPORTED), setting(type=2))
+    for name, mailbox, why in (
+        ("other-domain", "w@c.example", "A forward-path is of another domain."),
+        ("subdomain", "w@x.b.example", "A forward-path is of a subdomain."),
+        ("no-domain", "postmaster", "A forward-path has no domain."),
+        ("brackets", "<w@b.example>", "A forward-path has angle brackets."),
+        ("space", "w w@b.example", "A forward-path has a space."),
+        ("dot", "w.@b.example", "A local part ends with a dot."),
+        ("route", "@c.example:w@b.example", "A forward-path has a source route."),
+        ("literal", "w@[192.0.2.1]", "A forward-path is at an address literal."),
+    ):
+        change = setting(forward_paths=(ForwardPath("v@b.example"), ForwardPath(mailbox)))
+        refused(f"forward-path-{name}", "R-con-02 R-uns-05", why, malformed, change, "whole-list", recipients=None)
+    change = setting(forward_paths=(ForwardPath("v" * 256 + "@b.example"),))
+    text = "A local part of 256 octets."
+    recipients = ("v" * 255 + "@b.example",)
+    refused("local-part-256", "R-con-02", text, malformed, change, "local-part-255", recipients=recipients)
+    change = setting(forward_paths=(ForwardPath("v@b.example", orcpt="garbage"),))
+    refused("orcpt", "R-con-02 R-uns-05", "ORCPT without address type.", malformed, change)
+    change = setting(reverse_path=ReversePath("u@a.example", envid="a b"))
+    refused("envid", "R-con-02 R-uns-05", "ENVID with a space.", malformed, change)
+    change = setting(reverse_path=ReversePath("u"))
+    refused("reverse-path-no-domain", "R-con-02 R-uns-05", "The reverse-path has no domain.", malformed, change)
+    sender = ("reverse-path", "sender-path")
+    text = "A reverse-path of another domain, not flagged."
+    change = setting(reverse_path=ReversePath("u@z.example"))
+    refused("reverse-path", "R-uns-01 R-seal-02", text, sender, change, "foreign-reverse-path")
+    text = "A reverse-path of a subdomain, not flagged."
+    change = setting(reverse_path=ReversePath("u@x.a.example"))
+    refused("reverse-path-subdomain", "R-uns-01 R-id-01", text, sender, change)
+
+
+def _time(refused):
+    text = "A second older than the window."
+    refused("too-old", "R-uns-01", text, ("time", "too-old"), setting(sealed_at=NOW - WINDOW - 1), "oldest")
+    text = "A second further in the future than is tolerated."
+    future = ("time", "in-future")
+    refused("in-future", "R-uns-01", text, future, setting(sealed_at=NOW + 3601), "newest")
+    text = "The greatest time there is."
+    refused("end-of-time", "R-uns-01", text, future, setting(sealed_at=2**64 - 1), "newest")
+    text = "Older than the window of this domain, which is shorter."
+    refused("short-window", "R-uns-01", text, ("time", "too-old"), setting(sealed_at=NOW - 3601), "oldest", window=3600)
+
+
+def _recipients(refused):
+    delivered = ("delivered", "delivered-before")
+    text = "Delivered under the envelope id."
+    refused("delivered-envelope", "R-uns-04 R-uns-01", text, delivered, claims=_claimed_by_envelope)
+    text = "Delivered under the delivery id."
+    refused("delivered-id", "R-uns-04 R-con-07", text, delivered, claims=claimed_by_delivery)
+    none = ("recipients", "not-signed-recipient")
+    text = "The outer recipient is not signed."
+    refused("recipient", "R-uns-03 R-uns-01", text, none, recipients=("w@b.example",))
+    text = "The outer recipient differs in the case of its local part."
+    refused("recipient-case", "R-uns-03", text, none, recipients=("V@b.example",))
+    refused("nobody", "R-uns-03", "Nobody is signed.", none, setting(forward_paths=()))
+
+
+def _message(refused):
+    bare = ("bytes", "bare-line-end")
+    for name, message, why in (
+        ("bare-lf", b"a\nb\r\n", "A bare LF."),
+        ("bare-cr", b"a\rb\r\n", "A bare CR."),
+        ("nul", b"a\0b\r\n", "A NUL."),
+        ("cr-at-the-end", b"a\r", "A CR is the last octet."),
+        ("lf-first", b"\n", "A LF is the first octet."),
+    ):
+        refused(name, "R-seal-07 R-uns-01", why, bare, setting(message=b"Subject: x\r\n\r\n" + message))
+    blocks = block(b"Subject: x\r\n\r") + block(b"x\r\n") + block(b"")
+    refused("cr-at-a-border", "R-seal-07", "A bare CR ends a block.", bare, setting(blocks=blocks), "small-blocks")
+    unfinished = block(b"Subject: x\r\n\r\n") + b"\xff\xff"
+    text = "A block does not end, and begins with the NULs of the padding."
+    refused("nul-in-unfinished-block", "R-uns-01", text, bare, setting(blocks=unfinished))
+
+
+def _end(refused):
+    blocks = ("blocks", UNAUTHENTIC)
+    text = "A block has more octets than the content, whose length is right all the same."
+    refused("blocks", "R-con-04 R-uns-01", text, blocks, _unfinished_block)
+    padding = ("padding", UNAUTHENTIC)
+    text = "256 octets of padding too many."
+    refused("padding-longer", "R-con-05 R-uns-01", text, padding, setting(extra_padding=256))
+    refused("padding-shorter", "R-con-05", "An octet of padding too few.", padding, setting(extra_padding=-1))
+    text = "The first octet of the padding is not zero."
+    refused("padding-first", "R-con-05 R-uns-01", text, padding, setting(stain=0))
+    refused("padding-last", "R-con-05", "The last octet of the padding is not zero.", padding, setting(stain=-1))
+    closing = ("closing", UNAUTHENTIC)
+    refused("closing", "R-con-06 R-uns-01", "By another key.", closing, setting(closing_seed=C.signing[0]))
+
+
+def _unfinished_block(forgery):
+    """A content of 4,096 octets without padding, and a block that runs past the closing signature.
+
+    That signature is then judged as message, so the message is changed until it has no bare CR, bare LF or NUL.
+    """
+    room = 4096 - 3 - len(forgery.prefix()) - 2 * content.SIGNATURE - 2
+    for number in range(100):
+        message = f"Subject: {number:02}\r\n\r\n".encode().ljust(room - 2, b"x") + b"\r\n"
+        forgery.set(blocks=uint(room + content.SIGNATURE + 1, 2) + message)
+        if not set(forgery.closing_signature()) & set(b"\0\r\n"):
+            return

@@ -1,0 +1,26 @@
+"""Vectors: what they must say is declared, and the answer of the second implementation must agree."""
+
+from mta_seal_py.tasks import KINDS, answer
+
+
+class Wrong(Exception):
+    """A vector does not come out as it was declared."""
+
+
+def refusal(stage, failure):
+    """What is expected of a refusal."""
+    return {"result": "refused", "stage": stage, "failure": failure}
+
+
+def vector(kind, name, requirements, comment, task, refused=None, twin=None, expected=None):
+    """One vector; `refused` is (stage, failure), `expected` what this implementation cannot compute itself."""
+    answered = answer(kind, task) if kind in KINDS and expected is None else None
+    wanted = refusal(*refused) if refused else expected or answered
+    if answered is not None and (answered != wanted or wanted["result"] == "unsupported"):
+        raise Wrong(f"{name}: {str(answered)[:300]}, not {str(wanted)[:300]}")
+    if (wanted["result"] == "refused") != (twin is not None):
+        raise Wrong(f"{name}: {str(wanted)[:300]}, and its twin is {twin}")
+    made = {"name": name, "kind": kind, "requirements": sorted(requirements.split()), "comment": comment}
+    if twin is not None:
+        made["twin"] = twin
+    return {**made, "input": task, "expected": wanted}

@@ -1,0 +1,114 @@
+"""The test vectors: as this implementation answers them, through its peer too, and which checks they hold."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+from jsonschema import Draft202012Validator
+
+from mta_seal_py import envelope, tasks
+
+from . import disabled
+
+ROOT = Path(__file__).resolve().parents[3]
+FOLDER = ROOT / "test-vectors"
+PEER = ROOT / "interop" / "python" / "peer"
+# What this implementation leaves to others: it takes no randomness, and speaks no SMTP.
+UNSUPPORTED = {("seal", "done"), ("smtp", "done"), ("smtp", "refused")}
+
+
+def vectors():
+    """All vectors by name."""
+    files = sorted(FOLDER.glob("*.json"))
+    return {one["name"]: one for path in files for one in json.loads(path.read_text("ascii"))["vectors"]}
+
+
+VECTORS = vectors()
+
+
+def supported(vector):
+    """Whether this implementation is to answer it."""
+    return (vector["kind"], vector["expected"]["result"]) not in UNSUPPORTED
+
+
+class Answers(unittest.TestCase):
+    def test_each(self):
+        for name, vector in VECTORS.items():
+            with self.subTest(name):
+                wanted = vector["expected"] if supported(vector) else {"result": "unsupported"}
+                self.assertEqual(tasks.answer(vector["kind"], vector["input"]), wanted)
+
+    def test_through_the_peer(self):
+        with tempfile.TemporaryDirectory() as folder:
+            paths = {name: os.path.join(folder, name) for name in ("MTA_SEAL_TASKS", "MTA_SEAL_RESULTS")}
+            lines = ({"id": name, "kind": one["kind"], "input": one["input"]} for name, one in VECTORS.items())
+            Path(paths["MTA_SEAL_TASKS"]).write_text("".join(json.dumps(line) + "\n" for line in lines), "ascii")
+            subprocess.run([sys.executable, PEER, "tasks"], env={**os.environ, **paths}, check=True, timeout=300)
+            lines = Path(paths["MTA_SEAL_RESULTS"]).read_text("ascii").splitlines()
+        results = {result.pop("id"): result for result in map(json.loads, lines)}
+        self.assertEqual(results.keys(), VECTORS.keys())
+        for name, vector in VECTORS.items():
+            with self.subTest(name):
+                wanted = vector["expected"] if supported(vector) else {"result": "unsupported"}
+                self.assertEqual(results[name], wanted)
+
+    def test_what_is_sealed_in_a_vector_is_what_is_opened(self):
+        sealed = [one for one in VECTORS.values() if (one["kind"], one["expected"]["result"]) == ("seal", "done")]
+        self.assertTrue(sealed)
+        for one in sealed:
+            parsed = envelope.parse(tasks.octets(one["expected"]["envelope"]))
+            self.assertEqual(tasks.b64(parsed.id), one["expected"]["envelope_id"])
+
+
+class Form(unittest.TestCase):
+    def test_schema(self):
+        schema = json.loads((FOLDER / "schema" / "vectors.json").read_text("ascii"))
+        Draft202012Validator.check_schema(schema)
+        validator = Draft202012Validator(schema)
+        for path in FOLDER.glob("*.json"):
+            with self.subTest(path.name):
+                errors = [error.message[:200] for error in validator.iter_errors(json.loads(path.read_text("ascii")))]
+                self.assertEqual(errors, [])
+
+    def test_a_member_more_is_an_error(self):
+        schema = json.loads((FOLDER / "schema" / "vectors.json").read_text("ascii"))
+        good = VECTORS["padding/done/0"]
+        for bad in (
+            {**good, "input": {"length": 0, "more": 1}},
+            {**good, "expected": {"result": "done"}},
+            {**good, "kind": "nothing"},
+        ):
+            file = {"subject": "x", "vectors": [bad]}
+            self.assertFalse(Draft202012Validator(schema).is_valid(file))
+
+    def test_numbers(self):
+        refused = [one for one in VECTORS.values() if one["expected"]["result"] == "refused"]
+        self.assertGreaterEqual(len(VECTORS), 150)
+        self.assertGreaterEqual(3 * len(refused), 2 * len(VECTORS))
+        for one in refused:
+            self.assertEqual(VECTORS[one["twin"]]["expected"]["result"], "done", one["name"])
+            self.assertEqual(VECTORS[one["twin"]]["kind"], one["kind"], one["name"])
+
+
+class Disabled(unittest.TestCase):
+    """Without a check, the vector that holds it is no longer refused there: no other check has caught it."""
+
+    def test_each(self):
+        for check, (name, without) in disabled.CHECKS.items():
+            with self.subTest(check):
+                vector = VECTORS[name]
+                self.assertEqual(tasks.answer(vector["kind"], vector["input"]), vector["expected"])
+                with without():
+                    self.assertEqual(tasks.answer(vector["kind"], vector["input"])["result"], "done")
+
+    def test_the_list_is_that_of_the_readme(self):
+        listed = {}
+        for line in (FOLDER / "README.md").read_text("utf-8").splitlines():
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            if len(cells) == 3 and cells[2].startswith("`unseal/"):
+                listed[cells[1]] = cells[2].split("`")[1]
+        self.assertEqual(listed, {check: name for check, (name, _) in disabled.CHECKS.items()})
