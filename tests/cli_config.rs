@@ -114,6 +114,24 @@ fn servers_with_different_tls_are_warned_of() {
 }
 
 #[test]
+fn timeouts_that_never_come_are_warned_of() {
+    let with = |set: &str| check(&configured(|text| format!("{text}\n[timeouts]\n{set}\n")));
+    for quiet in ["", "set_up = \"60s\"", "greeting = \"2m\"", "mail = \"10m\"\nwrite = \"10m\""] {
+        assert_eq!(with(quiet), (Some(0), String::new()), "{quiet}");
+    }
+    for (set, named) in [
+        ("greeting = \"121s\"", "`greeting`"),
+        ("connect = \"5m\"\nhello = \"5m\"\nauth = \"5m\"", "`connect`, `hello`, `auth`"),
+        ("set_up = \"59s\"", "`greeting`, `hello`, `handshake`, `auth`"),
+    ] {
+        let (code, said) = with(set);
+        assert_eq!(code, Some(0), "{said}");
+        let expected = format!(": {named} of [timeouts] exceed `set_up`, which ends first\n");
+        assert!(said.contains(&expected) && said.contains("hint: raise `set_up`"), "{said}");
+    }
+}
+
+#[test]
 fn wide_ranges_of_forwarders_are_warned_of() {
     let with = |ranges: &str| {
         configured(|text| {
