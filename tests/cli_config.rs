@@ -84,6 +84,21 @@ fn public_hosts_are_warned_of() {
 }
 
 #[test]
+fn what_public_peers_may_do_is_said() {
+    for (key, may) in [
+        ("xforward", "can write what it likes into logs, and open any number of connections"),
+        ("xclient", "can pretend to be anybody"),
+    ] {
+        let set = format!("[inbound]\n{key} = [\"203.0.113.7\"]\n");
+        let (code, said) = check(&configured(|text| text.replace("[inbound]\n", &set)));
+        assert_eq!(code, Some(0), "{said}");
+        let told =
+            format!("203.0.113.7/32, which is not private: whoever connects from there {may}\n");
+        assert!(said.contains(&told), "{said}");
+    }
+}
+
+#[test]
 fn servers_with_different_tls_are_warned_of() {
     let hops = |servers: &'static str| {
         configured(move |text| {
