@@ -84,6 +84,21 @@ fn public_hosts_are_warned_of() {
 }
 
 #[test]
+fn what_public_peers_may_do_is_said() {
+    for (key, may) in [
+        ("xforward", "can write what it likes into logs, and open any number of connections"),
+        ("xclient", "can pretend to be anybody"),
+    ] {
+        let set = format!("[inbound]\n{key} = [\"203.0.113.7\"]\n");
+        let (code, said) = check(&configured(|text| text.replace("[inbound]\n", &set)));
+        assert_eq!(code, Some(0), "{said}");
+        let told =
+            format!("203.0.113.7/32, which is not private: whoever connects from there {may}\n");
+        assert!(said.contains(&told), "{said}");
+    }
+}
+
+#[test]
 fn servers_with_different_tls_are_warned_of() {
     let hops = |servers: &'static str| {
         configured(move |text| {
@@ -110,6 +125,24 @@ fn servers_with_different_tls_are_warned_of() {
         let expected = "smtp://a.example:25 is \"verified\", smtp://b.example:25 is ";
         assert_eq!(said.contains(expected), warned, "{servers}: {said}");
         assert_eq!(said.is_empty(), !warned, "{servers}: {said}");
+    }
+}
+
+#[test]
+fn timeouts_that_never_come_are_warned_of() {
+    let with = |set: &str| check(&configured(|text| format!("{text}\n[timeouts]\n{set}\n")));
+    for quiet in ["", "set_up = \"60s\"", "greeting = \"2m\"", "mail = \"10m\"\nwrite = \"10m\""] {
+        assert_eq!(with(quiet), (Some(0), String::new()), "{quiet}");
+    }
+    for (set, named) in [
+        ("greeting = \"121s\"", "`greeting`"),
+        ("connect = \"5m\"\nhello = \"5m\"\nauth = \"5m\"", "`connect`, `hello`, `auth`"),
+        ("set_up = \"59s\"", "`greeting`, `hello`, `handshake`, `auth`"),
+    ] {
+        let (code, said) = with(set);
+        assert_eq!(code, Some(0), "{said}");
+        let expected = format!(": {named} of [timeouts] exceed `set_up`, which ends first\n");
+        assert!(said.contains(&expected) && said.contains("hint: raise `set_up`"), "{said}");
     }
 }
 

@@ -49,9 +49,12 @@ fn password(directory: &Path, text: &str) -> String {
 
 /// A server under TLS that offers AUTH, and the table to reach it with a password.
 async fn smart_host(directory: &Path, offer: &str) -> (Sink, String) {
+    smart_host_of(SinkOptions::new(Smtp).with(offer), directory).await
+}
+
+async fn smart_host_of(mut options: SinkOptions, directory: &Path) -> (Sink, String) {
     certificate(directory, "mx.example.org");
     let identity = Identity::load(&directory.join("cert.pem"), &directory.join("key.pem")).unwrap();
-    let mut options = SinkOptions::new(Smtp).with(offer);
     options.tls = Some(server_config(identity).unwrap());
     let sink = options.start().await;
     let table = format!(
@@ -104,10 +107,10 @@ async fn without_a_way_in_mail_waits() {
         assert!(!reply.text.contains("canary"), "{sent:?}");
         assert!(sink.messages().is_empty() && sink.commands("MAIL").is_empty());
         sink.clear_rules();
-        // One that was refused for good is not tried again soon.
-        if refusal.is_some_and(|refusal| !refusal.starts_with('5')) {
-            send(&gw, &[EVE]).await.expect("250");
-        }
+        // Refused for good or for now, it is not tried again with the next message.
+        let tried = sink.commands("AUTH").len();
+        send(&gw, &[EVE]).await.expect("451");
+        assert_eq!((tried, sink.commands("AUTH").len()), (refusal.iter().len(), tried), "{offer}");
     }
     let said = log.text();
     assert!(said.contains("ERROR") && said.contains("check `user`, `password_file`"), "{said}");
@@ -165,6 +168,86 @@ async fn a_refused_password_is_tried_once() {
     gw.reload(&spec).await.unwrap();
     send(&gw, &[EVE]).await.expect("250");
     assert_eq!(sink.commands("AUTH").len(), 2);
+}
+
+/// While one tries a password that may be wrong, the others wait for what comes of it: for the server, each by itself and all
+/// at once; for the password, all together.
+#[tokio::test]
+async fn a_password_is_tried_by_one_while_all_wait_for_the_server() {
+    const CLIENTS: usize = 6;
+    for (act, expected) in [(Act::HoldAndClose, "451 4.4.1"), (Act::Hold, "250")] {
+        let directory = tempfile::tempdir().unwrap();
+        let (sink, table) = smart_host(directory.path(), "AUTH PLAIN").await;
+        // Whoever greets first learns what the server can do, but no way to log in: nothing is tried yet.
+        let mut greetings = 0;
+        sink.script(move |step, _| {
+            greetings += usize::from(step == Step::Hello);
+            (step == Step::Hello && greetings == 2).then_some(Act::Reply("250 sink.example"))
+        });
+        let gw = gateway(&table, "").await;
+        Client::greeted(gw.outbound(), Smtp).await;
+        assert!(sink.commands("AUTH").is_empty());
+        sink.rule(Step::Greeting, "", 99, Act::Hold);
+        sink.rule(Step::Auth, "", 1, act);
+        let mut sending = tokio::task::JoinSet::new();
+        for _ in 0..CLIENTS {
+            sending.spawn(deliver(gw.outbound(), Smtp, ALICE, &[EVE], MESSAGE));
+        }
+        // None waits for another one's connection.
+        sink.wait_held(CLIENTS).await;
+        sink.let_go();
+        // Before TLS, and under it.
+        sink.wait_commands("EHLO", 2 + 2 * CLIENTS).await;
+        sink.wait_held(CLIENTS + 1).await;
+        sink.let_go();
+        for sent in sending.join_all().await {
+            sent.expect(expected);
+        }
+        let tried = if expected == "250" { CLIENTS } else { 1 };
+        assert_eq!(sink.commands("AUTH").len(), tried, "{expected}");
+    }
+}
+
+/// A list: mail goes where the password is taken, and what the other server cannot do is not promised.
+#[tokio::test]
+async fn the_next_server_is_used_where_the_first_refuses_the_password() {
+    let directory = tempfile::tempdir().unwrap();
+    let poor = || SinkOptions::new(Smtp).without("8BITMIME").with("AUTH PLAIN");
+    for refusal in ["535 5.7.8 wrong", "454 4.7.0 directory is down"] {
+        let (first, table) = smart_host_of(poor(), directory.path()).await;
+        let second = Sink::smtp().await;
+        first.rule(Step::Auth, "", 99, Act::Reply(refusal));
+        let gw = gateway(&format!("[{table}, \"{}\"]", second.url), "").await;
+        for _ in 0..3 {
+            send(&gw, &[BOB, CAROL]).await.expect("250");
+        }
+        assert_eq!(second.messages().len(), 3);
+        assert_eq!((first.connections(), first.commands("AUTH").len()), (1, 1), "{refusal}");
+        let offered = Client::connect(gw.outbound()).await.hello(Smtp).await.text;
+        assert!(offered.contains("SMTPUTF8") && !offered.contains("8BITMIME"), "{offered}");
+    }
+}
+
+/// It was taken before, and then no more.
+#[tokio::test]
+async fn a_password_that_was_changed_is_tried_once_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, table) = smart_host(directory.path(), "AUTH PLAIN").await;
+    let second = Sink::smtp().await;
+    for listed in [false, true] {
+        let before = first.commands("AUTH").len();
+        let servers = if listed { format!("[{table}, \"{}\"]", second.url) } else { table.clone() };
+        let gw = gateway(&servers, "").await;
+        send(&gw, &[EVE]).await.expect("250");
+        first.rule(Step::Mail, "", 1, Act::ReplyAndClose("421 4.3.2 restarting"));
+        first.rule(Step::Auth, "", 99, Act::Reply("535 5.7.8 changed"));
+        for _ in 0..3 {
+            send(&gw, &[EVE]).await.expect(if listed { "250" } else { "451 4.3.5" });
+        }
+        assert_eq!(first.commands("AUTH").len() - before, 2);
+        first.clear_rules();
+    }
+    assert_eq!((first.messages().len(), second.messages().len()), (2, 3));
 }
 
 #[tokio::test]

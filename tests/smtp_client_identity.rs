@@ -386,17 +386,21 @@ async fn xclient_begins_the_session_anew() {
     client.expects("XCLIENT ADDR=192.0.2.1 LOGIN=mx", "220 gw.example ESMTP").await;
     client.expects("MAIL FROM:<a@example.org>", "503 ").await;
     client.expects("EHLO client.example", "250 ").await;
+    client.expects("MAIL FROM:<a@example.org>", "250 ").await;
+    client.expects("RSET", "250 ").await;
+    // The next client of the same connection, in two commands.
+    client.expects("XCLIENT ADDR=192.0.2.2", "220 ").await;
     client.expects("XCLIENT NAME=mx.example", "220 ").await;
     client.expects("EHLO client.example", "250 ").await;
     client.expects("MAIL FROM:<a@example.org>", "250 ").await;
     client.expects("QUIT", "221 ").await;
     let (seen, _) = server.await.unwrap();
     let replaced = seen.replaced.unwrap();
-    assert_eq!(replaced.address, Some("192.0.2.1".parse().unwrap()));
-    assert_eq!(replaced.login.as_deref(), Some("mx"));
+    assert_eq!(replaced.address, Some("192.0.2.2".parse().unwrap()));
     assert_eq!(replaced.name, ClientName::Known("mx.example".to_owned()));
+    assert_eq!(replaced.login, None);
     // The login was of the one before.
-    assert_eq!(seen.trace, ["ESMTPSA", "ESMTPS"]);
+    assert_eq!(seen.trace, ["ESMTPSA", "ESMTPS", "ESMTPS"]);
 }
 
 /// What does not fit into one command is said in several, without a greeting in between, as other clients do it too.

@@ -66,44 +66,63 @@ pub struct Client {
 
 impl Client {
     /// Connects, greets and, as far as the level asks for it, puts the connection under TLS; then authenticates if the
-    /// options say as whom.
-    ///
-    /// All addresses of a host are tried, in the order of the system's resolver (RFC 6724), until one gives a session. They
-    /// share the time to connect. A refused password is not tried elsewhere. All steps together have a deadline.
-    ///
-    /// At [`TlsLevel::Opportunistic`] a failed handshake leads to a second, clear connection.
+    /// options say as whom. All steps together have a deadline.
     pub async fn connect(options: &ClientOptions) -> Result<Self, ClientError> {
-        match timeout(options.timeouts.set_up, Self::set_up(options)).await {
-            Ok(result) => result,
-            Err(_) => Err(ClientError::Timeout(Step::SetUp)),
+        let deadline = Instant::now() + options.timeouts.set_up;
+        let mut client = Self::greet(options, deadline).await?;
+        if let Some(credentials) = &options.credentials {
+            client.authenticate(credentials, deadline).await?;
         }
+        Ok(client)
     }
 
-    async fn set_up(options: &ClientOptions) -> Result<Self, ClientError> {
+    /// Connects, greets and, as far as the level asks for it, puts the connection under TLS, all before the deadline.
+    ///
+    /// All addresses of a host are tried, in the order of the system's resolver (RFC 6724), until one gives a session. Each
+    /// gets a fair part of the time that is left, to connect and in all, so that silent ones leave some for those behind
+    /// them. Authentication comes after this: a password that was sent, answered or not, is not tried at another address.
+    ///
+    /// At [`TlsLevel::Opportunistic`] a failed handshake leads to a second, clear connection.
+    pub async fn greet(options: &ClientOptions, deadline: Instant) -> Result<Self, ClientError> {
+        let connect = options.timeouts.connect;
         let (host, port) = match &options.next_hop {
             NextHop::Tcp { host, port, .. } => (host.as_str(), *port),
             NextHop::LmtpUnix(path) => {
-                let stream = connected(options.timeouts.connect, UnixStream::connect(path)).await?;
-                return Self::handshake(stream, options, &ClientTls::off()).await;
+                let greeted = async {
+                    let stream = connected(connect, UnixStream::connect(path)).await?;
+                    Self::greet_over(stream, options, &ClientTls::off(), options.timeouts).await
+                };
+                return set_up(deadline, greeted).await;
             }
         };
-        let deadline = Instant::now() + options.timeouts.connect;
-        let found = connected(options.timeouts.connect, lookup_host((host, port))).await?;
+        let begun = Instant::now();
+        let found = set_up(deadline, connected(connect, lookup_host((host, port)))).await?;
         let addresses: Vec<SocketAddr> = found.take(MAX_ADDRESSES).collect();
-        let mut left = deadline.saturating_duration_since(Instant::now());
-        let mut failure = ClientError::Io {
-            step: Step::Connect,
-            source: io::Error::new(io::ErrorKind::NotFound, "host has no address"),
-        };
+        let left = connect.saturating_sub(begun.elapsed());
+        Self::greet_first(&addresses, options, left, deadline).await
+    }
+
+    /// The first of these addresses that gives a session; `left` is the time to connect, `deadline` that of all.
+    async fn greet_first(
+        addresses: &[SocketAddr],
+        options: &ClientOptions,
+        mut left: Duration,
+        deadline: Instant,
+    ) -> Result<Self, ClientError> {
+        let source = io::Error::new(io::ErrorKind::NotFound, "host has no address");
+        let mut failure = ClientError::io(Step::Connect, source);
         for (at, &address) in addresses.iter().enumerate() {
             let untried = u32::try_from(addresses.len() - at).unwrap_or(u32::MAX);
             let begun = Instant::now();
-            let result = Self::connect_address(address, options, left / untried).await;
-            match result {
+            let share = deadline.saturating_duration_since(begun) / untried;
+            let mut timeouts = ClientTimeouts { connect: left / untried, ..options.timeouts };
+            if options.tls.level() == TlsLevel::Opportunistic {
+                // Leaves time for the second connection.
+                timeouts.tls = timeouts.tls.min(share / 2);
+            }
+            let greeted = Self::greet_address(address, options, timeouts);
+            match set_up(begun + share, greeted).await {
                 Ok(client) => return Ok(client),
-                Err(error @ (ClientError::Auth(_) | ClientError::NoMechanism { .. })) => {
-                    return Err(error);
-                }
                 // Only what it took to connect counts: the other steps have timeouts of their own.
                 Err(error) => {
                     let unreachable = matches!(
@@ -121,46 +140,59 @@ impl Client {
         Err(failure)
     }
 
-    async fn connect_address(
+    async fn greet_address(
         address: SocketAddr,
         options: &ClientOptions,
-        limit: Duration,
+        timeouts: ClientTimeouts,
     ) -> Result<Self, ClientError> {
         let level = options.tls.level();
-        match Self::connect_once(address, options, &options.tls, limit).await {
+        match Self::greet_once(address, options, &options.tls, timeouts).await {
             Err(ClientError::Tls(_) | ClientError::Timeout(Step::StartTls))
                 if level == TlsLevel::Opportunistic =>
             {
-                Self::connect_once(address, options, &ClientTls::off(), limit).await
+                Self::greet_once(address, options, &ClientTls::off(), timeouts).await
             }
             result => result,
         }
     }
 
-    async fn connect_once(
+    async fn greet_once(
         address: SocketAddr,
         options: &ClientOptions,
         tls: &ClientTls,
-        limit: Duration,
+        timeouts: ClientTimeouts,
     ) -> Result<Self, ClientError> {
-        let stream = connected(limit, TcpStream::connect(address)).await?;
+        let stream = connected(timeouts.connect, TcpStream::connect(address)).await?;
         // Commands and replies alternate; delays would add up.
-        stream
-            .set_nodelay(true)
-            .map_err(|source| ClientError::Io { step: Step::Connect, source })?;
-        Self::handshake(stream, options, tls).await
+        stream.set_nodelay(true).map_err(|source| ClientError::io(Step::Connect, source))?;
+        Self::greet_over(stream, options, tls, timeouts).await
     }
 
-    /// Greets, and so on, over a connection that is there already.
+    /// Greets, and so on to the end of AUTH, over a connection that is there already.
     pub async fn handshake(
         io: impl Io + 'static,
         options: &ClientOptions,
         tls: &ClientTls,
     ) -> Result<Self, ClientError> {
+        let deadline = Instant::now() + options.timeouts.set_up;
+        let mut client =
+            set_up(deadline, Self::greet_over(io, options, tls, options.timeouts)).await?;
+        if let Some(credentials) = &options.credentials {
+            client.authenticate(credentials, deadline).await?;
+        }
+        Ok(client)
+    }
+
+    async fn greet_over(
+        io: impl Io + 'static,
+        options: &ClientOptions,
+        tls: &ClientTls,
+        timeouts: ClientTimeouts,
+    ) -> Result<Self, ClientError> {
         let mut client = Self {
             stream: Stream::new(io),
             protocol: options.next_hop.protocol(),
-            timeouts: options.timeouts,
+            timeouts,
             capabilities: Capabilities::default(),
             input: BytesMut::new(),
             output: BytesMut::new(),
@@ -179,9 +211,6 @@ impl Client {
             && client.start_tls(tls.level(), session).await?
         {
             client.hello(&options.hello_name).await?;
-        }
-        if let Some(credentials) = &options.credentials {
-            client.authenticate(credentials).await?;
         }
         Ok(client)
     }
@@ -374,7 +403,7 @@ impl Client {
                 self.stream = Stream::Tls(Box::new(tls.into()));
                 Ok(true)
             }
-            Ok(Err(error)) => self.broken(ClientError::Tls(error)),
+            Ok(Err(error)) => self.broken(ClientError::Tls(error.into())),
             Err(_) => self.broken(ClientError::Timeout(Step::StartTls)),
         }
     }
@@ -480,7 +509,7 @@ fn lost(step: Step, source: io::Error) -> ClientError {
     match source.kind() {
         // TLS peers that leave without close_notify.
         io::ErrorKind::UnexpectedEof => ClientError::Closed(step),
-        _ => ClientError::Io { step, source },
+        _ => ClientError::io(step, source),
     }
 }
 
@@ -490,9 +519,17 @@ async fn connected<T>(
 ) -> Result<T, ClientError> {
     match timeout(limit, work).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(source)) => Err(ClientError::Io { step: Step::Connect, source }),
+        Ok(Err(source)) => Err(ClientError::io(Step::Connect, source)),
         Err(_) => Err(ClientError::Timeout(Step::Connect)),
     }
+}
+
+/// A part of a set-up that has a deadline beside its own timeouts.
+async fn set_up<T>(
+    deadline: Instant,
+    work: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    timeout_at(deadline, work).await.unwrap_or(Err(ClientError::Timeout(Step::SetUp)))
 }
 
 async fn within<T>(
@@ -504,5 +541,34 @@ async fn within<T>(
         Ok(Ok(value)) => Ok(value),
         Ok(Err(source)) => Err(lost(step, source)),
         Err(_) => Err(ClientError::Timeout(step)),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    /// Addresses that take connections and say nothing leave time for those behind them.
+    #[tokio::test]
+    async fn addresses_share_the_time_of_the_set_up() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addresses = [silent.local_addr().unwrap(), good.local_addr().unwrap()];
+        let server = tokio::spawn(async move {
+            let (mut io, _) = silent.accept().await.unwrap();
+            // Until the client gives it up.
+            assert_eq!(io.read(&mut [0; 1]).await.unwrap(), 0);
+            let (mut io, _) = good.accept().await.unwrap();
+            io.write_all(b"220 mx\r\n").await.unwrap();
+            io.read_exact(&mut [0; 17]).await.unwrap();
+            io.write_all(b"250 mx\r\n").await.unwrap();
+        });
+        let options = ClientOptions::new("smtp://mx.example".parse().unwrap(), "gw.example");
+        let deadline = Instant::now() + Duration::from_secs(4);
+        let limit = options.timeouts.connect;
+        Client::greet_first(&addresses, &options, limit, deadline).await.unwrap();
+        server.await.unwrap();
     }
 }

@@ -189,7 +189,7 @@ impl ServerConnection {
         self.forwarded.as_ref()
     }
 
-    /// What XCLIENT has said of the client that the peer speaks for.
+    /// What XCLIENT has said of the client that the peer speaks for; the first one after a greeting is about another client.
     #[must_use]
     pub fn replaced(&self) -> Option<&Origin> {
         self.replaced.as_ref()

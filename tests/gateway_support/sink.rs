@@ -44,6 +44,8 @@ pub enum Act {
     Stall,
     /// Waits until [`Sink::release`], then accepts.
     Hold,
+    /// The same, and then closes without a word.
+    HoldAndClose,
 }
 
 struct Rule {
@@ -164,6 +166,15 @@ impl Shared {
         self.changed.notify_waiters();
         result
     }
+
+    /// Waits to be let go.
+    async fn hold(self: Arc<Self>) {
+        let released = self.released.notified();
+        tokio::pin!(released);
+        released.as_mut().enable();
+        self.with(|state| state.held += 1);
+        released.await;
+    }
 }
 
 pub struct Sink {
@@ -281,6 +292,12 @@ impl Sink {
         self.until("held transactions", |state| state.held >= count).await;
     }
 
+    /// Waits until this many commands with this verb have come.
+    pub async fn wait_commands(&self, verb: &str, count: usize) {
+        let come = |state: &State| state.log.iter().filter(|line| line.starts_with(verb)).count();
+        self.until(verb, |state| come(state) >= count).await;
+    }
+
     /// Waits until this many messages were answered in their middle.
     pub async fn wait_early(&self, count: usize) {
         self.until("early answers", |state| state.early >= count).await;
@@ -395,14 +412,13 @@ impl Session {
                 Err(Over)
             }
             Some(Act::Hold) => {
-                let shared = Arc::clone(&self.shared);
-                let released = shared.released.notified();
-                tokio::pin!(released);
-                released.as_mut().enable();
-                self.shared.with(|state| state.held += 1);
-                released.await;
+                Arc::clone(&self.shared).hold().await;
                 self.say(usual).await?;
                 Ok(true)
+            }
+            Some(Act::HoldAndClose) => {
+                Arc::clone(&self.shared).hold().await;
+                Err(Over)
             }
         }
     }
@@ -539,14 +555,14 @@ impl Session {
                     self.say(line).await?;
                 }
                 Some(Act::Hold) => {
-                    let shared = Arc::clone(&self.shared);
-                    let released = shared.released.notified();
-                    tokio::pin!(released);
-                    released.as_mut().enable();
-                    self.shared.with(|state| state.held += 1);
-                    released.await;
+                    Arc::clone(&self.shared).hold().await;
                     accepted.extend(group);
                     self.say("250 2.0.0 taken").await?;
+                }
+                Some(Act::HoldAndClose) => {
+                    Arc::clone(&self.shared).hold().await;
+                    result = Err(Over);
+                    break;
                 }
                 Some(Act::Raw(octets)) => self.write(octets).await?,
                 Some(Act::ReplyAndClose(line)) => {
@@ -597,7 +613,7 @@ impl Session {
                 Err(Over)
             }
             Some(Act::Close | Act::TakeAndClose) => Err(Over),
-            Some(Act::Stall | Act::Hold) => {
+            Some(Act::Stall | Act::Hold | Act::HoldAndClose) => {
                 // Not even reading: the client must give up writing or waiting.
                 self.shared.released.notified().await;
                 Err(Over)

@@ -4,6 +4,7 @@ use super::dkim;
 use super::error::{Source, nearest};
 use super::file::{self, DnsMode, File};
 use super::next_hop::NextHops;
+use super::settings::Timeouts;
 use super::{
     Config, ConfigError, DkimEntry, Inbound, ListenerTls, LocalDomain, Metrics, Network, NextHop,
     Outbound, Partner, Place, Treatment, clients, forwarders,
@@ -106,7 +107,7 @@ pub(super) fn check(
         dns: dns(file.dns, base, source)?,
         defaults,
         limits: file.limits,
-        timeouts: file.timeouts,
+        timeouts: timeouts(file.timeouts, source, &mut warnings),
         log: file.log,
         metrics,
         warnings,
@@ -417,6 +418,24 @@ fn metrics<'a>(
         warnings.push(source.error(span, what, hint));
     }
     Ok(Metrics { listen })
+}
+
+fn timeouts(
+    table: Option<Spanned<Timeouts>>,
+    source: &Source<'_>,
+    warnings: &mut Vec<ConfigError>,
+) -> Timeouts {
+    let Some(table) = table else { return Timeouts::default() };
+    let span = table.span();
+    let timeouts = table.into_inner();
+    let steps = timeouts.of_set_up().into_iter().filter(|(_, limit)| *limit > timeouts.set_up);
+    let longer: Vec<String> = steps.map(|(step, _)| format!("`{step}`")).collect();
+    if !longer.is_empty() {
+        let what = format!("{} of [timeouts] exceed `set_up`, which ends first", longer.join(", "));
+        let hint = "raise `set_up`, but two servers must fit into the 5 minutes that clients wait for RCPT; or lower the others";
+        warnings.push(source.error(span, what, hint));
+    }
+    timeouts
 }
 
 fn dns(table: file::Dns, base: &Path, source: &Source<'_>) -> Result<DnsConfig, ConfigError> {

@@ -148,7 +148,10 @@ pub(super) fn trusted(
             "list single hosts, or use [[outbound.shared]] with `passwords`, `client_ca` or `header`",
         ),
         "xclient" => ("whoever connects from there can pretend to be anybody", "list single hosts"),
-        _ => ("whoever connects from there can write what it likes into logs", "list single hosts"),
+        _ => (
+            "whoever connects from there can write what it likes into logs, and open any number of connections",
+            "list single hosts",
+        ),
     };
     let mut trusted = Vec::new();
     for range in ranges.into_inner() {

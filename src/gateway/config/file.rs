@@ -34,8 +34,7 @@ pub(super) struct File {
     pub(super) partner: Vec<Partner>,
     #[serde(default)]
     pub(super) limits: Limits,
-    #[serde(default)]
-    pub(super) timeouts: Timeouts,
+    pub(super) timeouts: Option<Spanned<Timeouts>>,
     #[serde(default)]
     pub(super) log: Log,
     pub(super) metrics: Option<Metrics>,

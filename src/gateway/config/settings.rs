@@ -91,7 +91,8 @@ pub struct Timeouts {
     /// Both sides: the peer takes a block of data, a command or a reply. Default 3m.
     #[serde(deserialize_with = "duration")]
     pub write: Duration,
-    /// Next hop: a new connection up to the end of AUTH, all steps together. Default 2m.
+    /// Next hop: a new connection up to the end of AUTH, all steps together, with the wait for others that try the same
+    /// password. The addresses of a host share it: each has what is left divided by those not yet tried. Default 2m.
     #[serde(deserialize_with = "duration")]
     pub set_up: Duration,
     /// Next hop: opening the connection. Default 30s.
@@ -171,6 +172,17 @@ impl Timeouts {
             write: self.write,
             handshake: self.handshake,
         }
+    }
+
+    /// Those that `set_up` bounds together, with their keys.
+    pub(super) fn of_set_up(&self) -> [(&'static str, Duration); 5] {
+        [
+            ("connect", self.connect),
+            ("greeting", self.greeting),
+            ("hello", self.hello),
+            ("handshake", self.handshake),
+            ("auth", self.auth),
+        ]
     }
 
     /// Those of a next hop.

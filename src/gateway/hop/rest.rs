@@ -41,15 +41,17 @@ impl Rest {
         holds
     }
 
-    /// The server could not be had. Transactions that fail at the same time count once.
-    pub(super) fn failed(&mut self, now: Instant) {
+    /// The server could not be had. Transactions that fail at the same time count once: `true` for the first.
+    pub(super) fn failed(&mut self, now: Instant) -> bool {
         let (first, longest) = self.bounds;
         let counted = self.times.map(|(counted, _)| counted);
-        if counted.is_none_or(|counted| now.saturating_duration_since(counted) >= first) {
+        let counts = counted.is_none_or(|counted| now.saturating_duration_since(counted) >= first);
+        if counts {
             self.failures = self.failures.saturating_add(1);
             let rest = first.saturating_mul(1 << (self.failures - 1).min(10)).min(longest);
             self.times = Some((now, now + rest));
         }
+        counts
     }
 
     /// The server was had.
@@ -68,8 +70,9 @@ mod tests {
         let mut rest = Rest::default();
         assert!(!rest.holds_unless_probing(now) && !rest.holds_unless_probing(now));
         for seconds in [30, 60, 120, 240, 300, 300] {
+            assert!(rest.failed(now), "{seconds}");
             for _ in 0..10 {
-                rest.failed(now);
+                assert!(!rest.failed(now), "{seconds}");
             }
             now += Duration::from_secs(seconds - 1);
             assert!(rest.holds_unless_probing(now), "{seconds}");

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout_at;
 use tracing::{debug, error};
 
 use super::Mail;
@@ -95,9 +96,9 @@ impl Server {
         lock(&self.rest).holds_unless_probing(Instant::now())
     }
 
-    /// Whether it refused the password lately, so that it is not tried now.
+    /// Whether it did not take the password lately, so that it is not tried now.
     pub(super) fn is_shut(&self) -> bool {
-        self.login.is_paused()
+        self.login.pause(Instant::now()).is_some()
     }
 
     /// Leaves it in peace for a while, as far as there are others.
@@ -121,25 +122,17 @@ impl Server {
         *asked = Some(Instant::now());
     }
 
+    /// Opens a connection and authenticates, before one deadline, however long others try the password meanwhile.
     async fn connect(&self) -> Result<Connection, ClientError> {
-        let login = self.options.credentials.is_some().then_some(&self.login);
-        let _turn = match login {
-            Some(login) => Some(login.turn().await.map_err(ClientError::Auth)?),
-            None => None,
-        };
-        let client = Client::connect(&self.options).await;
-        let now = Instant::now();
-        if let Some(login) = login
-            && login.tried(client.as_ref().err())
-            && let Err(error) = &client
+        if self.options.credentials.is_some()
+            && let Some(failure) = self.login.pause(Instant::now())
         {
-            let next_hop = self.next_hop();
-            error!(%next_hop, %error, hint = LOGIN_HINT, "next hop does not take our password; mail waits");
+            return Err(failure);
         }
-        match client {
+        match self.set_up().await {
             Ok(client) => {
                 lock(&self.rest).over();
-                *lock(&self.capabilities) = Some((client.capabilities().clone(), now));
+                let now = Instant::now();
                 Ok(Connection { client, told: None, opened: now, idle_since: now, transactions: 0 })
             }
             Err(error) => {
@@ -147,6 +140,30 @@ impl Server {
                 Err(error)
             }
         }
+    }
+
+    async fn set_up(&self) -> Result<Client, ClientError> {
+        let deadline = tokio::time::Instant::now() + self.options.timeouts.set_up;
+        let mut client = Client::greet(&self.options, deadline).await?;
+        // Known even of a server that does not let us in: it may tomorrow.
+        *lock(&self.capabilities) = Some((client.capabilities().clone(), Instant::now()));
+        let Some(credentials) = &self.options.credentials else { return Ok(client) };
+        let turn = timeout_at(deadline, self.login.turn(Instant::now())).await;
+        let _turn = match turn.unwrap_or(Err(ClientError::Timeout(Step::SetUp))) {
+            Ok(turn) => turn,
+            Err(error) => {
+                tokio::spawn(client.quit());
+                return Err(error);
+            }
+        };
+        let result = client.authenticate(credentials, deadline).await;
+        if self.login.tried(result.as_ref().err(), Instant::now())
+            && let Err(error @ ClientError::Auth(_)) = &result
+        {
+            let next_hop = self.next_hop();
+            error!(%next_hop, %error, hint = LOGIN_HINT, "next hop does not take our password; mail waits");
+        }
+        result.map(|()| client)
     }
 
     /// An idle connection for the client `session`.

@@ -5,6 +5,7 @@ use std::fmt;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::{Client, ClientError, Step, within};
@@ -100,11 +101,23 @@ impl Credentials {
 }
 
 impl Client {
-    /// Authenticates by PLAIN, or by LOGIN if that is all there is.
-    pub(super) async fn authenticate(
+    /// Authenticates by PLAIN, or by LOGIN if that is all there is, before the deadline.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::NoTls`] and [`ClientError::NoMechanism`] if nothing was sent. After every error the connection is closed.
+    pub async fn authenticate(
         &mut self,
         credentials: &Credentials,
+        deadline: Instant,
     ) -> Result<(), ClientError> {
+        match timeout_at(deadline, self.log_in(credentials)).await {
+            Ok(result) => result,
+            Err(_) => self.broken(ClientError::Timeout(Step::Auth)),
+        }
+    }
+
+    async fn log_in(&mut self, credentials: &Credentials) -> Result<(), ClientError> {
         // RFC 4954 section 4: neither mechanism hides the password.
         if self.stream.tls().is_none() && !credentials.without_tls {
             return self.broken(ClientError::NoTls(None));

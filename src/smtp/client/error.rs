@@ -1,6 +1,7 @@
 //! What can go wrong with a next hop, sorted by who is at fault.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::smtp::Reply;
 use crate::smtp::data::Violation;
@@ -52,7 +53,7 @@ pub enum Missing {
 ///
 /// After every error but [`ClientError::Missing`] and [`ClientError::OutOfOrder`] the connection
 /// is closed, and no final dot has been sent.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum ClientError {
     /// The next hop cannot be reached, or the connection broke.
     #[error("{step:?}: {source}")]
@@ -60,7 +61,7 @@ pub enum ClientError {
         /// What the client was doing.
         step: Step,
         /// What happened.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// The next hop kept silent, or did not take what it was sent.
     #[error("{0:?}: timed out")]
@@ -95,7 +96,7 @@ pub enum ClientError {
     NoTls(Option<Reply>),
     /// The TLS handshake failed.
     #[error("TLS handshake failed: {0}")]
-    Tls(#[source] io::Error),
+    Tls(#[source] Arc<io::Error>),
     /// The next hop does not take the user name and password, now or ever; the reply is its own.
     #[error("authentication refused: {0}")]
     Auth(Reply),
@@ -114,4 +115,10 @@ pub enum ClientError {
     /// The caller called a method that the state of the connection does not allow.
     #[error("client method called out of order")]
     OutOfOrder,
+}
+
+impl ClientError {
+    pub(super) fn io(step: Step, source: io::Error) -> Self {
+        Self::Io { step, source: source.into() }
+    }
 }

@@ -10,7 +10,8 @@ use crate::smtp::tls::ClientTls;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientTimeouts {
     /// For a new connection, from the look-up of the host to the end of AUTH, all addresses and steps together; default 120 s,
-    /// for an upstream client waits 300 for its reply, and another server may have to be tried.
+    /// for an upstream client waits 300 for its reply, and another server may have to be tried. Up to AUTH each address has
+    /// what is left divided by the number of those that are not yet tried.
     pub set_up: Duration,
     /// For the look-up of the host and the TCP or unix connection, all addresses together; default 30 s.
     pub connect: Duration,

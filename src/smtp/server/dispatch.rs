@@ -5,7 +5,7 @@ use crate::core::address::{ForwardPath, ReversePath};
 use crate::core::esmtp::{MailParameters, RcptParameters};
 use crate::smtp::Reply;
 use crate::smtp::command::Parsed;
-use crate::smtp::origin::Extension;
+use crate::smtp::origin::{Extension, Origin};
 use crate::smtp::stream::Stream;
 
 impl ServerConnection {
@@ -140,7 +140,11 @@ impl ServerConnection {
             Extension::XForward => &mut self.forwarded,
             Extension::XClient => &mut self.replaced,
         };
-        let mut told = place.clone().unwrap_or_default();
+        let mut told = match (&self.hello, extension) {
+            // Another client, who has no part in what was said of the one before.
+            (Some(_), Extension::XClient) => Origin::default(),
+            _ => place.clone().unwrap_or_default(),
+        };
         if let Err(error) = told.apply(extension, arguments) {
             return self.refused(&Reply::new(501, (5, 5, 4), error.to_string())).await;
         }
