@@ -69,6 +69,9 @@ pub enum DeferReason {
     /// DNS denies the policy of a pinned domain.
     #[error("the domain is pinned, but no policy can be found")]
     PinnedWithoutPolicy,
+    /// The policy of a pinned domain says `none`, and may be an older one [R-dec-28].
+    #[error("the domain is pinned and publishes none, but nothing shows that this is not an older answer")]
+    WithdrawalUnsupported,
     /// The remembered identity key is not the pinned one.
     #[error("the remembered identity key of the domain is not the pinned one")]
     MemoryNotPinned,
@@ -106,6 +109,7 @@ impl DeferReason {
             Self::BelowMinimum { .. } => "below-minimum-level",
             Self::DenialBelowMinimum { .. } => "denial-below-minimum-level",
             Self::PinnedWithoutPolicy => "pinned-without-policy",
+            Self::WithdrawalUnsupported => "withdrawal-unsupported",
             Self::MemoryNotPinned => "memory-not-pinned",
             Self::MemoryDamaged => "memory-damaged",
         }
