@@ -58,6 +58,7 @@ fn deferrals() -> Vec<DeferReason> {
         DeferReason::BelowMinimum { level: Level::Remembered, minimum },
         DeferReason::DenialBelowMinimum { minimum },
         DeferReason::PinnedWithoutPolicy,
+        DeferReason::WithdrawalUnsupported,
         DeferReason::MemoryNotPinned,
         DeferReason::MemoryDamaged,
     ]);
@@ -73,6 +74,7 @@ fn deferrals() -> Vec<DeferReason> {
             | DeferReason::BelowMinimum { .. }
             | DeferReason::DenialBelowMinimum { .. }
             | DeferReason::PinnedWithoutPolicy
+            | DeferReason::WithdrawalUnsupported
             | DeferReason::MemoryNotPinned
             | DeferReason::MemoryDamaged => {}
         }

@@ -12,7 +12,7 @@ use mta_seal::core::{Domain, ReversePathField};
 use mta_seal::dns::{Authenticity, Lookup, LookupFuture, QueryName, Resolver, Scripted};
 use mta_seal::records::Mode;
 use mta_seal::smtp::Protocol::{self, Lmtp, Smtp};
-use mta_seal::store::ledger::Scope;
+use mta_seal::store::ledger::{Ledger, Scope};
 
 const ALICE: &str = "<alice@company1.example>";
 const BOB: &str = "<bob@company2.example>";
@@ -692,4 +692,63 @@ async fn a_signing_key_that_memory_does_not_list_waits_for_dns() {
     deliver(world.gw2.inbound(), Smtp, ALICE, &[BOB], &newer.carrier()).await.expect("451 4.7.5");
     world.company1.publish(&world.dns);
     deliver(world.gw2.inbound(), Smtp, ALICE, &[BOB], &newer.carrier()).await.expect("550 5.7.7");
+}
+
+/// [R-uns-14]: whoever seals in the name of many domains takes no room from partners, nor from outgoing mail.
+#[tokio::test]
+async fn look_ups_for_sealed_mail_leave_room_for_those_who_are_known() {
+    const MESSAGES: usize = 80;
+    let world = World::new().await;
+    let mut spec =
+        Spec::new(&world.company2).outbound(Smtp, &world.relay.url).inbound(Smtp, &world.mta2.url);
+    spec.extra = "[dns]\ntimeout = \"20s\"\n[timeouts]\nstalled = \"20s\"\n\
+                  [limits]\nconnections_per_client = 200\n\
+                  [[partner]]\ndomain = \"company1.example\"\n"
+        .to_owned();
+    let resolver =
+        Arc::new(Narrow { dns: Arc::clone(&world.dns), room: tokio::sync::Semaphore::new(70) });
+    let gw2 = Gw::start_with(&spec, &world.dns, resolver, &world.clock).await;
+    let sealed = Forgery::new(&world.company1, &world.company2).carrier();
+    let mut sent = tokio::task::JoinSet::new();
+    for n in 0..MESSAGES {
+        let stranger = Org::new(&format!("d{n}.deaf.example"), 30);
+        let carrier = Forgery::new(&stranger, &world.company2).carrier();
+        let address = gw2.inbound();
+        sent.spawn(async move { deliver(address, Smtp, "<>", &[BOB], &carrier).await });
+    }
+    let meanwhile = async {
+        // Those for which there is no room wait at their own side, long before the first look-up is over.
+        for _ in 0..MESSAGES - 64 - 4 {
+            sent.join_next().await.unwrap().unwrap().expect("451 4.7.5");
+        }
+        deliver(gw2.inbound(), Smtp, ALICE, &[BOB], &sealed).await.expect("250");
+        deliver(gw2.outbound(), Smtp, BOB, &[ALICE], &from("bob@company2.example")).await
+    };
+    let soon = std::time::Duration::from_secs(15);
+    tokio::time::timeout(soon, meanwhile).await.expect("in time").expect("250");
+}
+
+/// [R-dec-19]: without what was remembered no key is believed that neither DNSSEC nor a pin vouches for.
+#[tokio::test]
+async fn sealed_mail_of_a_sender_whose_memory_is_damaged_waits() {
+    let world = World::new().await;
+    let carrier = || Forgery::new(&world.company1, &world.company2).carrier();
+    let send =
+        async |carrier: Vec<u8>| deliver(world.gw2.inbound(), Smtp, ALICE, &[BOB], &carrier).await;
+    let (ledger, domain) = (&world.gw2.ledger, &world.company1.domain);
+    send(carrier()).await.expect("250");
+    send(from("")).await.expect("250");
+    assert!(last(&world).starts_with(NONE));
+    let mut row = ledger.recall(Scope::Incoming, domain).await.unwrap().unwrap();
+    row.policy.truncate(20);
+    ledger.remember(Scope::Incoming, domain, &row, row.last_observed).await.unwrap();
+    send(carrier()).await.expect("451 4.7.5");
+    let kept = ledger.recall(Scope::Incoming, domain).await.unwrap().unwrap();
+    assert_eq!(kept.policy, row.policy, "it may be repaired");
+    // It may have held a promise.
+    send(from("")).await.expect("250");
+    assert!(last(&world).starts_with(EXPECTED));
+    // DNSSEC shows the key.
+    always(&world.company1, &world.dns, Mode::Enforce, Authenticity::Secure);
+    send(carrier()).await.expect("250");
 }

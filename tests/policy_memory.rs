@@ -591,11 +591,55 @@ fn a_withdrawal_that_nothing_vouches_for_is_no_first_memory() {
     }
     let sender = authenticate_sender(&SenderPolicy::default(), &none().insecure(), None, NOW);
     assert_eq!(sender.memory, MemoryUpdate::Keep);
-    // What DNSSEC or a pin vouches for is remembered, and what takes the place of a memory.
+    // What DNSSEC vouches for is remembered, and what takes the place of a memory.
     let stored = |verdict: Verdict| matches!(verdict.memory, MemoryUpdate::Store(_));
     assert!(stored(run(&prefer(), &none().secure(), None, NOW)));
-    let pinned = LocalPolicy { pin: Some(fingerprint(STRANGER)), ..prefer() };
-    assert!(stored(run(&pinned, &none().insecure(), None, NOW)));
     let own = policy().mode(Mode::None).insecure();
     assert!(stored(run(&prefer(), &own, Some(&memory(Mode::Testing)), NOW)));
+}
+
+/// [R-dec-28]: whoever forges DNS cannot lead a sender that remembers nothing to clear mail by an older `none` of a pinned domain,
+/// however often it is seen.
+#[test]
+fn an_older_withdrawal_of_a_pinned_domain_is_not_taken_for_its_policy() {
+    let local = pinned(OWN);
+    let older = policy().mode(Mode::None).with(|d| d.serial = NOW - 2000);
+    let require = LocalPolicy { rule: Rule::Require, ..local };
+    for local in [local, require] {
+        let verdict = run(&local, &older.insecure(), None, NOW);
+        assert_eq!(deferred(&verdict), DeferReason::WithdrawalUnsupported);
+        assert_eq!(verdict.alarms, [Alarm::PolicyVanished]);
+        assert_eq!(verdict.memory, MemoryUpdate::Keep);
+    }
+    // Nor does it take the place of what is remembered of another key, which promises nothing of this one's serials.
+    let other = policy().mode(Mode::None).by(STRANGER);
+    let firm = Memory { level: Level::Dnssec, hold: Hold::Firm, ..memory(Mode::Testing) };
+    for memory in [memory(Mode::Testing), firm] {
+        let verdict = run(&pinned(STRANGER), &other.insecure(), Some(&memory), NOW);
+        assert_eq!(deferred(&verdict), DeferReason::WithdrawalUnsupported);
+        assert_eq!(verdict.memory, MemoryUpdate::Keep);
+    }
+    let sender = SenderPolicy { pin: local.pin, ..SenderPolicy::default() };
+    let verdict = authenticate_sender(&sender, &older.insecure(), None, NOW);
+    assert_eq!(verdict.memory, MemoryUpdate::Keep);
+
+    // What was held back by it counts at once.
+    let verdict = run(&local, &policy().insecure(), None, NOW);
+    assert!(matches!(verdict.decision, Decision::Seal { .. }), "{verdict:?}");
+    // DNSSEC shows what the domain publishes now; the serial does so where it is remembered.
+    let secure = run(&local, &older.secure(), None, NOW);
+    assert_eq!(secure.decision, Decision::Clear(ClearReason::Withdrawn));
+    let own = memory(Mode::Enforce);
+    let newer = run(&local, &policy().mode(Mode::None).insecure(), Some(&own), NOW);
+    assert_eq!(newer.decision, Decision::Clear(ClearReason::Withdrawn));
+    let replayed = run(&local, &older.insecure(), Some(&own), NOW);
+    assert!(matches!(replayed.decision, Decision::Seal { source: Source::Memory, .. }));
+    // The operator's override gets the mail out, his `never` too.
+    let mut override_ = local;
+    override_.allow.clear_on_failure = true;
+    let verdict = run(&override_, &older.insecure(), None, NOW);
+    assert_eq!(verdict.decision, Decision::Clear(ClearReason::LocalAllowance));
+    let never = LocalPolicy { rule: Rule::Never, ..local };
+    let verdict = run(&never, &older.insecure(), None, NOW);
+    assert_eq!(verdict.decision, Decision::Clear(ClearReason::LocalRule));
 }

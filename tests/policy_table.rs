@@ -291,6 +291,8 @@ struct Expected {
     key: Option<SealingPublicKey>,
     /// A believed policy in force, or the memory, forbids clear mail.
     enforce: bool,
+    /// A `none` for which nothing speaks but a pin, if there is one [R-dec-28].
+    unsupported: bool,
 }
 
 fn expect(instance: &Instance, remembered: &Remembered, pin: Option<u8>) -> Expected {
@@ -303,6 +305,7 @@ fn expect(instance: &Instance, remembered: &Remembered, pin: Option<u8>) -> Expe
         remembered: memory.map(|memory| evidence.remembered(secure, memory, pin)),
         key: None,
         enforce: remembered.enforce,
+        unsupported: false,
     };
     let found = match &instance.kind {
         Kind::Row(row) => return expected(row),
@@ -354,6 +357,7 @@ fn expect(instance: &Instance, remembered: &Remembered, pin: Option<u8>) -> Expe
         found: Some(level),
         key,
         enforce: found.mode == Mode::Enforce || (remembered.enforce && !lifted),
+        unsupported: found.mode == Mode::None && !secure && !related,
         ..expected(&row)
     }
 }
@@ -388,6 +392,9 @@ fn decided(
     let pin_row = match cell {
         "memory" => Some("cell memory"),
         "clear" | "reject" if denial => Some("cell clear or reject, after a denial"),
+        "clear" | "reject" if expected.unsupported => {
+            Some("cell clear or reject, after an unsupported none")
+        }
         "clear" | "seal" if expected.row.starts_with("testing, ") && wants_key(&expected.row) => {
             Some("cell clear for want of a key, or seal to another key")
         }
@@ -635,6 +642,15 @@ fn properties_of_one(grid: &Grid<'_>, at: At) {
         };
         assert!(lifting, "{}", described());
     }
+    // [R-dec-28], [R-dec-24]
+    if expected.unsupported && pin.is_some() && !never {
+        let waits = matches!(verdict.decision, Decision::Defer(_));
+        assert!(waits || allowance, "{}", described());
+        assert!(verdict.alarms.contains(&Alarm::PolicyVanished), "{}", described());
+    }
+    if expected.unsupported {
+        assert_eq!(verdict.memory, MemoryUpdate::Keep, "{}", described());
+    }
     if let Decision::Seal { key, level, policy, source } = &verdict.decision {
         // [R-dec-23]
         assert!(*level >= Level::ALL[at.minimum], "{}", described());
@@ -718,13 +734,15 @@ fn essence(decision: &Decision) -> (Decision, Option<Level>) {
 
 /// [R-dec-26]
 fn only_lifts_what_was_withheld(less: &Verdict, more: &Verdict, described: &str) {
-    use DeferReason::{BelowMinimum, DenialBelowMinimum};
-    let by_level =
-        matches!(less.decision, Decision::Defer(BelowMinimum { .. } | DenialBelowMinimum { .. }));
+    use DeferReason::{BelowMinimum, DenialBelowMinimum, WithdrawalUnsupported};
+    let withheld = matches!(
+        less.decision,
+        Decision::Defer(BelowMinimum { .. } | DenialBelowMinimum { .. } | WithdrawalUnsupported)
+    );
     let doubted = |verdict: &Verdict| {
         verdict.alarms.iter().any(|alarm| matches!(alarm, Alarm::IdentityChanged { .. }))
     };
-    if by_level || doubted(less) || doubted(more) {
+    if withheld || doubted(less) || doubted(more) {
         return;
     }
     let (less, more) = (essence(&less.decision), essence(&more.decision));
@@ -761,18 +779,21 @@ fn better_evidence_only_lifts_what_was_withheld() {
     }
 }
 
-/// [R-dec-11]: what is not clear at first sight is not clear at the second either.
+/// [R-dec-11], [R-dec-28]: what is not clear at first sight is not clear at the second either.
 #[test]
 fn the_same_answer_again_does_not_make_mail_clear() {
-    let local = LocalPolicy::default();
-    for instance in &instances() {
-        for remembered in &memories() {
-            let memory = remembered.memory.as_ref();
-            let first = decide(&local, &instance.outcome, memory, Demand::Absent, NOW);
-            let MemoryUpdate::Store(after) = &first.memory else { continue };
-            let second = decide(&local, &instance.outcome, Some(after), Demand::Absent, NOW);
-            let clear = |verdict: &Verdict| matches!(verdict.decision, Decision::Clear(_));
-            assert_eq!(clear(&first), clear(&second), "{memory:?} {first:?} {second:?}");
+    for pin in PINS {
+        let local = LocalPolicy { pin: pin.map(fingerprint), ..LocalPolicy::default() };
+        for instance in &instances() {
+            for remembered in &memories() {
+                let memory = remembered.memory.as_ref();
+                let first = decide(&local, &instance.outcome, memory, Demand::Absent, NOW);
+                let MemoryUpdate::Store(after) = &first.memory else { continue };
+                let second = decide(&local, &instance.outcome, Some(after), Demand::Absent, NOW);
+                let clear = |verdict: &Verdict| matches!(verdict.decision, Decision::Clear(_));
+                let case = format!("{pin:?} {memory:?} {first:?} {second:?}");
+                assert_eq!(clear(&first), clear(&second), "{case}");
+            }
         }
     }
 }

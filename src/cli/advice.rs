@@ -1,11 +1,18 @@
 //! What an operator can do about mail that waits, and about alarms.
 
-use crate::policy::AlarmKind;
+use crate::policy::{AlarmKind, DeferReason};
 use crate::store::ledger::{AlarmRow, Deferral, Scope};
 
 /// What to do about a deferral, by the name of its row and by where the mail is going.
 pub(super) fn about(deferral: &Deferral) -> String {
     let domain = &deferral.domain;
+    let withdrawal = format!("({})", DeferReason::WithdrawalUnsupported.code());
+    if deferral.cause.words.ends_with(&withdrawal) {
+        return format!(
+            "ask {domain} by telephone, at a number that you had before, whether it has withdrawn sealing. If it has, `mta-seal partner forget \
+             {domain}` takes the pin away, and mail leaves in clear; if not, somebody forges their DNS"
+        );
+    }
     let fixed = match deferral.cause.reason.as_str() {
         "policy-unknown" => {
             return format!(
@@ -99,7 +106,8 @@ pub(super) fn about_alarm(alarm: &AlarmRow) -> String {
         ),
         AlarmKind::PolicyVanished => format!(
             "mail stays sealed, or waits. Ask the postmaster of {domain} whether they removed their policy. To withdraw they \
-             must publish one with mode `none`; if they removed nothing, somebody forges their DNS"
+             must publish one with mode `none`. If they have done so and mail waits all the same, it is pinned and withdrawn without proof: \
+             `mta-seal partner forget {domain}` takes the pin away. If they removed nothing, somebody forges their DNS"
         ),
         AlarmKind::PolicyNotAuthentic => format!(
             "mail is sealed as remembered until that runs out, then it waits. Tell the postmaster of {domain}: their DNSSEC or \
@@ -121,8 +129,8 @@ pub(super) fn about_alarm(alarm: &AlarmRow) -> String {
              disallow-clear {domain}`"
         ),
         AlarmKind::MemoryDamaged => {
-            "the ledger has a damaged row, and the domain counts as unknown, but for a readable `enforce`: look at the disk, and restore the ledger from a \
-             backup if there is more of it"
+            "the ledger has a damaged row, and the domain counts as unknown, but for a readable `enforce`; sealed mail from it waits until DNSSEC or a \
+             pin (`mta-seal partner add`) shows its key: look at the disk, and restore the ledger from a backup if there is more of it"
                 .to_owned()
         }
         AlarmKind::MemoryFull => {
@@ -162,6 +170,30 @@ mod tests {
             assert!(alarm_advice(kind).contains("`mta-seal partner pin b.example`"), "{kind}");
         }
         assert!(alarm_advice("clear-on-failure").contains("`mta-seal partner overrides` says"));
+    }
+
+    /// [R-dec-28]
+    #[test]
+    fn an_unsupported_withdrawal_leads_to_a_question_and_names_the_way_out() {
+        let why = DeferReason::WithdrawalUnsupported;
+        let cause = Cause {
+            reason: "policy-unusable".to_owned(),
+            words: format!("{why} ({})", why.code()),
+            ..Cause::default()
+        };
+        let deferral = Deferral {
+            scope: Scope::Outgoing,
+            domain: "b.example".to_owned(),
+            sender: String::new(),
+            recipient: String::new(),
+            cause,
+            first_seen: 0,
+            last_seen: 0,
+            attempts: 1,
+        };
+        let advice = about(&deferral);
+        assert!(advice.contains("`mta-seal partner forget b.example`"), "{advice}");
+        assert!(alarm_advice("policy-vanished").contains("without proof"));
     }
 
     #[test]

@@ -47,7 +47,15 @@ pub(super) fn outgoing(name: &'static str, what: &str, verdict: &Verdict) -> Ste
         }
         Decision::Defer(why) => {
             let grade = if is_open(why) { Grade::Unknown } else { Grade::Fail };
-            Step::new(name, grade, format!("{what} waits (451): {why}"))
+            let step = Step::new(name, grade, format!("{what} waits (451): {why}"));
+            match why {
+                // [R-dec-28]
+                DeferReason::WithdrawalUnsupported => step.hint(
+                    "ask the partner by telephone: if it has withdrawn sealing, take the pin away (`mta-seal partner forget`); \
+                     if not, somebody shows an older answer",
+                ),
+                _ => step,
+            }
         }
         Decision::Reject(why) => {
             let grade = match why {

@@ -4,29 +4,25 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::aftermath::Aftermath;
 use super::alarms::{Alarms, Standing};
-use super::breaker::{Breaker, Step};
 use super::clock::Clock;
 use super::config::Config;
 use super::generation::Foundation;
+use super::inquiry::{Inquiries, Purpose};
 use super::lookup::{Keys, look_up};
 use super::metrics::Metrics;
 use super::sources::{Considered, Sources};
 use crate::core::Domain;
 use crate::dns::Resolver;
 use crate::policy::{
-    self, Alarm, ClearReason, Decision, DeferReason, Demand, Hold, LocalPolicy, LookupFailure,
-    Memory, MemoryUpdate, Outcome, Promise, SenderDecision, SenderPolicy, SenderVerdict, Verdict,
+    self, Alarm, ClearReason, Decision, DeferReason, Demand, Hold, LocalPolicy, Memory,
+    MemoryUpdate, Outcome, Promise, SenderDecision, SenderPolicy, SenderVerdict, Verdict,
 };
 use crate::records::{KeyRecord, SignedPolicy, policy_name};
 use crate::store::ledger::{Allowance, LedgerError, Remembered, Scope, SharedLedger};
-
-/// Most domains whose promise is looked up at the same time. Strangers choose them, each message others, and the resolver
-/// that they share with outgoing mail asks 500 questions at once.
-const MAX_PROMISES: usize = 64;
 
 /// Looks up policies, decides, and remembers.
 #[derive(Clone)]
@@ -39,6 +35,8 @@ pub(super) struct Discovery {
     metrics: Arc<Metrics>,
     /// The domains that the configuration names.
     partners: Arc<HashSet<Domain>>,
+    /// Look-ups for mail that comes in.
+    inquiries: Arc<Inquiries>,
     /// Time for all look-ups of one domain.
     budget: Duration,
 }
@@ -57,6 +55,7 @@ impl Discovery {
             aftermath: Arc::clone(&foundation.aftermath),
             metrics: Arc::clone(&foundation.metrics),
             partners: Arc::new(config.partners.iter().map(|p| p.domain.clone()).collect()),
+            inquiries: Arc::new(Inquiries::new(config)),
             budget: config.dns.timeout,
         }
     }
@@ -120,48 +119,43 @@ impl Discovery {
         local: &SenderPolicy,
     ) -> Result<SenderVerdict, LedgerError> {
         let sources = self.sources();
-        let mut verdict = sources.sender(domain, local).await?.verdict;
+        let outcome = self.inquire(Purpose::Sealed, domain).await;
+        let mut verdict = sources.sender_by(domain, local, outcome).await?.verdict;
         if verdict.decision == SenderDecision::Defer(DeferReason::UnknownSender)
             && let Ok(name) = Domain::from_canonical(policy_name(domain).as_bytes())
         {
             // Our cache may have it from before the domain began to seal: clear mail in its name is looked up too [R-dec-19].
             self.resolver.forget(&name);
-            verdict = sources.sender(domain, local).await?.verdict;
+            let outcome = self.inquire(Purpose::Sealed, domain).await;
+            verdict = sources.sender_by(domain, local, outcome).await?.verdict;
         }
         self.raise(Scope::Incoming, domain, &verdict.alarms).await;
         self.learn(Scope::Incoming, domain, &verdict.memory).await?;
         Ok(verdict)
     }
 
-    /// Whether `domain` promises to seal all its mail, for mail in its name that comes in clear. Nothing is learned from
+    /// What `domain` promises, for mail in its name that comes in clear. Nothing is learned from
     /// it [R-uns-12]. Where DNS does not answer, or too many domains are being looked up, memory says alone.
     pub(super) async fn promise(
         &self,
         domain: &Domain,
         local: &SenderPolicy,
-        breaker: &Arc<Breaker>,
     ) -> Result<Promise, LedgerError> {
-        let memory = self.sources().recall(Scope::Incoming, domain).await?;
-        let outcome = if breaker.is_crowded(domain, MAX_PROMISES) {
-            debug!(%domain, "promise not looked up: too many others are");
-            Outcome::Failed(LookupFailure::Timeout)
-        } else {
-            let asked = look_up(&*self.resolver, domain, Keys::NotNeeded, self.budget);
-            let found = |outcome: &Outcome| !matches!(outcome, Outcome::Failed(_));
-            breaker
-                .wait(Some(domain), Step::LookUp, asked, found)
-                .await
-                .unwrap_or(Outcome::Failed(LookupFailure::Timeout))
-        };
-        Ok(policy::promise(local, &outcome, memory.as_ref(), self.clock.now()))
+        let outcome = self.inquire(Purpose::Clear, domain).await;
+        Ok(self.sources().promise_by(domain, local, outcome).await?.verdict)
     }
 
     /// Whether `domain` is known to seal its mail: cheap, from memory and cache where possible.
     pub(super) async fn seals(&self, domain: &Domain) -> bool {
-        matches!(
-            look_up(&*self.resolver, domain, Keys::NotNeeded, self.budget).await,
-            Outcome::Found(_)
-        ) || matches!(self.sources().recall(Scope::Incoming, domain).await, Ok(Some(_)))
+        matches!(self.inquire(Purpose::Sealed, domain).await, Outcome::Found(_))
+            || matches!(self.sources().recall(Scope::Incoming, domain).await, Ok(Some(_)))
+    }
+
+    /// Looks a domain up that mail from outside names.
+    async fn inquire(&self, purpose: Purpose, domain: &Domain) -> Outcome {
+        let standing = self.standing(domain).await;
+        let asked = look_up(&*self.resolver, domain, Keys::NotNeeded, self.budget);
+        self.inquiries.ask(purpose, domain, standing, asked).await
     }
 
     async fn learn(

@@ -78,8 +78,7 @@ impl Generation {
         hops: Hops,
     ) -> Result<Self, StartError> {
         let discovery = Discovery::new(foundation, &config, Arc::clone(&resolver));
-        let breaker = || Arc::new(Breaker::new(config.limits.stalled, config.timeouts.stalled));
-        let (breaker, look_ups) = (breaker(), breaker());
+        let breaker = Arc::new(Breaker::new(config.limits.stalled, config.timeouts.stalled));
         let shared = Arc::new(Shared {
             config,
             domains,
@@ -134,7 +133,6 @@ impl Generation {
                 deliver_signed: settings.recipients == Recipients::Signed,
                 outgoing_always: settings.outgoing_always,
                 forwarders: settings.forwarders.clone(),
-                look_ups,
                 one_by_one: OneByOne::default(),
                 access: Access::new(None, &settings.xforward, &settings.xclient),
             });

@@ -21,6 +21,7 @@ mod generation;
 mod hop;
 mod ids;
 mod inbound;
+mod inquiry;
 mod listener;
 mod local;
 pub mod lookup;
@@ -48,8 +49,9 @@ pub use authorisation::{Authorisation, AuthorisationError};
 pub use clock::{Clock, SystemClock};
 pub(crate) use discovery::restore;
 pub use failure::Failure;
-pub(crate) use inbound::MAX_LOOK_UPS;
-pub use inbound::{Genuine, scan_failure, signing_key, unseal_failure};
+pub use inbound::{
+    Cause, Claimed, Exceptions, Genuine, Ruling, scan_failure, signing_key, unseal_failure,
+};
 pub use local::{LocalKeys, LocalKeysError};
 pub use parts::{LEDGER_FILE, Parts, Settings, StartError, refuse_lost_partners};
 pub use serve::Gateway;

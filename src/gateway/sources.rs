@@ -10,8 +10,9 @@ use super::lookup::{Budget, Keys, look_up};
 use crate::core::Domain;
 use crate::dns::Resolver;
 use crate::policy::{
-    self, Alarm, Allowances, Decision, Demand, LocalPolicy, LookupFailure, Memory, Outcome,
-    SenderPolicy, SenderVerdict, Verdict,
+    self, Alarm, Allowances, Authenticity, Decision, DeferReason, Demand, LocalPolicy,
+    LookupFailure, Memory, MemoryUpdate, Outcome, Promise, SenderDecision, SenderPolicy,
+    SenderVerdict, Verdict,
 };
 use crate::store::ledger::{Allowance, Ledger, LedgerError, Scope};
 
@@ -43,6 +44,14 @@ pub struct Considered<V> {
     pub early: bool,
     /// The verdict.
     pub verdict: V,
+}
+
+impl<V> Considered<V> {
+    /// About mail that comes in.
+    fn about(outcome: Outcome, recalled: Recalled, verdict: V) -> Self {
+        let memory = recalled.into_memory();
+        Self { outcome, memory, allowance: None, early: false, verdict }
+    }
 }
 
 impl Sources<'_> {
@@ -112,20 +121,46 @@ impl Sources<'_> {
         domain: &Domain,
         local: &SenderPolicy,
     ) -> Result<Considered<SenderVerdict>, LedgerError> {
-        let recalled = self.read(Scope::Incoming, domain).await?;
         let outcome = look_up(self.resolver, domain, Keys::NotNeeded, self.budget).await;
-        let now = self.clock.now();
-        let mut verdict = policy::authenticate_sender(local, &outcome, recalled.memory(), now);
-        if matches!(recalled, Recalled::Damaged { .. }) {
-            verdict.alarms.push(Alarm::MemoryDamaged);
-        }
-        Ok(Considered {
-            outcome,
-            memory: recalled.into_memory(),
-            allowance: None,
-            early: false,
-            verdict,
-        })
+        self.sender_by(domain, local, outcome).await
+    }
+
+    /// The same by what a look-up has brought.
+    pub(super) async fn sender_by(
+        &self,
+        domain: &Domain,
+        local: &SenderPolicy,
+        outcome: Outcome,
+    ) -> Result<Considered<SenderVerdict>, LedgerError> {
+        let recalled = self.read(Scope::Incoming, domain).await?;
+        let verdict = recalled.authenticate_sender(local, &outcome, self.clock.now());
+        Ok(Considered::about(outcome, recalled, verdict))
+    }
+
+    /// What `domain` promises of its mail, for mail in its name that comes in clear [R-uns-12].
+    ///
+    /// # Errors
+    ///
+    /// The ledger cannot be read.
+    pub async fn promise(
+        &self,
+        domain: &Domain,
+        local: &SenderPolicy,
+    ) -> Result<Considered<Promise>, LedgerError> {
+        let outcome = look_up(self.resolver, domain, Keys::NotNeeded, self.budget).await;
+        self.promise_by(domain, local, outcome).await
+    }
+
+    /// The same by what a look-up has brought.
+    pub(super) async fn promise_by(
+        &self,
+        domain: &Domain,
+        local: &SenderPolicy,
+        outcome: Outcome,
+    ) -> Result<Considered<Promise>, LedgerError> {
+        let recalled = self.read(Scope::Incoming, domain).await?;
+        let promise = recalled.promise(local, &outcome, self.clock.now());
+        Ok(Considered::about(outcome, recalled, promise))
     }
 
     /// What is remembered of a domain.
@@ -146,8 +181,11 @@ impl Sources<'_> {
         let Some(remembered) = ledger.recall(scope, domain).await? else {
             return Ok(Recalled::Nothing);
         };
+        let until = remembered.until.max(remembered.enforce_until.unwrap_or(0));
         Ok(match restore(domain, &remembered) {
             Some(memory) => Recalled::Memory(Box::new(memory)),
+            // Nothing would be left of it anyway.
+            None if until <= self.clock.now() => Recalled::Nothing,
             None => Recalled::Damaged { enforce_until: remembered.enforce_until },
         })
     }
@@ -200,4 +238,36 @@ impl Recalled {
             }
         }
     }
+
+    /// Where what is remembered is damaged, nothing is known of the identity key but what DNSSEC or a pin shows: without them a policy
+    /// neither verifies nor refuses anything, and does not take the place of what may be repaired [R-dec-19].
+    fn authenticate_sender(
+        &self,
+        local: &SenderPolicy,
+        outcome: &Outcome,
+        now: u64,
+    ) -> SenderVerdict {
+        let mut verdict = policy::authenticate_sender(local, outcome, self.memory(), now);
+        if matches!(self, Self::Damaged { .. }) {
+            verdict.alarms.push(Alarm::MemoryDamaged);
+            let decided = !matches!(verdict.decision, SenderDecision::Defer(_));
+            if decided && local.pin.is_none() && !is_secure(outcome) {
+                verdict.decision = SenderDecision::Defer(DeferReason::MemoryDamaged);
+                verdict.memory = MemoryUpdate::Keep;
+            }
+        }
+        verdict
+    }
+
+    /// What is damaged may hold a promise, and so marks as it would.
+    fn promise(&self, local: &SenderPolicy, outcome: &Outcome, now: u64) -> Promise {
+        match policy::promise(local, outcome, self.memory(), now) {
+            Promise::None if matches!(self, Self::Damaged { .. }) => Promise::Weak,
+            promise => promise,
+        }
+    }
+}
+
+fn is_secure(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Found(found) if found.authenticity == Authenticity::Secure)
 }

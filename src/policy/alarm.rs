@@ -54,8 +54,8 @@ pub enum Alarm {
         /// The serial seen.
         seen: u64,
     },
-    /// DNS denies a policy that is remembered or pinned.
-    #[error("DNS denies a policy that is remembered or pinned")]
+    /// DNS denies a policy that is remembered or pinned, or shows an unsupported `none` of a pinned domain [R-dec-28].
+    #[error("DNS denies a policy that is remembered or pinned, or withdraws it without proof")]
     PolicyVanished,
     /// DNS gives a forged or broken answer about a policy that is remembered or pinned.
     #[error("DNS does not give the policy that is remembered or pinned: {0}")]

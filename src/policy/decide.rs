@@ -175,7 +175,12 @@ impl Case<'_> {
         }
         let mode = found.policy.record().mode;
         if mode == Mode::None {
-            let decision = if enforced {
+            // [R-dec-28]
+            let unsupported = accepted.pin.is_some() && accepted.unpinned == Level::FirstUse;
+            let decision = if unsupported {
+                alarms.push(Alarm::PolicyVanished);
+                Decision::Defer(DeferReason::WithdrawalUnsupported)
+            } else if enforced {
                 // [R-dec-21]
                 Decision::Defer(DeferReason::EnforceRemembered)
             } else if self.must_seal() {

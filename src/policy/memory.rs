@@ -165,7 +165,7 @@ pub(super) struct Lesson<'a> {
 
 impl Lesson<'_> {
     /// What to store after this observation: nothing, if it differs from what is remembered only by
-    /// a little time, or if it is the first, and a withdrawal that nothing vouches for [R-dec-09].
+    /// a little time, or if it is a withdrawal for which nothing speaks, unless it be a pin [R-dec-09].
     pub(super) fn update(before: Option<&Memory>, after: &Memory, now: u64) -> MemoryUpdate {
         let known = before.is_some_and(|before| {
             let recent = Memory {
@@ -176,9 +176,7 @@ impl Lesson<'_> {
             let same_wish = before.enforce_until.is_some() == after.enforce_until.is_some();
             recent == *after && same_wish && now.abs_diff(before.last_seen) < REFRESH
         });
-        let unfounded = before.is_none()
-            && !after.asks_for_sealing()
-            && matches!(after.hold, Hold::Growing { .. });
+        let unfounded = !after.asks_for_sealing() && after.level == Level::FirstUse;
         if known || unfounded {
             MemoryUpdate::Keep
         } else {

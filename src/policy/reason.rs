@@ -69,11 +69,16 @@ pub enum DeferReason {
     /// DNS denies the policy of a pinned domain.
     #[error("the domain is pinned, but no policy can be found")]
     PinnedWithoutPolicy,
+    /// The policy of a pinned domain says `none`, and may be an older one [R-dec-28].
+    #[error(
+        "the domain is pinned and publishes none, but nothing shows that this is not an older answer"
+    )]
+    WithdrawalUnsupported,
     /// The remembered identity key is not the pinned one.
     #[error("the remembered identity key of the domain is not the pinned one")]
     MemoryNotPinned,
-    /// The domain has asked for sealed mail, and what else is remembered of it cannot be read.
-    #[error("the domain has asked for sealed mail, and what is remembered of it is damaged")]
+    /// What is remembered of the domain cannot be read, and may forbid what DNS says.
+    #[error("what is remembered of the domain is damaged, and may forbid what DNS says now")]
     MemoryDamaged,
 }
 
@@ -106,6 +111,7 @@ impl DeferReason {
             Self::BelowMinimum { .. } => "below-minimum-level",
             Self::DenialBelowMinimum { .. } => "denial-below-minimum-level",
             Self::PinnedWithoutPolicy => "pinned-without-policy",
+            Self::WithdrawalUnsupported => "withdrawal-unsupported",
             Self::MemoryNotPinned => "memory-not-pinned",
             Self::MemoryDamaged => "memory-damaged",
         }

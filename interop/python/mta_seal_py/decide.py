@@ -153,6 +153,8 @@ class _Case:
         if level < self.operator.minimum:
             return DEFER
         if policy.mode == "none":
+            if self.operator.pin is not None and not self.outcome.secure and not self.same_line(policy):
+                return DEFER  # Unsupported ([R-dec-28]).
             lifts = self.same_line(policy) and not self.memory.replaced
             return DEFER if self.enforced and not lifts else self.none_found()
         forbidden = self.wish or self.enforced or self.operator.pin is not None

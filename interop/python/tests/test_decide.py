@@ -263,6 +263,20 @@ class Exceptions(unittest.TestCase):
         other = replace(remembered, policy=policy("enforce", identity=NEW), level=Level.DNSSEC)
         self.assertEqual(self.verdict(Outcome("timeout"), other, pin=pin).verdict, "defer")
 
+    def test_unsupported_none(self):
+        for serial, remembered, secure, wanted in (
+            (NOW - 300, None, False, "defer"),
+            (NOW - 300, None, True, "clear"),
+            (NOW - 100, policy("enforce", serial=NOW - 200), False, "clear"),
+            (NOW - 100, policy("enforce", serial=NOW - 200, identity=NEW), False, "defer"),
+            (NOW - 100, policy("enforce", serial=NOW - 200, next_identity=keyids.fingerprint(OLD), identity=NEW), False, "clear"),
+        ):
+            memory = remembered and Memory(remembered, Level.FIRST_USE)
+            for rule in ("prefer", "require"):
+                pinned = {"rule": rule, "pin": keyids.fingerprint(OLD)}
+                verdict = self.verdict(found(policy("none", serial=serial), secure), memory, **pinned).verdict
+                self.assertEqual(verdict, "reject" if (rule, wanted) == ("require", "clear") else wanted)
+
     def test_none_of_a_key_that_replaced_another_does_not_lift(self):
         remembered = Memory(policy("none", serial=NOW - 200), Level.DNSSEC, None, NOW + 10, replaced=True)
         self.assertEqual(self.verdict(found(policy("none"), True), remembered).verdict, "defer")

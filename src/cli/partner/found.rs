@@ -179,7 +179,14 @@ impl Found {
             Decision::Clear(why) => format!("would leave in clear: {why}"),
             Decision::Reject(why) => format!("would be refused: {why}"),
         };
-        Err(Failure::refused(format!("mail to {domain} {what}")).hint("nothing was written"))
+        // [R-dec-28]
+        let hint = match self.policy.record().mode {
+            Mode::None => {
+                "nothing was written: it has withdrawn sealing, and under a pin its mail would wait, as the withdrawal may be an older answer; add it when it publishes `testing` or `enforce`"
+            }
+            Mode::Enforce | Mode::Testing => "nothing was written",
+        };
+        Err(Failure::refused(format!("mail to {domain} {what}")).hint(hint))
     }
 }
 

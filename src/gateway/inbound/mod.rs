@@ -1,5 +1,6 @@
 //! From the world to our MTA: carriers are unsealed, other mail passes as it is.
 
+mod claimed;
 mod clear;
 mod envelope;
 mod expectation;
@@ -18,7 +19,6 @@ use super::Shared;
 use super::access::Access;
 use super::attempts::Answered;
 use super::booking::Booked;
-use super::breaker::Breaker;
 use super::config::{Network, OutgoingAlways};
 use super::failure::Failure;
 use super::hop::{Downstream, Hop, Mail};
@@ -31,9 +31,9 @@ use crate::mail::carrier::{Limits, Scanner, State};
 use crate::smtp::server::{DataChunk, ServerConnection, SessionError};
 use crate::smtp::{Capabilities, Protocol, Reply};
 use crate::store::ledger::{Fate, Scope};
+pub use claimed::{Cause, Claimed, Exceptions, Ruling};
 use envelope::EnvelopeReader;
 pub use envelope::{scan_failure, unseal_failure};
-pub(crate) use expectation::MAX_LOOK_UPS;
 use mailboxes::delivered_to;
 pub(super) use one_by_one::OneByOne;
 pub use verification::{Genuine, signing_key};
@@ -52,8 +52,6 @@ pub(super) struct Inbound {
     pub(super) outgoing_always: OutgoingAlways,
     /// Clients that pass on mail of others.
     pub(super) forwarders: Vec<Network>,
-    /// Look-ups of promises for clear mail, and nothing else. Strangers cause them: they hold up nothing but each other, and are few.
-    pub(super) look_ups: Arc<Breaker>,
     /// Senders with one recipient at a time.
     pub(super) one_by_one: OneByOne,
     pub(super) access: Arc<Access>,
