@@ -291,7 +291,7 @@ struct Expected {
     key: Option<SealingPublicKey>,
     /// A believed policy in force, or the memory, forbids clear mail.
     enforce: bool,
-    /// A `none` for which nothing speaks but a pin, if there is one [R-dec-28].
+    /// A `none` of a pinned domain on an insecure answer [R-dec-28].
     unsupported: bool,
 }
 
@@ -357,7 +357,7 @@ fn expect(instance: &Instance, remembered: &Remembered, pin: Option<u8>) -> Expe
         found: Some(level),
         key,
         enforce: found.mode == Mode::Enforce || (remembered.enforce && !lifted),
-        unsupported: found.mode == Mode::None && !secure && !related,
+        unsupported: found.mode == Mode::None && !secure && pin.is_some(),
         ..expected(&row)
     }
 }
@@ -643,7 +643,7 @@ fn properties_of_one(grid: &Grid<'_>, at: At) {
         assert!(lifting, "{}", described());
     }
     // [R-dec-28], [R-dec-24]
-    if expected.unsupported && pin.is_some() && !never {
+    if expected.unsupported && !never {
         let waits = matches!(verdict.decision, Decision::Defer(_));
         assert!(waits || allowance, "{}", described());
         assert!(verdict.alarms.contains(&Alarm::PolicyVanished), "{}", described());

@@ -165,7 +165,15 @@ impl Case<'_> {
         }
         .learn(self.memory, self.now);
         let enforced = learned.enforces(self.now) || found.policy.record().mode == Mode::Enforce;
-        let update = Lesson::update(self.memory, &learned, self.now);
+        let mode = found.policy.record().mode;
+        // [R-dec-28]
+        let insecure = found.authenticity != Authenticity::Secure;
+        let unsupported = mode == Mode::None && self.local.pin.is_some() && insecure;
+        let update = if unsupported {
+            MemoryUpdate::Keep
+        } else {
+            Lesson::update(self.memory, &learned, self.now)
+        };
 
         if let Some(decision) = self.never(enforced, alarms) {
             return (decision, update);
@@ -173,10 +181,7 @@ impl Case<'_> {
         if let Some(reason) = self.below_minimum(accepted.level) {
             return (Decision::Defer(reason), update);
         }
-        let mode = found.policy.record().mode;
         if mode == Mode::None {
-            // [R-dec-28]
-            let unsupported = accepted.pin.is_some() && accepted.unpinned == Level::FirstUse;
             let decision = if unsupported {
                 alarms.push(Alarm::PolicyVanished);
                 Decision::Defer(DeferReason::WithdrawalUnsupported)

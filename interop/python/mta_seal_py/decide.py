@@ -153,7 +153,7 @@ class _Case:
         if level < self.operator.minimum:
             return DEFER
         if policy.mode == "none":
-            if self.operator.pin is not None and not self.outcome.secure and not self.same_line(policy):
+            if self.operator.pin is not None and not self.outcome.secure:
                 return DEFER  # Unsupported ([R-dec-28]).
             lifts = self.same_line(policy) and not self.memory.replaced
             return DEFER if self.enforced and not lifts else self.none_found()

@@ -267,9 +267,10 @@ class Exceptions(unittest.TestCase):
         for serial, remembered, secure, wanted in (
             (NOW - 300, None, False, "defer"),
             (NOW - 300, None, True, "clear"),
-            (NOW - 100, policy("enforce", serial=NOW - 200), False, "clear"),
+            (NOW - 100, policy("enforce", serial=NOW - 200), False, "defer"),
+            (NOW - 100, policy("enforce", serial=NOW - 200), True, "clear"),
             (NOW - 100, policy("enforce", serial=NOW - 200, identity=NEW), False, "defer"),
-            (NOW - 100, policy("enforce", serial=NOW - 200, next_identity=keyids.fingerprint(OLD), identity=NEW), False, "clear"),
+            (NOW - 100, policy("enforce", serial=NOW - 200, next_identity=keyids.fingerprint(OLD), identity=NEW), False, "defer"),
         ):
             memory = remembered and Memory(remembered, Level.FIRST_USE)
             for rule in ("prefer", "require"):
