@@ -1,8 +1,8 @@
 //! The `Authentication-Results:` field (RFC 8601): written for what the gateway verified, and
 //! taken out where somebody else wrote it in our name.
 //!
-//! The method is `mta-seal`; its result is `pass` for a message that was unsealed and `none` for
-//! one that came in clear. A message that fails is never delivered, so no other result exists.
+//! The method is `mta-seal` [R-res-01]; its result is `pass` for a message that was unsealed and `none`
+//! for one that came in clear. A message that fails is never delivered, so no other result exists.
 //! The one property of `none` is `policy.expected=sealed`, for clear mail in the name of a domain
 //! that should have sealed it: by its own policy (tag `o`), or because the operator demands it and
 //! an exception lets this message through [R-uns-12].
