@@ -79,7 +79,7 @@ fn header_fields_are_registered() {
 
 #[test]
 fn the_figure_of_the_carrier_is_what_is_written() {
-    // [R-car-01]
+    // [R-car-01], [R-car-02]
     let figure = figure("[R-car-01] The carrier is the message").join("\r\n");
     let (sender, recipient) =
         (Domain::parse("a.example").unwrap(), Domain::parse("b.example").unwrap());

@@ -99,7 +99,7 @@ fn envelope() -> Vec<u8> {
     envelope
 }
 
-/// HPKE in base mode with the private key of suite 1 [R-env-05].
+/// HPKE in base mode with the private key of suite 1 [R-env-05], [R-suite-03].
 fn open_content_key(private: &[u8], enc: &[u8], info: &[u8], sealed: &[u8]) -> Vec<u8> {
     type Private = <X25519HkdfSha256 as Kem>::PrivateKey;
     hpke::single_shot_open::<hpke::aead::AesGcm256, hpke::kdf::HkdfSha256, X25519HkdfSha256>(
