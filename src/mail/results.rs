@@ -12,7 +12,7 @@
 //! * `policy.domain`: the authenticated sender domain;
 //! * `policy.suite`: the number of the suite;
 //! * `policy.level`: how authentic the sender's policy is (`pinned`, `dnssec`, ...);
-//! * `policy.foreign`: `yes` if the reverse-path is not of the sender domain, else absent;
+//! * `policy.foreign`: `yes` if the reverse-path is null or not of the sender domain, else absent;
 //! * `policy.aligned`: `yes` if the message has one author, that is of exactly the sender domain,
 //!   and the reverse-path is not foreign, else `no`;
 //! * `header.from`: the domain of the one author, if there is one.
