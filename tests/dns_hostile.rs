@@ -258,6 +258,7 @@ async fn a_truncated_answer_without_tcp_is_no_answer() {
 
 #[tokio::test]
 async fn denials_live_for_the_lesser_of_ttl_and_minimum() {
+    // [R-dns-03]
     for (ttl, minimum, seconds) in
         [(300, 60, 60), (60, 300, 60), (90_000, 90_000, 3600), (u32::MAX, 60, 0)]
     {
@@ -275,6 +276,7 @@ async fn denials_live_for_the_lesser_of_ttl_and_minimum() {
 
 #[tokio::test]
 async fn the_ad_bit_decides_in_ad_mode_over_the_whole_chain() {
+    // [R-dns-01]
     let answer = |q: &Query, authentic: bool, fill: &dyn Fn(&mut Builder)| {
         let mut octets = reply(q, Rcode::NOERROR, |b| fill(b));
         if authentic {

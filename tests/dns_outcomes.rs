@@ -1,4 +1,4 @@
-//! Every ending of a look-up stays distinct, against an in-process authoritative server.
+//! Every ending of a look-up stays distinct [R-dns-02], against an in-process authoritative server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::{Arc, Mutex};

@@ -141,6 +141,7 @@ const HEADER: &str = "[[outbound.shared]]\nclients = [\"127.0.0.0/8\"]\n\
 
 #[tokio::test]
 async fn a_secret_field_proves_and_goes_no_further() {
+    // [R-seal-09]
     let house = House::new(ELSEWHERE, HEADER).await;
     let from = "<alice@company1.example>";
     for fields in [

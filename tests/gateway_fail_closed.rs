@@ -149,6 +149,7 @@ async fn silent_dns_defers_within_its_budget() {
 
 #[tokio::test]
 async fn local_rules() {
+    // [R-dec-03]
     let world = world(
         "[[partner]]\ndomain = \"plain.example\"\npolicy = \"require\"\n\
          [[partner]]\ndomain = \"company2.example\"\npolicy = \"never\"\n\
@@ -177,6 +178,7 @@ async fn local_rules() {
 
 #[tokio::test]
 async fn demand_is_met_or_refused() {
+    // [R-seal-03]
     let world = world("").await;
     let demand = message("MTA-Seal-Required: yes\r\n");
     for field in ["MTA-Seal-Required: yes\r\n", "mta-seal-required:\r\n YES \r\n"] {

@@ -65,6 +65,7 @@ async fn domains_of_every_kind() {
 /// What was accepted is not sent again when the whole message is.
 #[tokio::test]
 async fn temporary_failure_of_one_domain() {
+    // [R-seal-06]
     let world = world(Smtp, Smtp, Smtp).await;
     world.relay.rule(Step::Dot, "plain.example", 2, Act::Reply("450 4.2.0 later"));
     for _ in 0..2 {
@@ -315,6 +316,7 @@ async fn unsealed_recipients_fare_differently() {
 /// path and without a word of the message.
 #[tokio::test]
 async fn report_about_sealed_mail_travels_sealed() {
+    // [R-uns-10]
     let world = world(Smtp, Smtp, Lmtp).await;
     let bob = format!("{BOB} ORCPT=rfc822;bobby@company2.example");
     let from = format!("{ALICE} ENVID=abc");

@@ -34,6 +34,7 @@ async fn messages_of_all_shapes() {
         message(&long),
         message(b".\r\n..\r\n...\r\n.x\r\n\r\n.\r\n"),
         message(b"\r\n\r\n\r\n"),
+        // [R-car-08]
         message(b"--mta-seal-x\r\nContent-Type: application/mta-seal\r\n\r\n00MtVA==\r\n"),
         b"\r\nno header\r\n".to_vec(),
         b"Subject: folded\r\n\tonce\r\n  twice\r\n\r\nbody\r\n".to_vec(),

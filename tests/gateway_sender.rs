@@ -126,6 +126,7 @@ fn spoofs() -> Vec<Vec<u8>> {
 
 #[tokio::test]
 async fn no_spoof_of_a_partner_passes() {
+    // [R-uns-07]
     for between in [Smtp, Lmtp] {
         let world = strict("", between).await;
         for spoof in spoofs() {

@@ -669,6 +669,7 @@ fn quoted_printable_is_strict() {
 
 #[test]
 fn many_parts_and_deep_nesting_are_cheap() {
+    // [R-car-09]
     let octets = envelope(100);
     let many = |parts: usize| {
         let mut list = vec![sealed_part(&octets)];
@@ -693,6 +694,7 @@ fn many_parts_and_deep_nesting_are_cheap() {
 
 #[test]
 fn limits_hold() {
+    // [R-car-09]
     let octets = envelope(100);
     let long = format!("X-Long: {}\r\n", "x".repeat(300_000));
     let message = format!("{long}{}", mixed(&[sealed_part(&octets)]));

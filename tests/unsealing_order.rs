@@ -46,6 +46,7 @@ const FAULTS: [Fault; 23] = [
         cause: |a| a.outer.extend(b"X-Y: zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz\r\n".repeat(7000)),
     },
     Fault {
+        // [R-seal-08]
         what: "1: loop",
         reply: "554 5.4.6 too many hops",
         cause: |a| a.outer.extend(b"Received: from a by b\r\n".repeat(51)),

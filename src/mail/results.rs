@@ -1,8 +1,8 @@
 //! The `Authentication-Results:` field (RFC 8601): written for what the gateway verified, and
 //! taken out where somebody else wrote it in our name.
 //!
-//! The method is `mta-seal`; its result is `pass` for a message that was unsealed and `none` for
-//! one that came in clear. A message that fails is never delivered, so no other result exists.
+//! The method is `mta-seal` [R-res-01]; its result is `pass` for a message that was unsealed and `none`
+//! for one that came in clear. A message that fails is never delivered, so no other result exists.
 //! The one property of `none` is `policy.expected=sealed`, for clear mail in the name of a domain
 //! that should have sealed it: by its own policy (tag `o`), or because the operator demands it and
 //! an exception lets this message through [R-uns-12].
@@ -12,7 +12,7 @@
 //! * `policy.domain`: the authenticated sender domain;
 //! * `policy.suite`: the number of the suite;
 //! * `policy.level`: how authentic the sender's policy is (`pinned`, `dnssec`, ...);
-//! * `policy.foreign`: `yes` if the reverse-path is not of the sender domain, else absent;
+//! * `policy.foreign`: `yes` if the reverse-path is null or not of the sender domain, else absent;
 //! * `policy.aligned`: `yes` if the message has one author, that is of exactly the sender domain,
 //!   and the reverse-path is not foreign, else `no`;
 //! * `header.from`: the domain of the one author, if there is one.

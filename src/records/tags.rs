@@ -105,7 +105,7 @@ impl<'a> TagList<'a> {
     }
 }
 
-/// White space of the grammar: `wsp`.
+/// White space of the grammar: `WSP` (RFC 5234).
 const WHITE: [char; 2] = [' ', '\t'];
 
 fn trim(text: &str) -> &str {

@@ -203,6 +203,9 @@ def parts(data, entity, boundary):
         yield entity.start + begin, entity.end
 
 
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")
+
+
 def author(entity):
     """The one address of the one From: field, or None."""
     values = entity.all("from")
@@ -211,8 +214,10 @@ def author(entity):
     text, scanner = "", _Scanner(values[0])
     while scanner.position < len(scanner.text):
         begin = scanner.position
-        if scanner.quoted() is not None:
-            text += '""'
+        if (quoted := scanner.quoted()) is not None:
+            # A local part counts without its quotes ([R-car-04]); in a display name only that it is one string does.
+            local = scanner.text[scanner.position : scanner.position + 1] == "@" and _ATOMS.fullmatch(quoted)
+            text += quoted if local else '""'
         else:
             text += scanner.text[begin]
             scanner.position = begin + 1

@@ -28,7 +28,7 @@ def _leaves(data, entity, depth=0):
 def _named(entity):
     """Whether a file name of the part ends as a sealed one's does."""
     names = (mime.content_type(entity)[1].get("name"), mime.disposition_parameters(entity).get("filename"))
-    return any(name is not None and name.lower().endswith(SUFFIX) for name in names)
+    return any(name is not None and len(name) > len(SUFFIX) and name.lower().endswith(SUFFIX) for name in names)
 
 
 def find(message, own_domains=None):

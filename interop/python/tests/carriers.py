@@ -150,6 +150,8 @@ class Carriers:
                     b"A B <mta-seal@other.example>",
                     b"\r\n mta-seal@A.EXAMPLE (c)",
                     b"=?utf-8?q?a?= <mta-seal@a.example>",
+                    b'"mta-seal"@a.example',
+                    b'"mta-\\seal"@a.example',
                 )
             },
             "added fields": b"Received: x\r\n\ty\r\nX-A: b\r\n" + mixed(part(self.good)),
@@ -195,6 +197,8 @@ class Carriers:
             "no boundary": mixed(part(self.good), media_type=b"multipart/mixed"),
             "neither type nor name": mixed(part(self.good, b"application/octet-stream")),
             "name with white space": mixed(part(self.good, b'application/octet-stream; name="x.mtaseal "')),
+            "name of the suffix alone": mixed(part(self.good, b"application/octet-stream; name=.mtaseal")),
+            "quoted local part of another": mixed(part(self.good), author=b'"mta-seal "@a.example'),
             "name without magic": mixed(part(b"AAAA", NAMED)),
             "part at octet 65536": mixed(part(self.good), preamble=filler(65536)),
             "lines of LF": mixed(part(self.good)).replace(NL, b"\n"),

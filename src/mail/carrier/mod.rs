@@ -1,4 +1,4 @@
-//! The carrier: the RFC 5322 message that transports one envelope [R-car-01..08].
+//! The carrier: the RFC 5322 message that transports one envelope [R-car-01..09].
 //!
 //! [`CarrierWriter`] writes it, [`carrier_len`] knows its length beforehand, [`Scanner`]
 //! recognises one in a stream of octets and gives the envelope back.

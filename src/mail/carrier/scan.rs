@@ -30,7 +30,7 @@ use crate::mail::header::{Header, HeaderCollector, HeaderTooLarge, MAX_HEADER};
 /// the magic of a part that begins just before the limit.
 const MARGIN: u64 = 4096;
 
-/// Limits of a scan.
+/// Limits of a scan [R-car-09].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Outer header block in octets.

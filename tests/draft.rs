@@ -1,0 +1,182 @@
+//! The registries, figures and examples of the draft say what the library does.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod draft_support;
+
+use std::collections::BTreeSet;
+
+use draft_support::{Values, base64, figure, table};
+use mta_seal::core::{Domain, IdentityKey, Label, SealingPrivateKey, SigningKey, Suite};
+use mta_seal::mail::carrier::{CarrierWriter, FIELDS, TOKEN_FIELD, Token};
+use mta_seal::mail::header::{Header, SEAL_REQUIRED};
+use mta_seal::mail::results::{self, Outcome};
+use mta_seal::records::SignedPolicy;
+
+#[test]
+fn suites_are_the_table() {
+    // [R-suite-01]
+    let own: Vec<Vec<String>> = Suite::ALL
+        .iter()
+        .map(|suite| {
+            let kem = match suite {
+                Suite::X25519 => "DHKEM(X25519, HKDF-SHA256)",
+                Suite::XWing => "X-Wing",
+            };
+            vec![
+                suite.id().to_string(),
+                format!("{kem} 0x{:04x}", suite.kem_id()),
+                "HKDF-SHA256 0x0001".to_owned(),
+                "AES-256-GCM 0x0002".to_owned(),
+                "SHA-256; chunked AES-256-GCM with SHA-512".to_owned(),
+                suite.public_key_len().to_string(),
+                suite.private_key_len().to_string(),
+                suite.enc_len().to_string(),
+            ]
+        })
+        .collect();
+    assert_eq!(table("suite-table"), own);
+}
+
+#[test]
+fn labels_are_the_table() {
+    // [R-lab-01]; the match makes the compiler ask for a new one.
+    let all = [
+        Label::SealingKeyId,
+        Label::SigningKeyId,
+        Label::Identity,
+        Label::Policy,
+        Label::Rollover,
+        Label::ContentKey,
+        Label::EnvelopeId,
+        Label::Body,
+        Label::Opening,
+        Label::Closing,
+    ];
+    for label in all {
+        match label {
+            Label::SealingKeyId
+            | Label::SigningKeyId
+            | Label::Identity
+            | Label::Policy
+            | Label::Rollover
+            | Label::ContentKey
+            | Label::EnvelopeId
+            | Label::Body
+            | Label::Opening
+            | Label::Closing => {}
+        }
+    }
+    let draft: Vec<String> = table("label-table").into_iter().map(|row| row[0].clone()).collect();
+    assert_eq!(draft, all.map(Label::as_str));
+}
+
+#[test]
+fn header_fields_are_registered() {
+    let names: BTreeSet<String> =
+        table("header-table").into_iter().map(|row| row[0].clone()).collect();
+    assert_eq!(names, BTreeSet::from([SEAL_REQUIRED.to_owned(), TOKEN_FIELD.to_owned()]));
+}
+
+#[test]
+fn the_figure_of_the_carrier_is_what_is_written() {
+    // [R-car-01], [R-car-02]
+    let figure = figure("[R-car-01] The carrier is the message").join("\r\n");
+    let (sender, recipient) =
+        (Domain::parse("a.example").unwrap(), Domain::parse("b.example").unwrap());
+    let token = Token::new([0x5a; 16]);
+    let mut written = Vec::new();
+    let writer = CarrierWriter::new(&sender, &recipient, token, 0, &mut written);
+    writer.finish(&mut written);
+    let written = String::from_utf8(written).unwrap();
+    let (before, after) = figure
+        .replace("<now>", "Thu, 01 Jan 1970 00:00:00 +0000")
+        .replace("<sender domain>", sender.as_str())
+        .replace("<recipient domain>", recipient.as_str())
+        .replace("TOKEN", &token.to_string())
+        .split_once("<text a person can understand>")
+        .map(|(before, after)| (before.to_owned(), after.to_owned()))
+        .unwrap();
+    let after = after.replace("<base64 in lines of 76>\r\n", "");
+    let text = written.strip_prefix(&before).expect("the head of the figure");
+    let text = text.strip_suffix(&format!("{after}\r\n")).expect("the end of the figure");
+    assert!(!text.contains(&token.to_string()), "{text}");
+    let (header, _) = Header::split(written.as_bytes());
+    let names: Vec<&[u8]> = header.fields().map(|field| field.name()).collect();
+    assert_eq!(names, FIELDS.map(str::as_bytes));
+}
+
+/// The property names of a field that the library writes, in order.
+fn properties(field: &str) -> Vec<String> {
+    let words = field.split_ascii_whitespace().filter_map(|word| word.split_once('='));
+    words.map(|(name, _)| name.to_owned()).filter(|name| name != results::METHOD).collect()
+}
+
+fn pass(foreign: bool, header: &Header) -> String {
+    let sender = Domain::parse("company1.example").unwrap();
+    let outcome = Outcome::Pass { sender: &sender, suite: 1, level: "dnssec", foreign, header };
+    results::field("gw.company2.example", &outcome)
+}
+
+#[test]
+fn results_have_the_registered_properties() {
+    // [R-res-01]
+    let registered: Vec<String> = table("method-table")
+        .into_iter()
+        .map(|row| {
+            assert_eq!(row[0], results::METHOD);
+            format!("{}.{}", row[1], row[2])
+        })
+        .collect();
+    let (header, _) = Header::split(b"From: a@company1.example\r\n\r\n");
+    let expected = "policy.expected".to_owned();
+    let without: Vec<String> = registered.iter().filter(|p| **p != expected).cloned().collect();
+    assert_eq!(without.len() + 1, registered.len());
+    assert_eq!(properties(&pass(true, &header)), without);
+    let none = |expected| results::field("gw.company2.example", &Outcome::None { expected });
+    assert_eq!(properties(&none(true)), [expected]);
+    assert!(properties(&none(false)).is_empty());
+}
+
+#[test]
+fn the_figure_of_a_result_is_what_is_written() {
+    // [R-res-01]
+    let (header, _) = Header::split(&draft_support::example("message.eml"));
+    let unfold = |text: &str| text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(unfold(&figure("[R-res-01]").join("\n")), unfold(&pass(false, &header)));
+}
+
+/// The lines of a figure of policy records, with real keys.
+fn records(mark: &str) -> Vec<String> {
+    let mut keys = Values::read("keys.txt");
+    let mut private = |name: &str| keys.array::<32>(&format!("company2.example {name}"));
+    let identity = IdentityKey::from_bytes(&private("identity private key"));
+    let signing = SigningKey::from_bytes(&private("signing private key"));
+    let sealing =
+        SealingPrivateKey::from_bytes(Suite::X25519, &private("sealing private key, suite 1"))
+            .unwrap();
+    let lines = figure(&format!("#{mark} "));
+    lines
+        .iter()
+        .map(|line| {
+            line.replace("<I>", &base64(identity.public().as_bytes()))
+                .replace("<G>", &base64(signing.public().as_bytes()))
+                .replace("<K>", &base64(sealing.public().as_bytes()))
+                .replace("<F>", &base64(&[0xf5; 32]))
+                .replace("<S>", &base64(&[0x5f; 64]))
+        })
+        .collect()
+}
+
+#[test]
+fn records_are_accepted_and_rejected_as_listed() {
+    // [R-rec-01] to [R-rec-04]
+    for record in records("records-accepted") {
+        let parsed = SignedPolicy::parse(record.as_bytes());
+        assert!(parsed.is_ok(), "{record}: {parsed:?}");
+    }
+    for mark in ["records-ungrammatical", "records-invalid"] {
+        for record in records(mark) {
+            assert!(SignedPolicy::parse(record.as_bytes()).is_err(), "accepted: {record}");
+        }
+    }
+}
