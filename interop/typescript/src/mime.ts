@@ -49,8 +49,10 @@ function isSpecial(token: Token | undefined, text: string): boolean {
 
 function rawParameters(found: readonly Token[]): ReadonlyMap<string, string> | undefined {
   const raw = new Map<string, string>();
-  if (found.length % 4 !== 0) return undefined;
-  for (let i = 0; i < found.length; i += 4) {
+  // Many write a last ";" that the grammar does not have.
+  const count = isSpecial(found[found.length - 1], ";") ? found.length - 1 : found.length;
+  if (count % 4 !== 0) return undefined;
+  for (let i = 0; i < count; i += 4) {
     const [semicolon, name, equals, value] = found.slice(i, i + 4);
     if (!isSpecial(semicolon, ";") || name?.kind !== "word" || !isSpecial(equals, "=")) return undefined;
     if (value?.kind !== "word" && value?.kind !== "quoted") return undefined;

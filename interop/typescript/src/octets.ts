@@ -45,6 +45,9 @@ export function fromUtf8(octets: Octets): string | undefined {
 /** What a structure that does not hold what its form promises throws. */
 export class FormError extends Error {}
 
+/** The same, of one that ends before it is complete, and is of its form as far as it goes. */
+export class EndsEarlyError extends FormError {}
+
 export function uint(value: number | bigint, width: number): Octets {
   const encoded = new Uint8Array(width);
   let rest = BigInt(value);
@@ -85,7 +88,7 @@ export class Reader {
   }
 
   take(count: number): Octets {
-    if (this.octets.length - this.#at < count) throw new FormError("structure ends early");
+    if (this.octets.length - this.#at < count) throw new EndsEarlyError("structure ends early");
     return this.octets.subarray(this.#at, (this.#at += count));
   }
 

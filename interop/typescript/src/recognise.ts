@@ -1,11 +1,10 @@
 // Whether a message is a carrier [R-car-04], and what it carries.
 import { oneAddress } from "./address.js";
-import { parseHeader, type Header } from "./envelope.js";
-import { UnsupportedError } from "./extensions.js";
+import { parseEnvelope, type Envelope } from "./envelope.js";
 import { Refusal } from "./failure.js";
 import { bodies, parseHeaderBlock } from "./header.js";
 import { contentDisposition, contentType, splitMultipart, transferEncoding, type ParameterisedValue, type Part } from "./mime.js";
-import { FormError, latin1, type Octets } from "./octets.js";
+import { latin1, type Octets } from "./octets.js";
 import { decodePart, hasMagic } from "./transfer.js";
 
 const MEDIA_TYPE = "application/mta-seal";
@@ -24,30 +23,19 @@ interface Candidate {
 }
 
 export interface Carried {
-  readonly header: Header;
-  readonly envelope: Octets;
+  readonly envelope: Envelope;
+  readonly octets: Octets;
 }
 
 /** Throws a Refusal; with stage `recognition` and failure `none` the message is ordinary mail [R-car-05]. */
 export function recognise(message: Octets, isOwn: (domain: string) => boolean): Carried {
   const text = latin1(message);
   const part = sealedPart(text);
-  const envelope = part.encoding === undefined ? undefined : decodePart(part.text, part.encoding, part.delimited);
-  if (envelope === undefined) throw new Refusal("limits", "carrier-malformed", "the part does not decode");
-  const header = headerOf(envelope);
-  if (!isOwn(header.recipientDomain)) throw new Refusal("domain", "carrier-foreign", "not for a domain of this gateway");
-  return { header, envelope };
-}
-
-/** Version, suite and form of a header, as a refusal. */
-export function headerOf(envelope: Octets): Header {
-  try {
-    return parseHeader(envelope);
-  } catch (error) {
-    if (error instanceof UnsupportedError) throw new Refusal("limits", "carrier-unsupported", error.message);
-    if (error instanceof FormError) throw new Refusal("limits", "carrier-malformed", error.message);
-    throw error;
-  }
+  const octets = part.encoding === undefined ? undefined : decodePart(part.text, part.encoding, part.delimited);
+  if (octets === undefined) throw new Refusal("limits", "carrier-malformed", "the part does not decode");
+  const envelope = parseEnvelope(octets);
+  if (!isOwn(envelope.header.recipientDomain)) throw new Refusal("domain", "carrier-foreign", "not for a domain of this gateway");
+  return { envelope, octets };
 }
 
 function ordinary(reason: string): Refusal {
@@ -62,11 +50,11 @@ function sealedPart(text: string): Candidate {
 
   const message: Part = { header, body: { start: header.end, end: text.length, delimited: false } };
   const found = candidates(text, message, header.end, 0);
-  const [first, second] = found.filter((each) => each.hasMagic);
-  if (first?.early && second) throw new Refusal("recognition", "two-parts", "more than one sealed part");
-  if (found.some((each) => each.byMediaType && !each.hasMagic))
-    throw new Refusal("recognition", "carrier-malformed", "the media type without the magic");
+  // A file name is anybody's; the media type claims to be sealed, also with a wrong magic [R-car-05].
+  const [first, second] = found.filter((each) => each.hasMagic || each.byMediaType);
   if (first === undefined || !first.early) throw ordinary("no sealed part");
+  if (!first.hasMagic) throw new Refusal("limits", "carrier-malformed", "the media type without the magic");
+  if (second !== undefined) throw new Refusal("limits", "two-parts", "more than one sealed part");
   return first;
 }
 

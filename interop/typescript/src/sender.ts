@@ -20,7 +20,8 @@ export interface SenderQuestion {
 
 export type SenderDecision =
   | { readonly verdict: "verify"; readonly source: "dns" | "memory"; readonly level: Level; readonly policy: Policy }
-  | { readonly verdict: "refuse" | "defer" };
+  | { readonly verdict: "refuse" }
+  | { readonly verdict: "defer" };
 
 const DEFER: SenderDecision = { verdict: "defer" };
 

@@ -3,7 +3,7 @@ import { BodyOpener } from "./body.js";
 import { closingInput, openingInput, paddedLength, SIGNATURE_LENGTH } from "./content.js";
 import { ContentReader } from "./content-reader.js";
 import * as ed25519 from "./ed25519.js";
-import { contentKeyInfo, envelopeId, splitEnvelope, type Header } from "./envelope.js";
+import { contentKeyInfo, envelopeIdOf, type Envelope, type Header } from "./envelope.js";
 import { UnsupportedError } from "./extensions.js";
 import { Refusal } from "./failure.js";
 import { signingKeyId } from "./keys.js";
@@ -50,8 +50,9 @@ export interface Unsealed {
 
 export async function unseal(message: Octets, context: UnsealContext): Promise<Unsealed> {
   // Checks 1 and 2.
-  const { header, envelope } = recognise(message, context.isOwn);
-  const opened = await open(header, envelope, context);
+  const { envelope } = recognise(message, context.isOwn);
+  const { header } = envelope;
+  const opened = await open(envelope, context);
   const { reader, prefix } = opened;
 
   const signingKey = senderKey(prefix, context);
@@ -77,15 +78,15 @@ interface Opened {
 }
 
 /** Checks 3 to 6. */
-async function open(header: Header, octets: Octets, context: UnsealContext): Promise<Opened> {
+async function open(envelope: Envelope, context: UnsealContext): Promise<Opened> {
+  const { header } = envelope;
   const key = context.privateKey(header.recipientDomain, header.suite.number, header.keyId);
   if (key === undefined) throw new Refusal("key", "unknown-key", "the key id names no key");
   if (key === "destroyed") throw new Refusal("key", "destroyed-key", "the key is destroyed");
 
-  const envelope = splitEnvelope(header, octets);
-  const contentKey = envelope && (await hpkeOpen(header.suite, key, envelope.enc, contentKeyInfo(header.octets), envelope.sealedKey));
-  if (envelope === undefined || contentKey?.length !== 32) throw new Refusal("hpke", "unauthentic", "HPKE does not open the content key");
-  const id = envelopeId(header.octets, envelope.enc, envelope.sealedKey);
+  const contentKey = await hpkeOpen(header.suite, key, envelope.enc, contentKeyInfo(header.octets), envelope.sealedKey);
+  if (contentKey?.length !== 32) throw new Refusal("hpke", "unauthentic", "HPKE does not open the content key");
+  const id = envelopeIdOf(envelope);
   const opener = BodyOpener.begin(contentKey, id, envelope.body);
   if (opener === undefined) throw new Refusal("commitment", "unauthentic", "the commitment does not match");
 
