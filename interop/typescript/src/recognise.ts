@@ -50,11 +50,12 @@ function sealedPart(text: string): Candidate {
 
   const message: Part = { header, body: { start: header.end, end: text.length, delimited: false } };
   const found = candidates(text, message, header.end, 0);
-  // A file name is anybody's; the media type claims to be sealed, also with a wrong magic [R-car-05].
-  const [first, second] = found.filter((each) => each.hasMagic || each.byMediaType);
+  const [first, second] = found.filter((each) => each.hasMagic);
+  if (first?.early && second !== undefined) throw new Refusal("limits", "two-parts", "more than one sealed part");
+  // A file name is anybody's; the media type claims to be sealed [R-car-05].
+  const claimed = found.some((each) => each.byMediaType && !each.hasMagic);
+  if (claimed) throw new Refusal("limits", "carrier-malformed", "the media type without the magic");
   if (first === undefined || !first.early) throw ordinary("no sealed part");
-  if (!first.hasMagic) throw new Refusal("limits", "carrier-malformed", "the media type without the magic");
-  if (second !== undefined) throw new Refusal("limits", "two-parts", "more than one sealed part");
   return first;
 }
 

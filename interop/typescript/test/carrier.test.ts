@@ -113,6 +113,7 @@ describe("[R-car-05] to [R-car-07] what is refused", () => {
     "two parts": [mixed("b", PART, PART), "two-parts"],
     "two parts, the second far away": [mixed("b", PART, `\r\n${"x".repeat(70000)}`, PART), "two-parts"],
     "the media type with another magic": [`${TYPE}${ENCODED}\r\nAAAAAAAAAAAA`, "carrier-malformed"],
+    "the media type with another magic, beside a sealed part": [mixed("b", PART, `${TYPE}\r\nx`), "carrier-malformed"],
     "the media type with a late magic": [`${TYPE}${ENCODED}\r\n${" ".repeat(1020)}${BASE64}`, "carrier-malformed"],
     "another encoding": [`${TYPE}Content-Transfer-Encoding: x-y\r\n\r\n${BASE64}`, "carrier-malformed"],
     "two encodings": [`${ENCODED}${PART}`, "carrier-malformed"],
