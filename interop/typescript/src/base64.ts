@@ -1,0 +1,28 @@
+import { ascii, type Octets } from "./octets.js";
+
+const CANONICAL = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+export function encode(octets: Octets): string {
+  return Buffer.from(octets).toString("base64");
+}
+
+/** Padded, canonical, without line breaks; nothing if it is anything else. */
+export function decode(text: string): Octets | undefined {
+  if (!CANONICAL.test(text)) return undefined;
+  const octets = Buffer.from(text, "base64");
+  // The last digit before the padding must not carry bits that decoding drops.
+  return octets.toString("base64") === text ? new Uint8Array(octets) : undefined;
+}
+
+/** In lines of 76, each ended by CRLF [R-car-01]. */
+export function encodeLines(octets: Octets): Octets {
+  return ascii(encode(octets).replace(/.{1,76}/g, "$&\r\n"));
+}
+
+/**
+ * Strict decoding of the text of a part [R-car-07]: white space anywhere, also after the padding, and nothing else
+ * beside the alphabet.
+ */
+export function decodeText(text: string): Octets | undefined {
+  return decode(text.replace(/[ \t\r\n]+/g, ""));
+}
