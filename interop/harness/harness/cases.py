@@ -165,7 +165,7 @@ def _parameters():
     orcpt = [
         forward(f"v@{BOTH}", 14, "rfc822;Bob@group.example"),
         forward(f"w@{BOTH}", 2, "rfc822;a+2Bb@group.example"),
-        forward(f"x@{BOTH}", 0, "x400;C=de+3BS=b"),
+        forward(f"x@{BOTH}", 0, "x400;C+3Dde+3BS+3Db"),
     ]
     yield Case("ORCPT", forward_paths=orcpt, short=True)
     yield Case("longest ORCPT", forward_paths=[forward(f"v@{BOTH}", 0, "rfc822;" + "o" * 493)])

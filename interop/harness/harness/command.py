@@ -25,6 +25,7 @@ from .run import Run
 HERE = Path(__file__).resolve().parent.parent
 ROOT = HERE.parent.parent
 MATRIX_KINDS = ("seal", "unseal")
+MOST_LINES = 100
 
 
 def _arguments():
@@ -187,8 +188,11 @@ def main(arguments=None):
             print(f"{cell.status:<14} {cell.row} / {cell.column}: {cell.name}{': ' if cell.detail else ''}{cell.detail}")
     out = _write(run, options)
     print(table(run.cells.all))
-    for line in run.problems():
+    problems = run.problems()
+    for line in problems[:MOST_LINES]:
         print(f"FAIL {line}")
+    if len(problems) > MOST_LINES:
+        print(f"FAIL and {len(problems) - MOST_LINES} more")
     for line in run.known_lines():
         print(f"known {line}")
     print(f"{run.verdict}; {time.monotonic() - begun:.0f} s; reports in {out}")

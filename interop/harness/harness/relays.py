@@ -205,7 +205,6 @@ def _usurped(*_):
 
 
 RELAYS = [
-    Relay("as sent", about="Changes nothing."),
     Relay("footer", footer),
     Relay("footer outside", footer_outside),
     Relay("fields and forged results", fields),
