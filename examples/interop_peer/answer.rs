@@ -9,8 +9,8 @@ pub(crate) type Answer = Result<Value, No>;
 /// What is not `done`.
 #[derive(Debug)]
 pub(crate) enum No {
-    /// The draft says no, at this check.
-    Refused { stage: &'static str, failure: &'static str, detail: String },
+    /// The draft says no, at this check if the library says which.
+    Refused { stage: Option<&'static str>, failure: &'static str, detail: String },
     /// This peer cannot do that.
     Unsupported(String),
 }
@@ -35,13 +35,17 @@ impl No {
 }
 
 /// A refusal that is answered by a row of the draft's table.
-pub(crate) fn refused(stage: &'static str, failure: &Failure, detail: impl ToString) -> No {
-    No::Refused { stage, failure: failure.name(), detail: detail.to_string() }
+pub(crate) fn refused(
+    stage: impl Into<Option<&'static str>>,
+    failure: &Failure,
+    detail: impl ToString,
+) -> No {
+    No::Refused { stage: stage.into(), failure: failure.name(), detail: detail.to_string() }
 }
 
 /// A refusal that nobody is answered.
 pub(crate) fn not_good(stage: &'static str, detail: impl ToString) -> No {
-    No::Refused { stage, failure: "none", detail: detail.to_string() }
+    No::Refused { stage: Some(stage), failure: "none", detail: detail.to_string() }
 }
 
 pub(crate) fn unsupported(detail: impl ToString) -> No {

@@ -164,8 +164,11 @@ pub(crate) struct Key {
 
 /// [R-rec-07]
 pub(crate) fn key(input: &Key) -> Answer {
-    let unusable =
-        |detail: String| No::Refused { stage: "key-record", failure: "policy-unusable", detail };
+    let unusable = |detail: String| No::Refused {
+        stage: Some("key-record"),
+        failure: "policy-unusable",
+        detail,
+    };
     let record = KeyRecord::parse(&input.text.0).map_err(|error| unusable(error.to_string()))?;
     let key = record.authenticate(suite(input.suite)?, &input.key_id.into());
     let key = key.ok_or_else(|| unusable("not the key that the policy lists".to_owned()))?;

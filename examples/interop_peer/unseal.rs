@@ -60,19 +60,20 @@ pub(crate) struct Incoming {
     claims: Vec<Claim>,
 }
 
-/// The contract's name of the check that failed.
-fn stage(error: &UnsealError) -> &'static str {
-    match error.stage() {
+/// The contract's name of the check that failed. An envelope that is cut off may lack its commitment or a chunk.
+fn stage(error: &UnsealError) -> Option<&'static str> {
+    Some(match error.stage() {
         Stage::Header => "limits",
         Stage::Hpke => "hpke",
         Stage::Commitment => "commitment",
-        Stage::Chunk | Stage::Truncated => "body",
+        Stage::Chunk => "body",
+        Stage::Truncated => return None,
         Stage::Prefix => "prefix",
         Stage::OpeningSignature => "opening",
         Stage::Block => "blocks",
         Stage::Padding => "padding",
         Stage::ClosingSignature => "closing",
-    }
+    })
 }
 
 fn wrong(error: UnsealError) -> No {
@@ -130,7 +131,7 @@ impl Incoming {
         if open.is_empty() {
             // Answered 250, by no row of the table.
             return Err(No::Refused {
-                stage: "delivered",
+                stage: Some("delivered"),
                 failure: "delivered-before",
                 detail: "every recipient had it before".to_owned(),
             });
