@@ -7,7 +7,11 @@ from .parties import BOTH, LONG, NOW, ONE, PARTIES, SENDER, WINDOW, own_keys, pr
 
 IDN = "xn--bcher-kva.example"
 PLAIN = b"From: u@a.example\r\nTo: v@b.example\r\nSubject: hello\r\n\r\nHello.\r\n"
-EIGHT_BIT = "From: u@a.example\r\nSubject: caf\u00e9\r\n\r\nna\u00efve \u2014 \u65e5\u672c\u8a9e\r\n".encode() + bytes(range(128, 256)) + b"\r\n"
+EIGHT_BIT = (
+    "From: u@a.example\r\nSubject: caf\u00e9\r\n\r\nna\u00efve \u2014 \u65e5\u672c\u8a9e\r\n".encode()
+    + bytes(range(128, 256))
+    + b"\r\n"
+)
 
 
 def reverse(mailbox, body=0, smtputf8=0, ret=0, envid=""):

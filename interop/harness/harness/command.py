@@ -12,8 +12,8 @@ from pathlib import Path
 from . import gateways
 from .cells import Cells
 from .contract import Runner
-from .live import Live
-from .offline import Offline
+from .live import STEPS, Live
+from .offline import Offline, steps
 from .peers import BadList, read_known, read_peers
 from .progress import Progress
 from .report.data import as_json, junit
@@ -84,11 +84,15 @@ class Session:
         """Everything that is asked for."""
         options, peers = self.options, self._ready()
         offline = Offline(self.runner, self.run.cells, self.progress, options)
-        if options.kind in (None, *MATRIX_KINDS):
+        matrix = options.kind in (None, *MATRIX_KINDS)
+        live = options.kind is None and not options.no_live
+        of_matrix, of_vectors = steps(peers)
+        self.progress.expect(matrix * of_matrix + of_vectors + live * STEPS)
+        if matrix:
             offline.matrix(peers)
         if not offline.vectors(peers, options.vectors) and self.run.whole:
             self.run.broken.append(f"no test vectors in {options.vectors}")
-        if options.kind is None and not options.no_live:
+        if live:
             self._live(peers)
         self.progress.clear()
         return self.run

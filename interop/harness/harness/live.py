@@ -15,6 +15,7 @@ from .parties import SENDER, WINDOW, own_keys, preferred, sender, texts_of
 GATEWAY = "gateway"
 LEFT, RIGHT = "left.example", "right.example"
 CLEAR, REQUIRED, UNKNOWN, REMEMBERED = "clear.example", "required.example", "unknown.example", BOTH
+STEPS = 6  # groups of live cells, for the progress bar
 SPEC = Path(__file__).resolve().parents[3] / "spec" / "draft-mta-seal.md"
 TRACE = re.compile(rb"(?:(?:Received|Authentication-Results):[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)+")
 FORGED = f"Authentication-Results: gateway.{RIGHT}; mta-seal=pass header.d=evil.example\r\n".encode()
@@ -372,12 +373,18 @@ class Live:
 
     def all(self, peers):
         """Every live cell; the canaries last, over all that has been sent."""
-        self.pair()
-        self.relays()
-        self.from_peers(peers)
-        self.to_peers(peers)
-        self.scripted_dns()
-        self.no_canary()
+        groups = (
+            self.pair,
+            self.relays,
+            lambda: self.from_peers(peers),
+            lambda: self.to_peers(peers),
+            self.scripted_dns,
+            self.no_canary,
+        )
+        assert len(groups) == STEPS
+        for group in groups:
+            group()
+            self.progress.end()
 
 
 def _parameters(lines):

@@ -58,10 +58,7 @@ class Offline:
 
     def matrix(self, peers):
         """Seals with each, unseals with each."""
-        honest = [peer for peer in peers if not peer.hostile]
-        sealing = [peer for peer in peers if "seal" in peer.kinds]
-        unsealing = [peer for peer in honest if "unseal" in peer.kinds]
-        self.progress.expect(len(sealing) + len(unsealing))
+        sealing, unsealing = _sides(peers)
         made = [sealed for peer in sealing for sealed in self._seal(peer)]
         for peer in unsealing:
             self._unseal(peer, made)
@@ -135,15 +132,27 @@ class Offline:
         """The test vectors, for each peer that is an implementation."""
         vectors = read_vectors(folder, self.options.kind)
         vectors = [one for one in vectors if self.wanted(f"vector {one['name']}")]
-        honest = [peer for peer in peers if not peer.hostile]
-        self.progress.expect(len(honest))
-        for peer in honest:
+        for peer in _honest(peers):
             tasks = [Task(one["kind"], one["input"]) for one in vectors]
             self._run(peer, tasks, "vectors")
             for one, task in zip(vectors, tasks):
                 status, detail = judge(peer, task, one["expected"])
                 self._cell(peer.name, f"{VECTORS} {one['kind']}", f"vector {one['name']}", peer.name, status, detail)
         return len(vectors)
+
+
+def _honest(peers):
+    return [peer for peer in peers if not peer.hostile]
+
+
+def _sides(peers):
+    """Who seals, and who unseals."""
+    return [peer for peer in peers if "seal" in peer.kinds], [peer for peer in _honest(peers) if "unseal" in peer.kinds]
+
+
+def steps(peers):
+    """How many runs of a peer the matrix takes, and how many the vectors."""
+    return sum(map(len, _sides(peers))), len(_honest(peers))
 
 
 def _names(case):

@@ -9,6 +9,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from harness.cells import Cell, Cells  # noqa: E402
+from harness.run import Run  # noqa: E402
+
 RUN = HERE.parent / "run"
 
 PEER = """
@@ -156,10 +161,6 @@ class Runs(unittest.TestCase):
 
     def test_a_whole_run_asks_each_peer_for_something(self):
         """Without gateways nothing is whole; the rule is tested where it stands."""
-        sys.path.insert(0, str(HERE.parent))
-        from harness.cells import Cell, Cells
-        from harness.run import Run
-
         class Named:
             name = "idle"
 
