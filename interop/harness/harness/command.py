@@ -77,7 +77,7 @@ class Session:
         self.progress = Progress()
         whole = not (options.peer or options.kind or options.only or options.no_live)
         versions = [gateways.version_of(options.bin)] if options.bin.exists() else []
-        self.run = Run(peers, Cells(known), versions, whole)
+        self.run = Run(peers, Cells(known), versions, whole, options.short)
         self.runner = _Timed(folder / "peers", self.progress, self.run.seconds)
 
     def all(self):

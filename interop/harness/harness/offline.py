@@ -2,7 +2,7 @@
 
 import json
 
-from .cases import Case, all_cases
+from .cases import LARGE, Case, all_cases
 from .cells import BLOCKED, FAILED, PASSED, Cell
 from .contract import Task, octets
 from .judge import judge
@@ -105,6 +105,7 @@ class Offline:
             if case.name == "plain" and not sealed.peer.hostile:
                 planned += [(f"relay {r.name}", f"relay {r.name} after {sealed.peer.name}", sealed, r) for r in RELAYS]
         planned = [one for one in planned if self.wanted(one[1])]
+        planned.sort(key=lambda one: len(one[2].case.message) > LARGE)
         tasks, cells = [], []
         for row, name, sealed, relay in planned:
             if sealed.carrier is None:
