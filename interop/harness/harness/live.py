@@ -126,7 +126,7 @@ class Live:
         begun, status, detail = time.monotonic(), PASSED, ""
         try:
             run(*arguments)
-        except (Failed, OSError) as error:
+        except (Failed, relays.NotChanged, OSError) as error:
             status, detail = FAILED, str(error) or type(error).__name__
         self.cells.add(Cell(row, column, name, GATEWAY, status, detail, time.monotonic() - begun))
 
@@ -213,7 +213,7 @@ class Live:
             require(reply.startswith("250") and len(arrived) == 1, f"the first time: {reply}")
         if relay.name == "redirected":
             recipients = [f"<other@{RIGHT}>"]
-        carrier = relay.change(mail.octets)
+        carrier = relay.apply(mail.octets)
         reply, arrived = self._hand_on(mail, recipients, carrier)
         failure = relay.expected["failure"] if relay.expected else None
         wanted = self.replies[failure] if failure else "250"

@@ -6,7 +6,7 @@ from .cases import LARGE, Case, all_cases
 from .cells import BLOCKED, FAILED, PASSED, Cell
 from .contract import Task, octets
 from .judge import judge
-from .relays import RELAYS
+from .relays import RELAYS, NotChanged
 
 VECTORS = "vectors"
 SEALS = "seals"
@@ -111,7 +111,12 @@ class Offline:
             if sealed.carrier is None:
                 self._cell(row, peer.name, name, peer.name, BLOCKED, f"{sealed.peer.name} has sealed nothing")
                 continue
-            tasks.append(self._task(sealed, relay))
+            try:
+                task = self._task(sealed, relay)
+            except NotChanged as error:
+                self._cell(row, peer.name, name, sealed.peer.name, FAILED, str(error))
+                continue
+            tasks.append(task)
             cells.append((row, name, self._expected(sealed, relay)))
         self._run(peer, tasks, "unseals")
         for task, (row, name, expected) in zip(tasks, cells):
@@ -121,7 +126,7 @@ class Offline:
     def _task(sealed, relay):
         if relay is None:
             return sealed.case.unseal(sealed.carrier)
-        return sealed.case.unseal(relay.change(sealed.carrier), **relay.input(sealed.case, sealed.envelope_id))
+        return sealed.case.unseal(relay.apply(sealed.carrier), **relay.input(sealed.case, sealed.envelope_id))
 
     @staticmethod
     def _expected(sealed, relay):

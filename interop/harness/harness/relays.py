@@ -11,13 +11,17 @@ NL = b"\r\n"
 FOOTER = b"Content-Type: text/plain" + NL + NL + b"-- " + NL + b"Scanned by a relay." + NL
 
 
+class NotChanged(Exception):
+    """The message is no carrier that this hop knows how to change."""
+
+
 def refusal(stage, failure):
     """A refusal that is expected."""
     return {"result": "refused", "stage": stage, "failure": failure}
 
 
 def _boundary(carrier):
-    return re.search(rb'boundary="([^"]+)"', carrier)[1]
+    return re.search(rb'(?i)boundary="?([^"\s;]+)', carrier)[1]
 
 
 def split(carrier):
@@ -179,6 +183,13 @@ class Relay:
 
     def __post_init__(self):
         self.about = self.about or (self.change.__doc__ or "").split("\n", maxsplit=1)[0]
+
+    def apply(self, carrier):
+        """The message as it goes on."""
+        try:
+            return self.change(carrier)
+        except (ValueError, TypeError, IndexError) as error:
+            raise NotChanged(f"the hop finds no carrier: {error}") from None
 
     def input(self, case, envelope_id):
         """The members of the unseal task that this hop changes."""

@@ -130,6 +130,13 @@ class Hops(unittest.TestCase):
             start = changed.index(b"\r\n\r\n", changed.index(b"application/mta-seal")) + 4
             self.assertEqual(base64.b64decode(changed[start : changed.index(b"\r\n--", start)]), envelope)
 
+    def test_what_is_no_carrier_is_said_to_be_none(self):
+        for relay in relays.RELAYS:
+            try:
+                relay.apply(b"Subject: x\r\n\r\nno carrier\r\n")
+            except relays.NotChanged as error:
+                self.assertIn("no carrier", str(error))
+
     def test_what_is_cut_is_shorter(self):
         for change in (relays.truncate, relays.cut, relays.drop):
             self.assertLess(len(change(CARRIER)), len(CARRIER))

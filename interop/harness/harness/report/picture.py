@@ -6,7 +6,7 @@ from ..offline import VECTORS
 from .grid import grids
 
 COLOURS = {"good": "#2e7d32", "known": "#b26a00", "bad": "#c62828", "none": "#9e9e9e"}
-LEGEND = (("good", "holds"), ("known", "~ known failure"), ("bad", "\u2717 fails"), ("none", "- not claimed"))
+LEGEND = (("good", "holds"), ("known", "~ known, or nothing sealed"), ("bad", "\u2717 fails"), ("none", "- not claimed"))
 HEIGHT, LEFT, WIDTH, HEAD, GAP = 22, 190, 86, 96, 46
 TEXT = 12
 
@@ -54,10 +54,10 @@ def svg(cells, summary):
     for grid in grids(cells):
         _draw(drawing, grid)
     for at, (colour, words) in enumerate(LEGEND):
-        x = 8 + at * 150
+        x = 8 + at * 200
         drawing.rectangle(x, drawing.y - 20, 18, colour, words)
         drawing.text(x + 24, drawing.y - 5, words)
-    width, height = max(drawing.right, 8 + len(LEGEND) * 150), drawing.y + 20
+    width, height = max(drawing.right, 8 + len(LEGEND) * 200), drawing.y + 20
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label={quoteattr(summary)} '
         f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="{TEXT}">'
