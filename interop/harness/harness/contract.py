@@ -39,7 +39,7 @@ class Task:
 
 
 @dataclass
-class Run:
+class Attempt:
     """One run of the executable."""
 
     tasks: list
@@ -58,7 +58,7 @@ class Runner:
     def run(self, peer, tasks):
         """Has a peer answer tasks; each gets its result or a problem."""
         if not tasks:
-            return Run([])
+            return Attempt([])
         number = self.runs[peer.name] = self.runs.get(peer.name, 0) + 1
         home = self.folder / peer.name.replace(" ", "-") / str(number)
         work = home / "work"
@@ -66,7 +66,7 @@ class Runner:
         with open(home / "tasks", "w", encoding="utf-8") as file:
             for at, task in enumerate(tasks):
                 file.write(json.dumps({"id": str(at), "kind": task.kind, "input": task.input}) + "\n")
-        run = Run(list(tasks))
+        run = Attempt(list(tasks))
         begun = time.monotonic()
         self._start(peer, home, work, run)
         run.seconds = time.monotonic() - begun
