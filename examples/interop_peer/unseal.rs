@@ -1,0 +1,198 @@
+//! Unsealing, check by check in the order of [R-uns-01].
+
+use crate::answer::{Answer, No, refused, unsupported};
+use crate::carrier::{clear_part, of_ours, scan};
+use crate::json::{Exactly, Id, Name, Octets, b64};
+use crate::keys::{sealing_key, suite};
+use crate::records::{Record, looked_up, script};
+use crate::seal::{Forward, Reverse, check_octets};
+use mta_seal::core::address::Mailbox;
+use mta_seal::core::{Domain, KeyId, SealingPrivateKey, Stage, Step, UnsealError};
+use mta_seal::dns::Authenticity;
+use mta_seal::gateway::config::Config;
+use mta_seal::gateway::{Failure, Genuine, signing_key, unseal_failure};
+use mta_seal::policy::{SenderPolicy, authenticate_sender};
+use serde::Deserialize;
+use serde_json::json;
+use std::path::Path;
+
+/// [`Genuine::judge`] asks only whether a partner must be aligned; here is none.
+const CONFIG: &str = r#"
+hostname = "peer.example"
+state = "state"
+[[domain]]
+name = "peer.example"
+keys = "keys"
+[inbound]
+listen = ["127.0.0.1:25"]
+next_hop = "smtp://127.0.0.1:26"
+"#;
+
+#[derive(Deserialize)]
+struct OwnKeys {
+    domain: Name,
+    sealing: Vec<OwnKey>,
+    destroyed: Vec<Id>,
+}
+
+#[derive(Deserialize)]
+struct OwnKey {
+    suite: u16,
+    private_key: Id,
+}
+
+#[derive(Deserialize)]
+struct Claim {
+    envelope_id: Option<Id>,
+    sender_domain: Option<Name>,
+    delivery_id: Option<Exactly<16>>,
+    recipient: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Incoming {
+    carrier: Octets,
+    own_keys: Vec<OwnKeys>,
+    records: Vec<Record>,
+    now: u64,
+    window: u64,
+    recipients: Option<Vec<String>>,
+    claims: Vec<Claim>,
+}
+
+/// The contract's name of the check that failed. An envelope that is cut off may lack its commitment or a chunk.
+fn stage(error: &UnsealError) -> Option<&'static str> {
+    Some(match error.stage() {
+        Stage::Header => "limits",
+        Stage::Hpke => "hpke",
+        Stage::Commitment => "commitment",
+        Stage::Chunk => "body",
+        Stage::Truncated => return None,
+        Stage::Prefix => "prefix",
+        Stage::OpeningSignature => "opening",
+        Stage::Block => "blocks",
+        Stage::Padding => "padding",
+        Stage::ClosingSignature => "closing",
+    })
+}
+
+fn wrong(error: UnsealError) -> No {
+    refused(stage(&error), &unseal_failure(&error), error)
+}
+
+impl Incoming {
+    /// Check 3.
+    fn key(&self, domain: &Domain, id: KeyId) -> Result<SealingPrivateKey, No> {
+        for own in self.own_keys.iter().filter(|own| own.domain.0 == *domain) {
+            for key in &own.sealing {
+                let key = sealing_key(suite(key.suite)?, &key.private_key)?;
+                if key.key_id() == id {
+                    return Ok(key);
+                }
+            }
+            if own.destroyed.iter().any(|destroyed| KeyId::from(*destroyed) == id) {
+                return Err(refused("key", &Failure::DestroyedKey, id));
+            }
+        }
+        Err(refused("key", &Failure::UnknownKey, id))
+    }
+
+    /// Checks 11 and 12: the signed recipients that are delivered to, and the outer ones that are not signed.
+    fn recipients(&self, genuine: &Genuine) -> Result<(Vec<Forward>, Vec<String>), No> {
+        let paths = &genuine.verified.prefix().forward_paths;
+        let same = |a: &str, b: &str| {
+            Mailbox::parse(a).is_ok_and(|a| Mailbox::parse(b).is_ok_and(|b| a == b))
+        };
+        let outer = |path: &str| {
+            self.recipients.as_ref().is_none_or(|all| all.iter().any(|one| same(one, path)))
+        };
+        let signed: Vec<_> = paths.iter().filter(|path| outer(path.mailbox())).collect();
+        let all = self.recipients.iter().flatten();
+        let unsigned = all.filter(|one| !paths.iter().any(|path| same(path.mailbox(), one)));
+        if signed.is_empty() {
+            return Err(refused("recipients", &Failure::NotSignedRecipient, "none is signed"));
+        }
+        let delivered = |path: &str| {
+            self.claims.iter().any(|claim| {
+                let message = &genuine.message;
+                let envelope =
+                    claim.envelope_id.is_some_and(|id| id.0 == *message.envelope_id.as_bytes());
+                let delivery = claim.sender_domain.as_ref().map(|name| &name.0)
+                    == Some(&message.sender_domain)
+                    && claim.delivery_id.is_some_and(|id| id.0 == *message.delivery_id.as_bytes());
+                (envelope || delivery) && same(&claim.recipient, path)
+            })
+        };
+        let open: Vec<Forward> = signed
+            .iter()
+            .filter(|path| !delivered(path.mailbox()))
+            .map(|p| Forward::of(p))
+            .collect();
+        if open.is_empty() {
+            // Answered 250, by no row of the table.
+            return Err(No::Refused {
+                stage: Some("delivered"),
+                failure: "delivered-before",
+                detail: "every recipient had it before".to_owned(),
+            });
+        }
+        Ok((open, unsigned.cloned().collect()))
+    }
+}
+
+/// Checks 8 to 10, by the name of the one that failed.
+fn judged(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::CarrierUnsupported => "type",
+        Failure::SenderPath => "reverse-path",
+        Failure::InFuture | Failure::TooOld => "time",
+        _ => "paths",
+    }
+}
+
+pub(crate) fn unseal(incoming: &Incoming) -> Answer {
+    let envelope = scan(&incoming.carrier.0)?;
+    let parsed = clear_part(&envelope)?;
+    let own: Vec<&Domain> = incoming.own_keys.iter().map(|own| &own.domain.0).collect();
+    of_ours(&parsed, &own)?;
+    let header = parsed.header().clone();
+    let key = incoming.key(&header.recipient_domain, header.key_id)?;
+    let opened = parsed.open(&key).map_err(wrong)?;
+    let decrypted = match opened.push(&[]).map_err(wrong)? {
+        Step::Done(decrypted) => decrypted,
+        Step::More(opened) => opened.end().map_err(wrong)?,
+    };
+    let script = script(&incoming.records, Authenticity::Insecure);
+    let outcome = looked_up(&script, decrypted.sender_domain(), None)?;
+    let sender = authenticate_sender(&SenderPolicy::default(), &outcome, None, incoming.now);
+    let (signing, level) = signing_key(&decrypted, sender.decision)
+        .map_err(|failure| refused("sender-policy", &failure, decrypted.sender_domain()))?;
+    let verified = decrypted.verify(&signing).map_err(wrong)?;
+    let config = Config::parse(CONFIG, Path::new("peer.toml")).map_err(unsupported)?;
+    let genuine = Genuine::judge(verified, level, &config, incoming.window, incoming.now)
+        .map_err(|failure| refused(judged(&failure), &failure, failure.name()))?;
+    let (forward, unsigned) = incoming.recipients(&genuine)?;
+    let mut verified = genuine.verified;
+    let mut message = Vec::new();
+    let read = verified.push(&[], &mut message);
+    check_octets(&message)?;
+    read.map_err(wrong)?;
+    let read = verified.finish(&mut message);
+    check_octets(&message)?;
+    let prefix = read.map_err(wrong)?.prefix;
+    Ok(json!({
+        "message": b64(message),
+        "sender_domain": prefix.sender_domain.as_str(),
+        "recipient_domain": header.recipient_domain.as_str(),
+        "suite": header.suite.id().0,
+        "key_id": b64(header.key_id.as_bytes()),
+        "envelope_id": b64(genuine.message.envelope_id.as_bytes()),
+        "signing_key_id": b64(prefix.signing_key_id.as_bytes()),
+        "delivery_id": b64(prefix.delivery_id.as_bytes()),
+        "sealed_at": prefix.sealed_at,
+        "foreign": prefix.foreign_reverse_path,
+        "reverse_path": Reverse::of(&prefix.reverse_path),
+        "forward_paths": forward,
+        "refused_recipients": unsigned,
+    }))
+}

@@ -1,0 +1,399 @@
+"""Live cells: two running gateways, a hop between them, scripted DNS. Only the program under test has a gateway; a library
+joins on the one side, by the same tasks as offline."""
+
+import re
+import time
+from pathlib import Path
+
+from . import canary, gateways, relays, wire
+from .cases import BOTH, ONE, Case, message_of
+from .cells import FAILED, PASSED, Cell
+from .contract import Task, b64, octets
+from .judge import judge, spelt
+from .parties import SENDER, WINDOW, own_keys, preferred, sender, texts_of
+
+GATEWAY = "gateway"
+LEFT, RIGHT = "left.example", "right.example"
+CLEAR, REQUIRED, UNKNOWN, REMEMBERED = "clear.example", "required.example", "unknown.example", BOTH
+STEPS = 6  # groups of live cells, for the progress bar
+SPEC = Path(__file__).resolve().parents[3] / "spec" / "draft-mta-seal.md"
+TRACE = re.compile(rb"(?:(?:Received|Authentication-Results):[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)+")
+FORGED = f"Authentication-Results: gateway.{RIGHT}; mta-seal=pass header.d=evil.example\r\n".encode()
+
+
+def replies_of_the_draft(path=SPEC):
+    """Code and status by failure, from the table of [R-smtp-01]."""
+    rows = re.findall(r"^\| ([a-z0-9-]+) \| ([45]\d\d \d\.\d+\.\d+) \|", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {**dict(rows), "delivered-before": "250", "none": "250"}
+
+
+class Failed(Exception):
+    """A cell does not hold."""
+
+
+def require(holds, text):
+    """Fails a cell unless it holds."""
+    if not holds:
+        raise Failed(text)
+
+
+def results_in(message):
+    """The Authentication-Results fields of a message, unfolded."""
+    header = (message.partition(b"\r\n\r\n")[0] + b"\r\n").replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ")
+    return re.findall(rb"(?im)^Authentication-Results:[^\r\n]*", header)
+
+
+# The same words in every message of a run: one look finds what any of them has shown.
+CANARIES = tuple(canary.make(purpose) for purpose in ("from", "to", "subject", "body", "attached"))
+
+
+class Shape:
+    """A message that a client hands over, with canaries; its SMTP parameters, and what of them must arrive."""
+
+    def __init__(self, name, body=b"", mail="", rcpt=("",), sender_path=f"<u@{LEFT}>", short=False):
+        self.name, self.mail, self.rcpt, self.sender_path, self.short = name, mail, rcpt, sender_path, short
+        author, to, subject, text, attached = CANARIES
+        self.message = (
+            f"From: {author} <{author}@{LEFT}>\r\nTo: {to} <{to}@inner.example>\r\nSubject: {subject}\r\n"
+            "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=inner\r\n\r\n"
+            f"--inner\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n".encode()
+            + body
+            + b"\r\n--inner\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+            + b64(attached.encode() * 3).encode()
+            + b"\r\n--inner--\r\n"
+        )
+
+    def recipients(self, domain):
+        """The arguments of RCPT."""
+        return [f"<v{number}@{domain}>{more}" for number, more in enumerate(self.rcpt)]
+
+
+def shapes(short):
+    """What clients hand over to the gateway that seals."""
+    made = [
+        Shape("plain", short=True),
+        Shape("empty body part", b"", short=False),
+        Shape("dots", b".\r\n..\r\n.x\r\n", short=True),
+        Shape("100,000 octets", message_of(100000), short=False),
+        Shape("5 MiB", message_of(5 * 2**20)),
+        Shape("8BITMIME", "na\u00efve\r\n".encode(), " BODY=8BITMIME", short=True),
+        Shape("SMTPUTF8", mail=" SMTPUTF8 BODY=8BITMIME", sender_path=f"<\u00fc@{LEFT}>", short=True),
+        Shape("null reverse-path", sender_path="<>", short=True),
+        Shape("RET ENVID", mail=" RET=HDRS ENVID=QQ314159", short=True),
+        Shape("NOTIFY ORCPT", rcpt=(" NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;x@group.example", " NOTIFY=NEVER"), short=True),
+        Shape("50 recipients", rcpt=("",) * 50),
+    ]
+    return [shape for shape in made if shape.short or not short]
+
+
+class Live:
+    """The rig, and all cells in it."""
+
+    def __init__(self, runner, cells, progress, options, folder):
+        self.runner, self.cells, self.progress, self.options = runner, cells, progress, options
+        self.replies = replies_of_the_draft()
+        self.opened = []
+        self.dns = self._open(gateways.Dns())
+        self.relay, self.inside, self.home = (self._open(wire.Server(name)) for name in ("relay", "inside", "home"))
+        self.onward = wire.Record("from the relay on")
+        try:
+            binary = options.bin
+            places = {"relay": self.relay.port, "local": self.home.port, "dns": self.dns.port}
+            more = f'[[partner]]\ndomain = "{REQUIRED}"\npolicy = "require"'
+            self.left = self._open(gateways.Gateway(binary, folder, LEFT, places, more))
+            places = {"relay": self.home.port, "local": self.inside.port, "dns": self.dns.port}
+            self.right = self._open(gateways.Gateway(binary, folder, RIGHT, places))
+        except BaseException:
+            self.close()
+            raise
+        self.dns.publish([*self.left.records, *self.right.records, *texts_of(SENDER, BOTH, ONE)])
+
+    def _open(self, one):
+        self.opened.append(one)
+        return one
+
+    def close(self):
+        """Ends everything, what was started last first."""
+        for one in reversed(self.opened):
+            one.close()
+
+    def _cell(self, row, column, name, run, *arguments):
+        """One live cell: `run` raises Failed, or it holds."""
+        name = f"live {name}"
+        if self.options.only not in name:
+            return
+        self.progress.begin(f"live: {row} to {column}")
+        begun, status, detail = time.monotonic(), PASSED, ""
+        try:
+            run(*arguments)
+        except (Failed, relays.NotChanged, OSError) as error:
+            status, detail = FAILED, str(error) or type(error).__name__
+        self.cells.add(Cell(row, column, name, GATEWAY, status, detail, time.monotonic() - begun))
+
+    # --- gateway to gateway ---
+
+    def _sealed(self, shape, domain=RIGHT):
+        """Has the left gateway seal a message: the carrier as the relay took it."""
+        before = len(self.relay.mails)
+        reply = wire.send(self.left.inside, shape.sender_path + shape.mail, shape.recipients(domain), shape.message)
+        require(reply.startswith("250"), f"the sealing gateway answers {reply}")
+        require(len(self.relay.mails) == before + 1, "the relay has taken no message, or several")
+        return self.relay.mails[-1]
+
+    def _hand_on(self, mail, recipients=None, octets_=None):
+        """The relay hands a carrier on: the reply of the unsealing gateway, and what came out inside."""
+        before = len(self.inside.mails)
+        path = mail.sender.partition(b":")[2].decode()
+        to = recipients or [one.partition(b":")[2].decode() for one in mail.recipients]
+        reply = wire.send(self.right.outside, path, to, mail.octets if octets_ is None else octets_, self.onward)
+        return reply, self.inside.mails[before:]
+
+    def _arrived(self, message, arrived, verdict=b"mta-seal=pass"):
+        """The message is there but for trace fields, with one result of the gateway and no forged one."""
+        if message and not message.endswith(b"\r\n"):
+            message += b"\r\n"  # DATA forces it on the last line
+        require(arrived.endswith(message), "the message differs")
+        trace = arrived[: len(arrived) - len(message)]
+        require(TRACE.fullmatch(trace), f"before it stands {trace[:80]!r}")
+        ours = [one for one in results_in(arrived) if f"gateway.{RIGHT}".encode() in one]
+        require(len(ours) == 1 and verdict in ours[0], f"the results are {ours}")
+
+    def pair(self):
+        """Shapes from the left gateway to the right one."""
+        for shape in shapes(self.options.short):
+            self._cell(GATEWAY, GATEWAY, f"unseal {shape.name}", self._through, shape)
+        self._cell(GATEWAY, GATEWAY, "forged results inside", self._forged_inside)
+        self._cell(GATEWAY, GATEWAY, "relay leaves within DATA", self._left_within_data)
+
+    def _through(self, shape):
+        mail = self._sealed(shape)
+        require(mail.octets.isascii(), "the carrier is not ASCII")
+        for hidden in (b"ENVID=", b"ORCPT=", b"BODY=8BITMIME"):
+            shown = mail.sender + b"".join(mail.recipients)
+            require(hidden not in shown.upper(), f"the hop is shown {hidden.decode()}")
+        reply, arrived = self._hand_on(mail)
+        require(reply.startswith("250"), f"the unsealing gateway answers {reply}")
+        require(len(arrived) == 1, f"{len(arrived)} messages come out")
+        self._arrived(shape.message, arrived[0].octets)
+        wanted = [f"RCPT TO:{one}".encode() for one in shape.recipients(RIGHT)]
+        require(_parameters(arrived[0].recipients) == _parameters(wanted), f"recipients {arrived[0].recipients}")
+        given = _parameters([f"MAIL FROM:{shape.sender_path}{shape.mail}".encode()])
+        got = _parameters([re.sub(rb" SIZE=\d+", b"", arrived[0].sender)])
+        require(got == given, f"{arrived[0].sender!r} comes out")
+
+    def _forged_inside(self):
+        shape = Shape("forged")
+        plain, shape.message = shape.message, FORGED + shape.message
+        reply, arrived = self._hand_on(self._sealed(shape))
+        require(reply.startswith("250"), reply)
+        self._arrived(plain, arrived[0].octets)
+
+    def _left_within_data(self):
+        mail = self._sealed(Shape("left"))
+        before = len(self.inside.mails)
+        path = mail.sender.partition(b":")[2].decode()
+        half = mail.octets[: len(mail.octets) // 2]
+        wire.abandon(self.right.outside, path, [f"<v0@{RIGHT}>"], half, self.onward)
+        require(len(self.inside.mails) == before, "half a message has come out")
+        reply, arrived = self._hand_on(mail)
+        require(reply.startswith("250") and len(arrived) == 1, f"and then whole: {reply}")
+
+    def relays(self):
+        """Each hop between the two gateways."""
+        for relay in relays.RELAYS:
+            if relay.live:
+                self._cell(f"relay {relay.name}", GATEWAY, f"relay {relay.name} after {GATEWAY}", self._relayed, relay)
+
+    def _relayed(self, relay):
+        shape = Shape("relayed", message_of(3000))
+        mail = self._sealed(shape)
+        recipients = None
+        if relay.name == "replayed":
+            reply, arrived = self._hand_on(mail)
+            require(reply.startswith("250") and len(arrived) == 1, f"the first time: {reply}")
+        if relay.name == "redirected":
+            recipients = [f"<other@{RIGHT}>"]
+        carrier = relay.apply(mail.octets)
+        reply, arrived = self._hand_on(mail, recipients, carrier)
+        failure = relay.expected["failure"] if relay.expected else None
+        wanted = self.replies[failure] if failure else "250"
+        require(reply.startswith(wanted), f"answered {reply}, not {wanted}")
+        if failure is None:
+            require(len(arrived) == 1, f"{len(arrived)} messages come out")
+            self._arrived(shape.message, arrived[0].octets)
+        elif failure == "none":
+            # Ordinary mail is passed on as it came, and called that.
+            self._arrived(carrier, arrived[0].octets, b"mta-seal=none")
+            require(not canary.Record(arrived[0].octets).any(CANARIES), "it has been unsealed")
+        else:
+            require(not arrived, "it has come out all the same")
+
+    # --- a library on the one side ---
+
+    def from_peers(self, peers):
+        """What each peer seals, into the right gateway."""
+        for peer in peers:
+            if "seal" in peer.kinds:
+                self._from_peer(peer)
+
+    def _from_peer(self, peer):
+        recipient = f"v@{RIGHT}"
+        made = [Case("plain", domain=RIGHT), Case("100,000 octets", message_of(100000), RIGHT)]
+        made = made[:1] if peer.hostile else made
+        tasks = []
+        for case in made:
+            given = {
+                "sender": sender(SENDER),
+                "recipient_domain": RIGHT,
+                "records": self.right.task_records(),
+                "now": int(time.time()),
+                "reverse_path": case.reverse_path,
+                "forward_paths": case.forward_paths,
+                "message": b64(case.message),
+                "block_size": None,
+                "randomness": None,
+            }
+            tasks.append(Task("seal", given))
+        # A key that the gateway has destroyed is one that it never had, here.
+        failure = peer.refused and {"destroyed-key": "unknown-key"}.get(peer.refused["failure"], peer.refused["failure"])
+        self.runner.run(peer, tasks)
+        for case, task in zip(made, tasks):
+            status, detail = judge(peer, task, {"result": "done"})
+            if status != PASSED:
+                self.cells.add(Cell(peer.name, GATEWAY, f"live seal {case.name}", peer.name, status, detail))
+                continue
+            self._cell(peer.name, GATEWAY, f"unseal {case.name}", self._taken, task, case, recipient, failure)
+
+    def _taken(self, task, case, recipient, failure):
+        before = len(self.inside.mails)
+        carrier = octets(task.result["carrier"])
+        reply = wire.send(self.right.outside, f"<u@{SENDER}>", [f"<{recipient}>"], carrier)
+        wanted = self.replies[failure] if failure else "250"
+        require(reply.startswith(wanted), f"answered {reply}, not {wanted}")
+        arrived = self.inside.mails[before:]
+        if failure:
+            require(not arrived, "it has come out all the same")
+        else:
+            require(len(arrived) == 1, f"{len(arrived)} messages come out")
+            self._arrived(case.message, arrived[0].octets)
+
+    def to_peers(self, peers):
+        """What the left gateway seals, for each peer to unseal."""
+        made = []
+        for domain in (BOTH, ONE):
+            for shape in shapes(self.options.short)[:4]:
+                self._cell(GATEWAY, "seals", f"seal {shape.name}, {domain}", self._keep, shape, domain, made)
+        for peer in peers:
+            if "unseal" in peer.kinds and not peer.hostile:
+                self._to_peer(peer, made)
+
+    def _keep(self, shape, domain, made):
+        made.append((shape, domain, self._sealed(shape, domain)))
+
+    def _to_peer(self, peer, made):
+        tasks = []
+        for shape, domain, mail in made:
+            given = {
+                "carrier": b64(mail.octets),
+                "own_keys": own_keys(domain),
+                "records": self.left.task_records(),
+                "now": int(time.time()),
+                "window": WINDOW,
+                "recipients": [f"v{number}@{domain}" for number in range(len(shape.rcpt))],
+                "claims": [],
+            }
+            tasks.append(Task("unseal", given))
+        self.runner.run(peer, tasks)
+        for task, (shape, domain, _) in zip(tasks, made):
+            expected = {
+                "result": "done",
+                "message": b64(shape.message),
+                "sender_domain": LEFT,
+                "recipient_domain": domain,
+                "suite": preferred(domain)["suite"],
+                "key_id": preferred(domain)["key_id"],
+                "foreign": False,
+                "refused_recipients": [],
+            }
+            name = f"live unseal {shape.name}, {domain}"
+            if self.options.only in name:
+                self.cells.add(Cell(GATEWAY, peer.name, name, peer.name, *judge(peer, task, expected)))
+
+    # --- DNS ---
+
+    def scripted_dns(self):
+        """What the sealing gateway does while somebody answers for DNS."""
+        row = "DNS"
+        self._cell(row, GATEWAY, "policy stripped, sealing required", self._answered, REQUIRED, "policy-required")
+        self.dns.failing.add(UNKNOWN)
+        self._cell(row, GATEWAY, "SERVFAIL for a stranger", self._answered, UNKNOWN, "policy-unknown")
+        self._cell(row, GATEWAY, "policy stripped, but remembered", self._remembered)
+
+    def _answered(self, domain, failure):
+        before = len(self.relay.mails)
+        shape = Shape("to nobody")
+        reply = wire.send(self.left.inside, shape.sender_path, [f"<v@{domain}>"], shape.message)
+        require(reply.startswith(self.replies[failure]), f"answered {reply}, not {self.replies[failure]}")
+        require(len(self.relay.mails) == before, "and yet something has left")
+
+    def _remembered(self):
+        self._sealed(Shape("learned"), REMEMBERED)
+        self.dns.withdraw(REMEMBERED)
+        mail = self._sealed(Shape("remembered"), REMEMBERED)
+        require(b"application/mta-seal" in mail.octets, "it has left in clear")
+
+    # --- canaries ---
+
+    def no_canary(self):
+        """Nothing of any message that was sealed has been seen by anybody before the gateway that unseals."""
+        places = {
+            "the relay": self.relay.record.octets(),
+            "the wire from the relay on": self.onward.octets(),
+            "DNS": self.dns.record.octets(),
+            "the log of the sealing gateway": self.left.said(),
+            "the log of the unsealing gateway": self.right.said(),
+        }
+        for place, wire_octets in places.items():
+            self._cell("canaries", GATEWAY, f"none for {place}", self._none_in, place, wire_octets)
+        self._cell("canaries", GATEWAY, "all found in clear mail", self._found_in_clear)
+
+    def _none_in(self, place, wire_octets):
+        require(wire_octets, f"nothing was recorded for {place}")
+        seen = canary.Record(wire_octets).any(CANARIES)
+        require(not seen, f"{place} has seen {', '.join(seen)}")
+
+    def _found_in_clear(self):
+        """The same search for the same words finds them, once a message has gone to a domain without a policy."""
+        shape = Shape("clear")
+        reply = wire.send(self.left.inside, shape.sender_path, [f"<v@{CLEAR}>"], shape.message)
+        require(reply.startswith("250"), f"clear mail is answered {reply}")
+        record = canary.Record(self.relay.record.octets())
+        for word in CANARIES:
+            require(record.seen(word), f"{word} is not found, so that the search is worth nothing")
+
+    def all(self, peers):
+        """Every live cell; the canaries last, over all that has been sent."""
+        groups = (
+            self.pair,
+            self.relays,
+            lambda: self.from_peers(peers),
+            lambda: self.to_peers(peers),
+            self.scripted_dns,
+            self.no_canary,
+        )
+        assert len(groups) == STEPS
+        for group in groups:
+            group()
+            self.progress.end()
+
+
+def _parameters(lines):
+    """Paths with their parameters in any order, as the grammar has them."""
+    found = []
+    for line in lines:
+        path, *rest = line.decode().partition(":")[2].split(" ")
+        found.append((spelt(path.strip("<>")), sorted(rest)))
+    return sorted(found)
+
+
+__all__ = ["GATEWAY", "Live", "replies_of_the_draft"]
