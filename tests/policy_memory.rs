@@ -7,9 +7,9 @@ use mta_seal::core::Suite;
 use mta_seal::policy::{
     Alarm, ClearReason, Decision, DeferReason, Demand, Denial, FIRST_HOLD, Hold, KeyFailure, Level,
     LocalPolicy, LookupFailure, Memory, MemoryUpdate, Outcome, Refusal, Rule, Source, Verdict,
-    decide, wanted_keys,
+    decide, decide_damaged, wanted_keys,
 };
-use mta_seal::policy::{Authenticity, RejectReason, SenderPolicy, authenticate_sender};
+use mta_seal::policy::{Allowances, Authenticity, RejectReason, SenderPolicy, authenticate_sender};
 use mta_seal::records::Mode;
 use policy_support::*;
 
@@ -430,6 +430,73 @@ fn of_several_keys_of_one_suite_the_first_is_used() {
     let verdict = run(&prefer(), &found, None, NOW);
     assert_eq!(deferred(&verdict), DeferReason::Key(KeyFailure::Mismatch));
     assert_eq!(wanted_keys(&two_large.sign(), None).len(), 1);
+}
+
+#[test]
+fn a_less_preferred_key_serves_in_place_of_clear_mail_only() {
+    // [R-dec-15]
+    let both = |mode| {
+        policy()
+            .mode(mode)
+            .with(|d| d.sealing_keys = vec![entry(&large_key()), entry(&new_key())])
+            .found_with(Authenticity::Insecure, fetched(Some(KeyFailure::Missing)))
+    };
+    let enforced = memory(Mode::Enforce);
+    let seals = |local: &LocalPolicy, mode, memory: Option<&Memory>, demand| {
+        let verdict = decide(local, &both(mode), memory, demand, NOW);
+        let alarm = verdict.alarms.contains(&Alarm::WeakerSuite(KeyFailure::Missing));
+        match verdict.decision {
+            Decision::Seal { key, .. } => {
+                assert!(key == new_key() && alarm);
+                true
+            }
+            other => {
+                let waits = Decision::Defer(DeferReason::PreferredKey(KeyFailure::Missing));
+                assert!(other == waits && !alarm, "{other:?}");
+                false
+            }
+        }
+    };
+    let require = LocalPolicy { rule: Rule::Require, ..prefer() };
+    assert!(seals(&prefer(), Mode::Testing, None, Demand::Absent));
+    assert!(!seals(&prefer(), Mode::Testing, None, Demand::Sealed));
+    assert!(!seals(&require, Mode::Testing, None, Demand::Absent));
+    assert!(!seals(&pinned(OWN), Mode::Testing, None, Demand::Absent));
+    assert!(!seals(&prefer(), Mode::Testing, Some(&enforced), Demand::Absent));
+    assert!(!seals(&prefer(), Mode::Enforce, None, Demand::Absent));
+    // [R-dec-17], [R-dec-18]
+    let weaker = Allowances { weaker_suite: true, ..Allowances::default() };
+    let clear = Allowances { clear_on_failure: true, ..Allowances::default() };
+    for allow in [weaker, clear] {
+        let local = LocalPolicy { allow, ..require };
+        assert!(seals(&local, Mode::Enforce, None, Demand::Sealed));
+    }
+}
+
+#[test]
+fn a_damaged_memory_that_says_enforce_holds_mail_until_then() {
+    // [R-dec-11]
+    let run = |local: &LocalPolicy, until: Option<u64>| {
+        let outcome = no_policy(Authenticity::Insecure);
+        decide_damaged(local, &outcome, until, Demand::Absent, NOW)
+    };
+    let clear = Decision::Clear(ClearReason::NoPolicy {
+        denial: Denial::NxDomain,
+        authenticity: Authenticity::Insecure,
+    });
+    for over in [None, Some(NOW - 1), Some(NOW)] {
+        assert_eq!(run(&prefer(), over).decision, clear);
+    }
+    let verdict = run(&prefer(), Some(NOW + 1));
+    assert_eq!(deferred(&verdict), DeferReason::MemoryDamaged);
+    assert_eq!(verdict.alarms, [Alarm::MemoryDamaged]);
+    // [R-dec-04]: the alarm is raised once, though the policy found says the same.
+    let never = LocalPolicy { rule: Rule::Never, ..prefer() };
+    let verdict = run(&never, Some(NOW + 1));
+    assert_eq!(verdict.decision, Decision::Clear(ClearReason::LocalRule));
+    assert_eq!(verdict.alarms, [Alarm::MemoryDamaged, Alarm::NeverOverEnforce]);
+    let found = decide_damaged(&never, &policy().insecure(), Some(NOW + 1), Demand::Absent, NOW);
+    assert_eq!(found.alarms, [Alarm::NeverOverEnforce, Alarm::MemoryDamaged]);
 }
 
 #[test]
