@@ -76,14 +76,15 @@ class Proxy:
     """`route`: the port behind, or a function from the first recipient to it.
 
     `answers` holds every answer to a final dot; `lost` counts transactions in which DATA was sent
-    and no answer came.
+    and no answer came. `at_dot` has the recipients of each connection whose final dot was passed on
+    and is not answered yet.
     """
 
     def __init__(self, rig, name, route):
         self.name, self.route = name, route
         self.port = free_port()
         self.lock = threading.Lock()
-        self.answers, self.lost, self.busy = [], 0, 0
+        self.answers, self.lost, self.at_dot = [], 0, {}
         self.listener = socket.create_server(("127.0.0.1", self.port), backlog=256)
         rig.closers.append(self.close)
         threading.Thread(target=self._accept, daemon=True).start()
@@ -93,6 +94,11 @@ class Proxy:
         with contextlib.suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
+
+    def waiting(self):
+        """The recipients of each transaction that is at the final dot now."""
+        with self.lock:
+            return list(self.at_dot.values())
 
     def _accept(self):
         with contextlib.suppress(OSError):
@@ -202,8 +208,6 @@ class _Connection:
         return None
 
     def data(self, line):
-        with self.proxy.lock:
-            self.proxy.busy += 1
         answered = False
         try:
             reply = self.current.ask(line) if self.current else b"503 5.5.1 no recipients\r\n"
@@ -217,7 +221,7 @@ class _Connection:
             raise
         finally:
             with self.proxy.lock:
-                self.proxy.busy -= 1
+                self.proxy.at_dot.pop(self, None)
 
     def content(self):
         """Passes the message on as it comes, and the answer to its end back."""
@@ -227,6 +231,9 @@ class _Connection:
             end = (tail + octets).find(END)
             if end >= 0:
                 octets = octets[: end - len(tail) + len(END)]
+                # Before the server can have it.
+                with self.proxy.lock:
+                    self.proxy.at_dot[self] = tuple(self.rcpt)
             del self.client.pending[: len(octets)]
             try:
                 self.current.socket.sendall(octets)
@@ -241,5 +248,6 @@ class _Connection:
         text = reply.decode("utf-8", "replace").strip()
         with self.proxy.lock:
             self.proxy.answers.append(Answer(time.monotonic(), tuple(self.rcpt), text))
+            del self.proxy.at_dot[self]
         self.say(reply)
         return True
