@@ -2,8 +2,9 @@
 
 A process that is killed after the next hop has taken a message, and before this is in its ledger, cannot know it: SMTP's
 one window (RFC 1047). Seen from outside: a copy came from a process that was killed, and the process gave no answer about it
-upstream, of whatever kind. Only then may another copy follow. Gateway 2 stands before `inside` and gateway 1 before `clear`. A kill of gateway 1
-excuses no second copy of a sealed message, since the retry bears the same delivery id.
+upstream, of whatever kind: it was sent the final dot and stood there. Only then may another copy follow. Gateway 2 stands
+before `inside` and gateway 1 before `clear`. A kill of gateway 1 excuses no second copy of a sealed message, since the retry bears
+the same delivery id.
 """
 
 import os

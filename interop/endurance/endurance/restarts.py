@@ -68,8 +68,9 @@ def measure(rig, report, binary, seed, rounds, reload):
     report.figure(f"{name}.postfix", load.messages, "messages")
     # Gateway 2 stands behind gateway 1, and nothing that ends behind gateway 2.
     put_off = [a for c in clients[:2] for a in c.put_off]
-    wrong = [a for a in put_off if not due(a, down[1])] + clients[2].put_off
-    report.figure(f"{name}.deferred-behind", len(put_off) + len(clients[2].put_off) - len(wrong), "messages")
+    wrong = [a for a in put_off if not due(a, down[1])]
+    report.figure(f"{name}.deferred-behind", len(put_off) - len(wrong), "messages")
+    wrong += clients[2].put_off
     report.none(f"{name}.unfinished", len(wrong), "messages")
     handed = deferrals(world.handed)
     wrong_taps = [a for a in handed if not due(a, down[1])]
