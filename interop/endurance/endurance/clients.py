@@ -7,6 +7,8 @@ import time
 
 from rig.smtp import Client, ReplyError, stuff
 
+from .proxy import Answer
+
 
 class Clients:
     """`many` threads, each with one connection after another and some messages on each.
@@ -14,7 +16,7 @@ class Clients:
     Half of them take their time in the middle of a message or between two. What is counted: messages `accepted` and
     `deferred` (4xx), other `refused`; connections `lost` after DATA was sent and before it was answered,
     `dropped` at any other moment without QUIT, `dismissed` by 421, and those that were not `connected`.
-    `put_off` has for each 4xx after DATA when DATA was sent, when it was answered, and the answer.
+    `put_off` has every 4xx that did not dismiss the client, and every 4xx after DATA.
     """
 
     def __init__(self, port, mail, domain, tag, many, seed):
@@ -42,6 +44,10 @@ class Clients:
             self.count[what] += 1
             if what in ("lost", "dropped", "refused"):
                 self.said.append(f"{self.tag} {what}: {why}")
+
+    def _put_off(self, begun, rcpt, reply):
+        with self.lock:
+            self.put_off.append(Answer(begun, time.monotonic(), (rcpt,), reply))
 
     def _run(self, number, rng):
         sent = 0
@@ -86,9 +92,12 @@ class Clients:
     def _message(self, client, rcpt, rng, slow):
         """One transaction; False when the connection is over."""
         for line in (f"MAIL FROM:<{self.mail}>", f"RCPT TO:<{rcpt}>"):
+            begun = time.monotonic()
             reply = self._say(client, line)
             if reply is None:
                 return False
+            if reply.startswith("4"):
+                self._put_off(begun, rcpt, reply)
             if not reply.startswith("2"):
                 self._note("deferred" if reply.startswith("4") else "refused", reply)
                 return self._say(client, "RSET") is not None
@@ -119,7 +128,6 @@ class Clients:
                 self.taken.append(rcpt)
         else:
             if reply.startswith("4"):
-                with self.lock:
-                    self.put_off.append((begun, time.monotonic(), f"{self.tag}: {reply}"))
+                self._put_off(begun, rcpt, reply)
             self._note("deferred" if reply.startswith("4") else "refused", reply)
         return not reply.startswith("421")

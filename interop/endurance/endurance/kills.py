@@ -2,15 +2,18 @@
 
 A process that is killed after the next hop has taken a message, and before this is in its ledger, cannot know it: SMTP's
 one window (RFC 1047). Seen from outside: a copy came from a process that was killed, and the process gave no answer about it
-upstream, of whatever kind. Only then may another copy follow. Gateway 2 stands before `inside` and gateway 1 before `clear`. A kill of gateway 1
-excuses no second copy of a sealed message, since the retry bears the same delivery id.
+upstream, of whatever kind: it was sent the final dot and stood there. Only then may another copy follow. Gateway 2 stands
+before `inside` and gateway 1 before `clear`. A kill of gateway 1 excuses no second copy of a sealed message, since the retry bears
+the same delivery id.
 """
 
+import os
 import random
+import signal
 import time
 from dataclasses import dataclass, field
 
-from rig.process import wait_for
+from rig.process import RigError, wait_for
 
 from .world import CLEAR, Load, World
 
@@ -30,7 +33,6 @@ def measure(rig, report, binary, seed, kills):
     world = World(rig, binary, "kills", POSTFIX, seed=seed)
     load = Load(world, seed, per_second=25)
     lives = [[Life(time.monotonic())], [Life(time.monotonic())]]
-    in_data = 0
     begin = time.monotonic()
     for _ in range(kills):
         which = rng.randrange(2)
@@ -39,12 +41,11 @@ def measure(rig, report, binary, seed, kills):
         seen = sum(len(tap.answers) for tap in taps)
         wait_for("mail through it again", lambda: sum(len(t.answers) for t in taps) > seen, 60)
         time.sleep(rng.uniform(0, 0.6))
-        # Whoever sends DATA only after this look cannot have been taken by the next hop when the kill comes.
         life = lives[which][-1]
-        life.in_data = sum(tap.busy for tap in taps)
+        freeze(gateway)
+        life.at_dot = {transaction(rcpt) for tap in taps for rcpts in tap.waiting() for rcpt in rcpts}
         gateway.process.child.kill()
         life.end = time.monotonic()
-        in_data += life.in_data > 0
         gateway.process.stop()
         lives[which].append(Life(time.monotonic()))
         gateway.restart()
@@ -54,7 +55,8 @@ def measure(rig, report, binary, seed, kills):
 
     report.figure("kills.gateway1", len(lives[0]) - 1, "kills")
     report.figure("kills.gateway2", len(lives[1]) - 1, "kills")
-    report.figure("kills.in-data", in_data, "kills")
+    # Without any, nothing below says anything of the window.
+    report.least("kills.at-dot", sum(bool(life.at_dot) for which in lives for life in which), "kills", 1)
     report.figure("kills.time", round(lasted), "s")
     report.figure("kills.messages", load.messages, "messages")
     report.figure("kills.recipients", len(load.rcpt), "recipients")
@@ -65,11 +67,12 @@ def measure(rig, report, binary, seed, kills):
     report.figure("kills.window.sealed", len(count.window[TWO]), "copies")
     report.figure("kills.window.clear", len(count.window[ONE]), "copies")
     report.figure("kills.window.longest", max([0.0, *count.window[ONE], *count.window[TWO]]), "s")
-    report.none("kills.window.beyond", count.beyond(), "messages")
+    beyond = count.beyond()
+    report.none("kills.window.beyond", len(beyond), "transactions")
     report.none("kills.twice", len(count.outside), "copies")
     report.none("kills.strays", strays(world, load), "recipients")
     report.none("kills.bounces", len(world.home.taken), "recipients")
-    for what in [*count.lost, *count.outside][:20]:
+    for what in [*count.lost, *beyond, *count.outside][:20]:
         print("  ", what, flush=True)
     world.stop()
 
@@ -80,8 +83,23 @@ class Life:
 
     start: float
     end: float = None  # killed
-    in_data: int = 0  # connections that were between DATA and its answer then
+    at_dot: set = field(default_factory=set)  # transactions whose final dot it was sent and had not answered then
     doubled: set = field(default_factory=set)  # transactions in its window that came again
+
+
+def freeze(gateway):
+    """Stops every thread of the gateway, so that what is seen of it now is so when it is killed."""
+    child = gateway.process.child
+    child.send_signal(signal.SIGSTOP)
+    seen = os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    if seen.si_code != os.CLD_STOPPED:
+        gateway.process.check_alive()
+        raise RigError(f"{gateway.name} does not stop")
+
+
+def transaction(rcpt):
+    """All recipients of a message at one domain are in one transaction."""
+    return rcpt.partition(".")[0], rcpt.partition("@")[2]
 
 
 def strays(world, load):
@@ -120,14 +138,18 @@ class Count:
         end, after = lives[at].end, lives[at + 1].start if lives[at].end else None
         if end and again > end and end - taken < LONGEST and not self.answered(front, rcpt, taken, after):
             self.window[front].append(max(0.0, end - taken))
-            # All recipients of a message at one domain are in one transaction.
-            lives[at].doubled.add((rcpt.partition(".")[0], rcpt.partition("@")[2]))
+            lives[at].doubled.add(transaction(rcpt))
         else:
             self.outside.append(f"{rcpt}: taken, and again after {again - taken:.3f} s; {self.story(rcpt, taken, again)}")
 
     def beyond(self):
-        """Transactions that came again beyond one for each connection that was in DATA at the kill: it has one at the dot."""
-        return sum(max(0, len(life.doubled) - life.in_data) for lives in self.lives for life in lives)
+        """Transactions that came again though they were not at the final dot at the kill."""
+        return [
+            f"{message} at {domain}: not at the dot at kill {which + 1}"
+            for which, lives in enumerate(self.lives)
+            for life in lives
+            for message, domain in sorted(life.doubled - life.at_dot)
+        ]
 
     def answered(self, name, rcpt, begin, end):
         """Whether the message of this recipient was answered in between."""

@@ -15,11 +15,15 @@ KEYWORDS = ("PIPELINING", "SIZE 50000000", "8BITMIME", "SMTPUTF8", "ENHANCEDSTAT
 
 @dataclass
 class Answer:
-    """What the server behind said to the final dot of a transaction with these recipients."""
+    """What the server said to a transaction with these recipients, or to one of its commands, and since when that was awaited."""
 
+    begun: float  # in DATA: when it was sent
     at: float
     rcpt: tuple
     reply: str
+
+    def __str__(self):
+        return f"{', '.join(self.rcpt)}: {self.reply} after {self.at - self.begun:.3f} s"
 
 
 class Gone(Exception):
@@ -76,14 +80,15 @@ class Proxy:
     """`route`: the port behind, or a function from the first recipient to it.
 
     `answers` holds every answer to a final dot; `lost` counts transactions in which DATA was sent
-    and no answer came.
+    and no answer came. `at_dot` has the recipients of each connection whose final dot was passed on
+    and is not answered yet. `put_off`: 4xx to MAIL, RCPT and DATA; but 421 to one of the first two ends the connection only.
     """
 
     def __init__(self, rig, name, route):
         self.name, self.route = name, route
         self.port = free_port()
         self.lock = threading.Lock()
-        self.answers, self.lost, self.busy = [], 0, 0
+        self.answers, self.put_off, self.lost, self.at_dot = [], [], 0, {}
         self.listener = socket.create_server(("127.0.0.1", self.port), backlog=256)
         rig.closers.append(self.close)
         threading.Thread(target=self._accept, daemon=True).start()
@@ -93,6 +98,11 @@ class Proxy:
         with contextlib.suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
+
+    def waiting(self):
+        """The recipients of each transaction that is at the final dot now."""
+        with self.lock:
+            return list(self.at_dot.values())
 
     def _accept(self):
         with contextlib.suppress(OSError):
@@ -134,12 +144,12 @@ class _Connection:
         self.client.socket.sendall(reply)
 
     def command(self, line):
-        verb = line.strip().split(b" ")[0].upper()
+        verb, begun = line.strip().split(b" ")[0].upper(), time.monotonic()
         if verb == b"DATA":
-            self.data(line)
+            self.data(line, begun)
         elif isinstance(self.proxy.route, int):
             reply = self.current.ask(line)
-            self.note(verb, line, reply)
+            self.note(verb, line, begun, reply)
             self.say(reply)
         elif verb in (b"EHLO", b"HELO"):
             words = ("switch.example", *KEYWORDS)
@@ -150,7 +160,7 @@ class _Connection:
             self.say(b"250 2.1.0 ok\r\n")
         elif verb == b"RCPT":
             reply = self.switch(line) or self.current.ask(line)
-            self.note(verb, line, reply)
+            self.note(verb, line, begun, reply)
             self.say(reply)
         elif verb == b"RSET":
             self.mail, self.rcpt = None, []
@@ -165,12 +175,21 @@ class _Connection:
         else:
             self.say(b"250 2.0.0 ok\r\n")
 
-    def note(self, verb, line, reply):
-        """Whom the transaction is for."""
+    def note(self, verb, line, begun, reply):
+        """Whom the transaction is for, and who is put off."""
+        if verb not in (b"MAIL", b"RCPT"):
+            return
+        rcpt = [path_and_params(line.decode().strip())[0]] if verb == b"RCPT" else []
         if verb == b"MAIL":
             self.rcpt = []
-        elif verb == b"RCPT" and reply.startswith(b"2"):
-            self.rcpt.append(path_and_params(line.decode().strip())[0])
+        elif reply.startswith(b"2"):
+            self.rcpt += rcpt
+        if reply.startswith(b"4") and not reply.startswith(b"421"):
+            self.note_put_off(begun, rcpt, reply)
+
+    def note_put_off(self, begun, rcpt, reply):
+        with self.proxy.lock:
+            self.proxy.put_off.append(Answer(begun, time.monotonic(), tuple(rcpt), reply.decode("utf-8", "replace").strip()))
 
     def switch(self, line):
         """Opens the transaction where the first recipient belongs; the reply if that fails."""
@@ -201,25 +220,25 @@ class _Connection:
         self.current = backend
         return None
 
-    def data(self, line):
-        with self.proxy.lock:
-            self.proxy.busy += 1
+    def data(self, line, begun):
         answered = False
         try:
             reply = self.current.ask(line) if self.current else b"503 5.5.1 no recipients\r\n"
             answered = not reply.startswith(b"354")
+            if reply.startswith(b"4"):
+                self.note_put_off(begun, self.rcpt, reply)
             self.say(reply)
             if not answered:
-                answered = self.content()
+                answered = self.content(begun)
         except Gone:
             with self.proxy.lock:
                 self.proxy.lost += 1
             raise
         finally:
             with self.proxy.lock:
-                self.proxy.busy -= 1
+                self.proxy.at_dot.pop(self, None)
 
-    def content(self):
+    def content(self, begun):
         """Passes the message on as it comes, and the answer to its end back."""
         tail = b"\r\n"
         while True:
@@ -227,6 +246,9 @@ class _Connection:
             end = (tail + octets).find(END)
             if end >= 0:
                 octets = octets[: end - len(tail) + len(END)]
+                # Before the server can have it.
+                with self.proxy.lock:
+                    self.proxy.at_dot[self] = tuple(self.rcpt)
             del self.client.pending[: len(octets)]
             try:
                 self.current.socket.sendall(octets)
@@ -240,6 +262,7 @@ class _Connection:
         reply = self.current.ask()
         text = reply.decode("utf-8", "replace").strip()
         with self.proxy.lock:
-            self.proxy.answers.append(Answer(time.monotonic(), tuple(self.rcpt), text))
+            self.proxy.answers.append(Answer(begun, time.monotonic(), tuple(self.rcpt), text))
+            del self.proxy.at_dot[self]
         self.say(reply)
         return True
