@@ -7,6 +7,7 @@ use std::cell::Cell;
 
 use gateway_support::*;
 use mta_seal::smtp::Protocol::Smtp;
+use mta_seal::store::ledger::Ledger;
 
 const ALICE: &str = "<alice@company1.example>";
 const BOB: &str = "<bob@company2.example>";
@@ -165,7 +166,17 @@ async fn a_retry_gives_way_to_the_attempt_that_still_waits() {
     assert_eq!(sent_to(&world.relay, "company2"), 1);
 }
 
-/// A client that was told to try again has its message in the log all the same, once it was taken.
+/// Waits until so many recipients wait according to the ledger, which is written behind the mail path.
+async fn waiting(gw: &Gw, count: usize) {
+    soon("the ledger", async {
+        while gw.ledger.deferrals(None, 9).await.unwrap().len() != count {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// A client that was told to try again has its message in the log all the same, once it was taken, and that is booked.
 #[tokio::test]
 async fn an_outcome_that_came_late_is_in_the_log() {
     let log = Log::of_this_process(tracing::Level::INFO);
@@ -183,6 +194,7 @@ async fn an_outcome_that_came_late_is_in_the_log() {
         lines.filter(|line| line["from"] == dora && line["late"] == true)
     };
     assert_eq!(late().count(), 0);
+    waiting(&world.gw1, 1).await;
     world.relay.let_go();
     soon("the log", async {
         while late().count() < 3 {
@@ -194,4 +206,41 @@ async fn an_outcome_that_came_late_is_in_the_log() {
         assert_eq!((&line["to"], &line["how"]), (&BOB.into(), &"sealed".into()), "{line}");
         assert!(line["reply"].as_str().unwrap().starts_with("250 "), "{line}");
     }
+    // Nor does anybody wait, as the operator is shown, though no retry has come.
+    waiting(&world.gw1, 0).await;
+    // Whoever reads the log can rely on it: no retry has to give way any more, or is sent again.
+    for message in &messages {
+        world.send(dora, &[BOB], message).await.expect("250");
+    }
+    assert_eq!(sent_to(&world.relay, "company2"), 3);
+}
+
+/// What is still open after a late answer goes on waiting, and counts as the one attempt that it was.
+#[tokio::test]
+async fn a_late_answer_that_settles_nothing_is_no_attempt_of_its_own() {
+    let log = Log::of_this_process(tracing::Level::INFO);
+    // No other test here has this sender.
+    let frank = "<frank@company1.example>";
+    let world = world().await;
+    world.relay.rule(Step::Dot, "company2", 3, Act::HoldAndClose);
+    let messages: Vec<Vec<u8>> = (0..3).map(message).collect();
+    let [a, b, c] = [0, 1, 2].map(|n| world.send(frank, &[BOB], &messages[n]));
+    let all = async { tokio::join!(a, b, c) };
+    let sent: [Delivery; 3] = soon("answers", all).await.into();
+    assert_eq!(put_off(&sent), 3, "{sent:?}");
+    world.relay.let_go();
+    soon("the log", async {
+        let is_late = |line: &serde_json::Value| line["from"] == frank && line["late"] == true;
+        while log.lines("message relayed").iter().filter(|line| is_late(line)).count() < 3 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // The ledger is told in order, so this is the last of it.
+    world.relay.rule(Step::Rcpt, "plain", 1, Act::Reply("450 4.2.1 later"));
+    world.send(frank, &[EVE], &message(9)).await.expect("450");
+    waiting(&world.gw1, 2).await;
+    let found = world.gw1.ledger.deferrals(None, 9).await.unwrap();
+    let to_bob = found.iter().find(|one| one.recipient == "bob@company2.example").unwrap();
+    assert_eq!(to_bob.attempts, 3, "{to_bob:?}");
 }
