@@ -62,8 +62,12 @@ impl Case {
     }
 }
 
-/// Sends all cases through a sealing gateway and settles the accounts.
-async fn sealing(inside: Protocol, between: Protocol, mut cases: Vec<Case>) {
+/// Sends all cases through a sealing gateway and settles the accounts. Returns how often clients left where.
+async fn sealing(
+    inside: Protocol,
+    between: Protocol,
+    mut cases: Vec<Case>,
+) -> BTreeMap<(Leave, bool), usize> {
     let limits = "[limits]\nconnections_per_client = 1000\n".to_owned();
     let options = WorldOptions { inside, between, extra1: limits, ..WorldOptions::default() };
     let world = World::with(options).await;
@@ -79,8 +83,8 @@ async fn sealing(inside: Protocol, between: Protocol, mut cases: Vec<Case>) {
     bad.domains.insert(DOMAINS[2].to_owned(), never.to_vec());
     let cases = Arc::new(cases);
     let plan = Plan::rule(&world.relay, between, &cases);
-    let told = run(&cases, world.gw1.outbound(), inside).await;
-    assert_eq!(told.len(), last);
+    let ends = run(&cases, world.gw1.outbound(), inside).await;
+    assert_eq!(ends.len(), last);
     if inside == Smtp {
         // Its report is the last one.
         let bad = Arc::new(vec![bad]);
@@ -120,7 +124,8 @@ async fn sealing(inside: Protocol, between: Protocol, mut cases: Vec<Case>) {
     assert!(reports.iter().all(|report| report.from.starts_with("<>") && report.to == [ALICE]));
     let reports: Vec<String> = reports.iter().map(|report| text(&report.data)).collect();
     assert!(reports.iter().all(|report| !report.contains("canary")));
-    settle_accounts(&cases, &told, &copies, &reported(&reports), &plan, inside == Smtp);
+    settle_accounts(&cases, &ends, &copies, &reported(&reports), &plan, inside == Smtp);
+    departures(&cases, &ends)
 }
 
 /// Later attempts: a few fates that differ from case to case.
@@ -261,12 +266,13 @@ async fn clients_that_leave() {
     let [a, b, c] = DOMAINS;
     for inside in [Smtp, Lmtp] {
         let mut cases = Vec::new();
-        for (leave, marked) in [
+        let kinds = [
             (Leave::BeforeData, true),
             (Leave::InTheMiddle, true),
             (Leave::AfterTheDot, true),
             (Leave::AfterTheDot, false),
-        ] {
+        ];
+        for (leave, marked) in kinds {
             for fates in words(&DOTS_AND_LOSSES, 3) {
                 let number = cases.len();
                 let mut case = case(number, &[a, b, c, a]);
@@ -278,7 +284,10 @@ async fn clients_that_leave() {
                 cases.push(case);
             }
         }
-        sealing(inside, Smtp, cases).await;
+        let departures = sealing(inside, Smtp, cases).await;
+        for kind in kinds {
+            assert!(departures.contains_key(&kind), "nobody left so: {kind:?} of {departures:?}");
+        }
     }
 }
 
@@ -318,7 +327,7 @@ async fn unsealing(between: Protocol, behind: Protocol, sealed: bool) {
     }
     let cases = Arc::new(cases);
     let plan = Plan::rule(&mta, behind, &cases);
-    let told = run(&cases, gw.inbound(), between).await;
+    let ends = run(&cases, gw.inbound(), between).await;
     if sealed && between == Smtp {
         // The report about one who is not signed is the last one.
         let mut bad = case(9_999_999, &["@company2.example"; 2]);
@@ -354,7 +363,7 @@ async fn unsealing(between: Protocol, behind: Protocol, sealed: bool) {
     assert!(reports.iter().all(|report| !report.contains("canary")));
     let may_report = sealed && between == Smtp;
     assert!(may_report || reports.is_empty());
-    settle_accounts(&cases, &told, &copies, &reported(&reports), &plan, may_report);
+    settle_accounts(&cases, &ends, &copies, &reported(&reports), &plan, may_report);
 }
 
 /// Three recipients, in all combinations at RCPT and after it.

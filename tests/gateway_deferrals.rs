@@ -97,7 +97,9 @@ async fn a_recipient_waits_in_the_ledger_until_it_is_settled() {
 
 #[tokio::test]
 async fn mail_that_comes_in_and_waits_is_seen_too() {
-    let world = World::with(WorldOptions { behind: Lmtp, ..WorldOptions::default() }).await;
+    let inbound2 = "xforward = [\"127.0.0.1\"]".to_owned();
+    let world =
+        World::with(WorldOptions { behind: Lmtp, inbound2, ..WorldOptions::default() }).await;
     let carrier = world.carrier(MESSAGE).await;
     world.mta2.rule(Step::Dot, "", 1, Act::Reply("452 4.2.2 over quota"));
     world.forward(&carrier).await.expect("452 4.2.2");
@@ -105,7 +107,7 @@ async fn mail_that_comes_in_and_waits_is_seen_too() {
     let [waits] = &found[..] else { panic!("{found:?}") };
     assert_eq!((waits.scope, waits.domain.as_str()), (Scope::Incoming, "company1.example"));
     assert_eq!(waits.recipient, "bob@company2.example");
-    // The relay that handed it on has written it into the topmost field.
+    // The MTA of ours that handed it on has written it into the topmost field.
     let trace = b"Received: from gw by relay.example with ESMTP id 4Relay9; x\r\n";
     let relayed = Message { data: [&trace[..], &carrier.data].concat(), ..carrier.clone() };
     world.mta2.rule(Step::Dot, "", 1, Act::Reply("452 4.2.2 over quota"));
@@ -145,6 +147,47 @@ async fn delayed() -> Delayed {
 impl Delayed {
     async fn send(&self, from: &str, to: &[&str]) {
         deliver(self.gw.outbound(), Smtp, from, to, MESSAGE).await.expect("451 4.7.10");
+    }
+}
+
+/// A stranger can write any queue id into a Received field, and a proxy that speaks for one by XCLIENT writes none.
+#[tokio::test]
+async fn strangers_name_no_queue_id() {
+    let listed = "xforward = [\"127.0.0.1\"]\nxclient = [\"127.0.0.1\"]";
+    let field = b"Received: from a by b with ESMTP id 4Forged9; x\r\n";
+    for (inbound2, said, named) in [
+        ("", "", None),
+        ("xclient = [\"127.0.0.1\"]", "", None),
+        (listed, "XCLIENT ADDR=192.0.2.7", None),
+        (listed, "XFORWARD IDENT=4Told1", Some("4Told1")),
+        (listed, "XFORWARD ADDR=192.0.2.7", Some("4Forged9")),
+        (listed, "", Some("4Forged9")),
+    ] {
+        let inbound2 = inbound2.to_owned();
+        let world =
+            World::with(WorldOptions { behind: Lmtp, inbound2, ..WorldOptions::default() }).await;
+        let sealed = world.carrier(MESSAGE).await.data;
+        for message in [&sealed[..], MESSAGE] {
+            let mut client = Client::greeted(world.gw2.inbound(), Smtp).await;
+            if !said.is_empty() {
+                client.command(said).await;
+            }
+            if said.starts_with("XCLIENT") {
+                client.hello(Smtp).await;
+            }
+            world.mta2.rule(Step::Dot, "", 1, Act::Reply("452 4.2.2 over quota"));
+            let message = [&field[..], message].concat();
+            client.transact(Smtp, ALICE, &[BOB], &message).await.expect("452 4.2.2");
+            let found = deferrals(&world.gw2, |all| !all.is_empty()).await;
+            assert_eq!(
+                found[0].cause.queue.as_deref(),
+                named,
+                "{inbound2} {said}",
+                inbound2 = world.options.inbound2
+            );
+            client.transact(Smtp, ALICE, &[BOB], &message).await.expect("250");
+            deferrals(&world.gw2, <[Deferral]>::is_empty).await;
+        }
     }
 }
 

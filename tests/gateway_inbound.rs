@@ -10,6 +10,8 @@ use mta_seal::core::{
 };
 use mta_seal::dns::Lookup;
 use mta_seal::smtp::Protocol::{Lmtp, Smtp};
+use mta_seal::store::keyring::Keyring;
+use mta_seal::store::ledger::Ledger;
 
 const ALICE: &str = "<alice@company1.example>";
 const BOB: &str = "<bob@company2.example>";
@@ -196,6 +198,40 @@ async fn window_is_exact() {
         arrive(&world, &forgery.carrier()).await.expect("250");
     }
     assert_eq!(world.mta2.messages().len(), 3);
+}
+
+/// An envelope that was delivered stays so to the last second of the longest window, though that of today is shorter
+/// [R-uns-04].
+#[tokio::test]
+async fn a_lengthened_window_delivers_nothing_twice() {
+    let mut world = World::new().await;
+    let sealed_at = NOW - 14 * DAY;
+    let of_that_time = |world: &World| {
+        let mut forgery = forgery(world);
+        forgery.prefix.sealed_at = sealed_at;
+        forgery.carrier()
+    };
+    let (delivered, held_up) = (of_that_time(&world), of_that_time(&world));
+    arrive(&world, &delivered).await.expect("250");
+    assert_eq!(world.mta2.messages().len(), 1);
+    world.clock.set(sealed_at + 30 * DAY);
+    world.gw2.ledger.expire(world.clock.now_seconds(), 1_000).await.unwrap();
+    for envelope in [&delivered, &held_up] {
+        arrive(&world, envelope).await.expect("550 5.4.7 sealed message is too old");
+    }
+    let mut draft = world.company2.draft();
+    draft.window = 30 * DAY;
+    let policy = draft.sign(&world.company2.domain, &world.company2.identity()).unwrap();
+    let keys = world.gw2.directory().join(format!("keys-{}", world.company2.domain));
+    Keyring::load(&keys).unwrap().set_policy(&policy).unwrap();
+    let spec = world.gw2.spec.clone();
+    world.gw2.reload(&spec).await.unwrap();
+    arrive(&world, &delivered).await.expect("250");
+    assert_eq!(world.mta2.messages().len(), 1, "a replay was delivered");
+    arrive(&world, &held_up).await.expect("250");
+    assert_eq!(world.mta2.messages().len(), 2);
+    world.clock.advance(1);
+    arrive(&world, &of_that_time(&world)).await.expect("550 5.4.7 sealed message is too old");
 }
 
 #[tokio::test]

@@ -4,9 +4,11 @@
 mod gateway_support;
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use gateway_support::*;
 use mta_seal::smtp::Protocol::Smtp;
+use mta_seal::store::ledger::Ledger;
 
 const ALICE: &str = "<alice@company1.example>";
 const BOB: &str = "<bob@company2.example>";
@@ -165,33 +167,115 @@ async fn a_retry_gives_way_to_the_attempt_that_still_waits() {
     assert_eq!(sent_to(&world.relay, "company2"), 1);
 }
 
+/// Three messages that were put off, and of which the final answer is still to come.
+async fn put_off_three(gw: &Gw, relay: &Sink, from: &str, answer: Act) -> [Vec<u8>; 3] {
+    relay.rule(Step::Dot, "company2", 3, answer);
+    let messages = [0, 1, 2].map(message);
+    let [a, b, c] = [0, 1, 2].map(|n| deliver(gw.outbound(), Smtp, from, &[BOB], &messages[n]));
+    let sent: [Delivery; 3] = soon("answers", async { tokio::join!(a, b, c) }).await.into();
+    assert_eq!(put_off(&sent), 3, "{sent:?}");
+    messages
+}
+
+/// The lines of the log about answers that came late; `from` is the sender of one test alone.
+fn late(log: &Log, from: &str) -> Vec<serde_json::Value> {
+    let mut lines = log.lines("message relayed");
+    lines.retain(|line| line["from"] == from && line["late"] == true);
+    lines
+}
+
+async fn wait_late(log: &Log, from: &str) -> Vec<serde_json::Value> {
+    soon("the log", async {
+        loop {
+            let lines = late(log, from);
+            if lines.len() == 3 {
+                return lines;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
+/// How often the ledger says that mail for this recipient was tried, once it knows all that was noted before this call.
+async fn attempts(gw: &Gw, relay: &Sink, recipient: &str) -> Option<u64> {
+    relay.rule(Step::Rcpt, "plain", 1, Act::Reply("450 4.2.1 later"));
+    let last = format!("<last{}@plain.example>", relay.commands("RCPT").len());
+    deliver(gw.outbound(), Smtp, ALICE, &[&last], &message(9)).await.expect("450");
+    soon("the ledger", async {
+        loop {
+            let all = gw.ledger.deferrals(None, 9).await.unwrap();
+            let of = |name: &str| all.iter().find(|one| one.recipient == name);
+            if of(last.trim_matches(['<', '>'])).is_some() {
+                return of(recipient).map(|one| one.attempts);
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
 /// A client that was told to try again has its message in the log all the same, once it was taken.
 #[tokio::test]
 async fn an_outcome_that_came_late_is_in_the_log() {
     let log = Log::of_this_process(tracing::Level::INFO);
-    // No other test here has this sender.
     let dora = "<dora@company1.example>";
     let world = world().await;
-    world.relay.rule(Step::Dot, "company2", 3, Act::Hold);
-    let messages: Vec<Vec<u8>> = (0..3).map(message).collect();
-    let [a, b, c] = [0, 1, 2].map(|n| world.send(dora, &[BOB], &messages[n]));
-    let all = async { tokio::join!(a, b, c) };
-    let sent: [Delivery; 3] = soon("answers", all).await.into();
-    assert_eq!(put_off(&sent), 3, "{sent:?}");
-    let late = || {
-        let lines = log.lines("message relayed").into_iter();
-        lines.filter(|line| line["from"] == dora && line["late"] == true)
-    };
-    assert_eq!(late().count(), 0);
+    let messages = put_off_three(&world.gw1, &world.relay, dora, Act::Hold).await;
+    assert_eq!(late(&log, dora).len(), 0);
     world.relay.let_go();
-    soon("the log", async {
-        while late().count() < 3 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    for line in late() {
+    for line in wait_late(&log, dora).await {
         assert_eq!((&line["to"], &line["how"]), (&BOB.into(), &"sealed".into()), "{line}");
         assert!(line["reply"].as_str().unwrap().starts_with("250 "), "{line}");
+    }
+    // Whoever reads it can rely on it: no retry has to give way any more, or is sent again.
+    for message in &messages {
+        world.send(dora, &[BOB], message).await.expect("250");
+    }
+    assert_eq!(sent_to(&world.relay, "company2"), 3);
+}
+
+/// Whoever was served late waits no longer, before any retry. What is still open after a late answer goes on waiting, and counts
+/// as the attempt that it was.
+#[tokio::test]
+async fn an_outcome_that_came_late_ends_the_waiting() {
+    let log = Log::of_this_process(tracing::Level::INFO);
+    for (from, answer, waits) in [
+        ("<erin@company1.example>", Act::Hold, None),
+        ("<frank@company1.example>", Act::HoldAndClose, Some(3)),
+    ] {
+        let World { gw1, relay, .. } = &world().await;
+        put_off_three(gw1, relay, from, answer).await;
+        assert_eq!(attempts(gw1, relay, "bob@company2.example").await, Some(3));
+        relay.let_go();
+        wait_late(&log, from).await;
+        assert_eq!(attempts(gw1, relay, "bob@company2.example").await, waits, "{from}");
+    }
+}
+
+/// The ledger comes first, also when it fails: a retry cannot come before what the log says is in force.
+#[tokio::test]
+async fn a_late_outcome_is_told_after_the_ledger() {
+    let log = Log::of_this_process(tracing::Level::INFO);
+    let grace = "<grace@company1.example>";
+    let World { gw1, relay, .. } = world().await;
+    let mut spec = gw1.spec.clone();
+    spec.ledger.busy_timeout = Duration::from_millis(10);
+    let gw1 = gw1.restart(&spec).await;
+    put_off_three(&gw1, &relay, grace, Act::Hold).await;
+    let somebody = rusqlite::Connection::open(gw1.directory().join("ledger.sqlite")).unwrap();
+    somebody.execute_batch("BEGIN IMMEDIATE").unwrap();
+    relay.let_go();
+    let lines = wait_late(&log, grace).await;
+    let everything = log.text();
+    let first = |trace: &str, what: &str| {
+        let mut of = everything.lines().filter(|line| line.contains(trace));
+        of.position(|line| line.contains(what)).expect(what)
+    };
+    for line in lines {
+        let trace = line["span"]["trace"].as_str().unwrap();
+        let (failed, told) =
+            (first(trace, "outcome could not be recorded"), first(trace, "\"late\":true"));
+        assert!(failed < told, "told before it was booked");
     }
 }

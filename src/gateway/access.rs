@@ -58,6 +58,11 @@ impl Access {
             || self.xclient.iter().any(|range| range.contains(address))
     }
 
+    /// Whether a peer at this address is an MTA of ours, which may use XFORWARD whether it does or not.
+    pub(super) fn is_mta(&self, peer: IpAddr) -> bool {
+        self.xforward.iter().any(|range| range.contains(peer))
+    }
+
     /// Whether a peer at this address is asked for a certificate.
     pub(super) fn asks_certificate(&self, address: IpAddr) -> bool {
         let list = self.authorisation.as_ref();

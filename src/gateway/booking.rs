@@ -242,24 +242,16 @@ impl Entry {
         }
     }
 
-    /// Waits for the answers in the background and records them, while the client is told to try again.
-    pub(super) fn finish_later(
-        mut self,
-        shared: &Arc<Shared>,
-        answers: impl Future<Output = Vec<Option<Answered>>> + Send + 'static,
-        message_hash: Option<[u8; 32]>,
-    ) {
-        let shared = Arc::clone(shared);
+    /// Goes on in the background, while the client is told to try again; a retry gives way until the entry is finished.
+    pub(super) fn go_on<F>(mut self, shared: &Shared, work: impl FnOnce(Self) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let underway = &shared.underway;
         if self.place.is_none() {
             self.place = Some(underway.enter(&mut underway.lock(), self.key, &self.names));
         }
-        let tasks = underway.tasks.clone();
-        let finish = async move {
-            let answers = answers.await;
-            self.finish(&shared, &answers, message_hash, Upstream::Deferred).await;
-        };
-        tasks.spawn(finish.in_current_span());
+        underway.tasks.spawn(work(self).in_current_span());
     }
 
     /// Forgets the delivery id: the message is another one than that of the earlier attempt.

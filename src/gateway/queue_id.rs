@@ -24,7 +24,7 @@ impl QueueId {
         Some(Self(String::from_utf8_lossy(text).into_owned()))
     }
 
-    /// The id in the topmost Received field, which the MTA before us has written.
+    /// The id in the topmost Received field. It is that of the client, if the client is an MTA.
     pub(super) fn of(header: &Header) -> Option<Self> {
         let field = header.fields().find(|field| field.is("Received"))?;
         if field.body().len() > MAX_FIELD {

@@ -33,6 +33,9 @@ pub(super) struct Peer {
     pub(super) hello: String,
     /// Whether it greeted with EHLO or LHLO.
     pub(super) extended: bool,
+    /// Whether it is an MTA of ours that speaks for itself, so that the topmost Received field is its own. XCLIENT is for
+    /// proxies too, which write none.
+    pub(super) mta: bool,
     /// Whether the connection is under TLS.
     pub(super) tls: bool,
     /// Whom it has logged in as.
@@ -49,6 +52,7 @@ impl Peer {
         connection: &ServerConnection,
         ours: bool,
         address: IpAddr,
+        access: &Access,
         login: Option<&Arc<Login>>,
     ) -> Self {
         let greeting = connection.hello();
@@ -68,6 +72,7 @@ impl Peer {
                 Some(protocol) => !protocol.eq_ignore_ascii_case("SMTP"),
                 None => extended,
             },
+            mta: replaced.is_none() && access.is_mta(address),
             tls: connection.tls().is_some(),
             login: match login.filter(|_| connection.is_authenticated()) {
                 Some(login) => Some(Arc::clone(login)),
@@ -415,7 +420,8 @@ async fn dialogue<D: Direction>(
                 connection.reply(&Reply::new(530, (5, 7, 0), "STARTTLS first")).await?;
             }
             Command::Mail { path, parameters } => {
-                let peer = Peer::of(connection, service.ours, address, login.as_ref());
+                let access = direction.access();
+                let peer = Peer::of(connection, service.ours, address, access, login.as_ref());
                 let trace = TraceId::random(&mut super::system_rng());
                 // Of the highest level, or the lines of a log that shows errors only would lack it.
                 let span = error_span!("transaction", %trace, queue = field::Empty);

@@ -137,7 +137,7 @@ pub struct Case {
 }
 
 /// When the client goes away without a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Leave {
     BeforeData,
     InTheMiddle,
@@ -149,6 +149,14 @@ pub enum Leave {
 pub enum Told {
     Accepted,
     Refused,
+}
+
+/// What came of a case, as the sender's MTA saw it.
+#[derive(Debug, Clone, Default)]
+pub struct End {
+    pub told: BTreeMap<String, Told>,
+    /// Where the client left in fact. It may not have come as far as it was to.
+    pub left: Option<Leave>,
 }
 
 /// `c7@company2.example`: the domain of one case.
@@ -233,15 +241,15 @@ impl Plan {
 const ATTEMPTS: usize = 24;
 
 impl Case {
-    /// Sends the message until nobody waits for it; what the queue was told of each recipient.
-    async fn run(&self, address: SocketAddr, protocol: Protocol) -> BTreeMap<String, Told> {
-        let mut told = BTreeMap::new();
+    /// Sends the message until nobody waits for it.
+    async fn run(&self, address: SocketAddr, protocol: Protocol) -> End {
+        let mut end = End::default();
         let mut waiting = self.to.clone();
         for attempt in 0..ATTEMPTS {
             if attempt == 0
                 && let Some(leave) = self.leaves
             {
-                self.leave(address, protocol, leave).await;
+                end.left = Some(self.leave(address, protocol, leave).await);
                 continue;
             }
             let mut sending = JoinSet::new();
@@ -255,22 +263,23 @@ impl Case {
                 });
             }
             for (recipient, code) in sending.join_all().await.concat() {
-                let end = match code {
+                let told = match code {
                     200..300 => Told::Accepted,
                     500..600 => Told::Refused,
                     _ => continue,
                 };
                 waiting.retain(|to| *to != recipient);
-                told.insert(recipient, end);
+                end.told.insert(recipient, told);
             }
             if waiting.is_empty() {
-                return told;
+                return end;
             }
         }
         panic!("{waiting:?} of {} still wait after {ATTEMPTS} attempts", self.describe());
     }
 
-    async fn leave(&self, address: SocketAddr, protocol: Protocol, leave: Leave) {
+    /// Leaves at this point, or before it if there is no way to it; which one it was.
+    async fn leave(&self, address: SocketAddr, protocol: Protocol, leave: Leave) -> Leave {
         let mut client = Client::greeted(address, protocol).await;
         client.command(&format!("MAIL FROM:{}", self.from)).await;
         let mut accepted = 0;
@@ -279,12 +288,13 @@ impl Case {
             accepted += usize::from(reply.code == 250);
         }
         if leave == Leave::BeforeData || accepted == 0 || client.command("DATA").await.code != 354 {
-            return;
+            return Leave::BeforeData;
         }
         let octets = stuff(&self.message);
         let end = if leave == Leave::InTheMiddle { octets.len() - 3 } else { octets.len() };
         // The next hop may have failed already.
-        let _ = client.try_send(&octets[..end]).await;
+        let sent = client.try_send(&octets[..end]).await;
+        if sent.is_ok() { leave } else { Leave::InTheMiddle }
     }
 
     pub fn describe(&self) -> String {
@@ -314,17 +324,13 @@ fn answers(sent: &Delivery, group: &[String]) -> Vec<(String, u16)> {
 }
 
 /// Runs all cases, many at once.
-pub async fn run(
-    cases: &Arc<Vec<Case>>,
-    address: SocketAddr,
-    protocol: Protocol,
-) -> Vec<BTreeMap<String, Told>> {
+pub async fn run(cases: &Arc<Vec<Case>>, address: SocketAddr, protocol: Protocol) -> Vec<End> {
     const AT_ONCE: usize = 24;
     let next = Arc::new(Mutex::new(0));
-    let told = Arc::new(Mutex::new(vec![BTreeMap::new(); cases.len()]));
+    let ends = Arc::new(Mutex::new(vec![End::default(); cases.len()]));
     let mut workers = JoinSet::new();
     for _ in 0..AT_ONCE {
-        let (cases, next, told) = (Arc::clone(cases), Arc::clone(&next), Arc::clone(&told));
+        let (cases, next, ends) = (Arc::clone(cases), Arc::clone(&next), Arc::clone(&ends));
         workers.spawn(async move {
             loop {
                 let at = {
@@ -333,16 +339,16 @@ pub async fn run(
                     *next - 1
                 };
                 let Some(case) = cases.get(at) else { return };
-                let ends = case.run(address, protocol).await;
-                told.lock().unwrap()[at] = ends;
+                let end = case.run(address, protocol).await;
+                ends.lock().unwrap()[at] = end;
             }
         });
     }
     while let Some(worker) = workers.join_next().await {
         worker.unwrap();
     }
-    let told = told.lock().unwrap();
-    told.clone()
+    let ends = ends.lock().unwrap();
+    ends.clone()
 }
 
 /// What arrived for one recipient: each copy with its delivery id, if it was sealed.
@@ -379,27 +385,43 @@ pub fn reported(reports: &[String]) -> BTreeMap<String, usize> {
     counts
 }
 
+/// How often clients left where, with messages that are marked or not.
+pub fn departures(cases: &[Case], ends: &[End]) -> BTreeMap<(Leave, bool), usize> {
+    let mut counts = BTreeMap::new();
+    for (case, end) in cases.iter().zip(ends) {
+        if let Some(left) = end.left {
+            *counts.entry((left, case.marked)).or_default() += 1;
+        }
+    }
+    counts
+}
+
 /// Every recipient is delivered to exactly once or refused exactly once, by a reply or by a report; only where the
-/// outcome was lost a second copy may come.
+/// outcome was lost a second copy may come. Messages with and without the mark of an MTA must have occurred.
 pub fn settle_accounts(
     cases: &[Case],
-    told: &[BTreeMap<String, Told>],
+    ends: &[End],
     copies: &Copies,
     reported: &BTreeMap<String, usize>,
     plan: &Plan,
     may_report: bool,
 ) {
+    for marked in [true, false] {
+        let occurred =
+            cases.iter().zip(ends).any(|(c, e)| c.marked == marked && !e.told.is_empty());
+        assert!(occurred, "no message was sent that is marked: {marked}");
+    }
     let mut wrong = Vec::new();
-    for (case, told) in cases.iter().zip(told) {
+    for (case, end) in cases.iter().zip(ends) {
         for to in &case.to {
             let none = Vec::new();
             let copies = copies.get(to).unwrap_or(&none);
             let reports = reported.get(to).copied().unwrap_or_default();
             // The retry of a marked message waits for the attempt that its client has left, and then finds its outcome.
-            let left = case.leaves == Some(Leave::AfterTheDot) && !case.marked;
+            let left = end.left == Some(Leave::AfterTheDot) && !case.marked;
             let doubt = plan.taken(to) + usize::from(left);
-            let end = told.get(to).copied();
-            let fine = match (end, reports) {
+            let told = end.told.get(to).copied();
+            let fine = match (told, reports) {
                 (Some(Told::Accepted), 0) => (1..=1 + doubt).contains(&copies.len()),
                 (Some(Told::Accepted), 1) => may_report && copies.len() <= doubt,
                 (Some(Told::Refused), 0) => copies.len() <= doubt,
@@ -411,7 +433,7 @@ pub fn settle_accounts(
             let same = !sealed || ids.len() <= 1 || case.grouping != Grouping::Whole || left;
             if !fine || !same {
                 wrong.push(format!(
-                    "{to}: told {end:?}, {} copies ({} ids), {reports} reports, {doubt} doubts: {}",
+                    "{to}: told {told:?}, {} copies ({} ids), {reports} reports, {doubt} doubts: {}",
                     copies.len(),
                     ids.len(),
                     case.describe()

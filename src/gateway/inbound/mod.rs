@@ -251,7 +251,8 @@ impl Inbound {
         }
     }
 
-    /// Scans the message until it is known what it is, and passes it on. `sender` gets the queue id that the header names.
+    /// Scans the message until it is known what it is, and passes it on. `sender` gets the queue id that the header names, if
+    /// an MTA of ours has written it.
     async fn pass(
         &self,
         mut transaction: Transaction,
@@ -278,7 +279,9 @@ impl Inbound {
                 state => break state,
             }
         };
-        if let Some(id) = scanner.header().and_then(QueueId::of) {
+        // A stranger could name the queue id of any message.
+        let traced = scanner.header().filter(|_| sender.peer.mta);
+        if let Some(id) = traced.and_then(QueueId::of) {
             transaction.sender.note_queue_id(id);
             sender.queue.clone_from(&transaction.sender.queue);
         }

@@ -14,12 +14,13 @@ use crate::gateway::failure::Failure;
 use crate::gateway::session::Recipient;
 use crate::gateway::smtp_envelope::{mailbox_text, read_forward_path, read_reverse_path};
 use crate::policy::{Level, SenderDecision, Source};
-use crate::records::CLOCK_TOLERANCE;
+use crate::records::{CLOCK_TOLERANCE, WINDOW};
 use crate::store::keyring::Find;
 use crate::store::ledger::IncomingMessage;
 
-/// How long a delivery is remembered after its envelope is too old anyway, in seconds.
-const KEEP_MARGIN: u64 = 2 * CLOCK_TOLERANCE;
+/// How long after sealed-at a delivery is remembered, in seconds: longer than any window, since that of today may be lengthened
+/// while the envelope still lies about [R-uns-04].
+const KEEP: u64 = *WINDOW.end() + 2 * CLOCK_TOLERANCE;
 
 /// A verified envelope with everything its prefix says.
 pub struct Genuine {
@@ -130,7 +131,7 @@ impl Genuine {
             sender_domain: prefix.sender_domain.clone(),
             delivery_id: prefix.delivery_id,
         };
-        let keep_until = prefix.sealed_at.saturating_add(window).saturating_add(KEEP_MARGIN);
+        let keep_until = prefix.sealed_at.saturating_add(KEEP);
         Ok(Self { verified, level, sender, signed, message, keep_until })
     }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, field, info, warn};
 
 use super::destination::{Course, Destination};
 use super::spool::Spool;
-use super::{Outbound, Transaction};
-use crate::core::address::{ForwardPath, ReversePath};
+use super::{Outbound, Transaction, attempt};
 use crate::core::{Domain, EnvelopeId};
 use crate::gateway::Shared;
 use crate::gateway::booking::{Answered, Booked, Entry};
@@ -17,7 +17,7 @@ use crate::gateway::failure::Failure;
 use crate::gateway::hop::Downstream;
 use crate::gateway::queue_id::QueueId;
 use crate::gateway::report;
-use crate::gateway::session::{Answer, Sender};
+use crate::gateway::session::{Answer, Recipient, Sender};
 use crate::gateway::settlement::settle;
 use crate::mail::header::Header;
 use crate::mail::notice::Action;
@@ -37,7 +37,12 @@ impl Outbound {
         let silent = silent(&transaction);
         // The MTA before us has made it one of a kind (RFC 5321 section 4.4).
         let marked = QueueId::of(header).is_some();
-        let (mut booking, all) = self.finish(&mut transaction, marked).await;
+        let accounts: Vec<Arc<Account>> =
+            transaction.destinations.iter().map(|one| Account::of(&transaction, one)).collect();
+        // Also if this task is ended.
+        let concluded = CancellationToken::new();
+        let _concluded = concluded.clone().drop_guard();
+        let (mut booking, all) = self.finish(&mut transaction, &accounts, marked, &concluded).await;
         let replies = replies(&transaction);
         // A client that has grown tired of waiting will send the message again.
         let left = connection.has_left().await;
@@ -82,15 +87,23 @@ impl Outbound {
         } else if upstream == Upstream::Told && marked {
             booking = booking.into_iter().map(Booked::telling).collect();
         }
-        log(&transaction, &replies);
-        self.note_each(&transaction, &replies);
+        for (&(at, place), reply) in transaction.accepted.iter().zip(&replies) {
+            accounts[at].log(place, reply, false);
+            accounts[at].note(&self.shared, place, reply);
+        }
         Answer { replies: answer, booking }
     }
 
     /// Sends the final dots, and takes the outcomes. Of several destinations each is recorded as soon as it is known, if the
     /// message is marked and a retry thus recognised: what one has taken is not sent again, though the process should die while
     /// another makes us wait. `false`: the ledger did not take them all.
-    async fn finish(&self, transaction: &mut Transaction, marked: bool) -> (Vec<Booked>, bool) {
+    async fn finish(
+        &self,
+        transaction: &mut Transaction,
+        accounts: &[Arc<Account>],
+        marked: bool,
+        concluded: &CancellationToken,
+    ) -> (Vec<Booked>, bool) {
         let sending = transaction.destinations.iter().filter(|d| d.downstream.is_some()).count();
         // Each dot waits on its own, also if this task is ended.
         let mut waits = Vec::new();
@@ -104,7 +117,8 @@ impl Outbound {
             let dot = Dot {
                 shared: Arc::clone(&self.shared),
                 domain: destination.domain.clone(),
-                lines: Lines::of(&transaction.sender, destination),
+                account: Arc::clone(&accounts[at]),
+                concluded: concluded.clone(),
                 downstream,
                 spool: destination.spool.take(),
                 entry,
@@ -132,18 +146,6 @@ impl Outbound {
             }
         }
         (bookings, all)
-    }
-
-    /// Notes how each recipient was answered, for the operator.
-    fn note_each(&self, transaction: &Transaction, replies: &[Reply]) {
-        for (&(at, place), reply) in transaction.accepted.iter().zip(replies) {
-            let destination = &transaction.destinations[at];
-            let accepted = match &destination.course {
-                Course::Seal { .. } => Fate::Sealed,
-                Course::Clear => Fate::Clear,
-            };
-            self.note(transaction, &destination.recipients[place], reply, accepted);
-        }
     }
 
     /// Puts a notice about recipients that failed for good, or were relayed, into the outbox; `false` if it has no room.
@@ -203,7 +205,9 @@ impl Outbound {
 struct Dot {
     shared: Arc<Shared>,
     domain: Option<Domain>,
-    lines: Lines,
+    account: Arc<Account>,
+    /// The client's answer is settled, and everybody was told of it.
+    concluded: CancellationToken,
     downstream: Downstream,
     spool: Option<Spool>,
     entry: Entry,
@@ -225,7 +229,8 @@ enum Finish {
 impl Dot {
     /// Sends it, and waits as long as the domain is not stalled.
     async fn finish(self) -> Finish {
-        let Self { shared, domain, lines, entry, mut answers, message_hash, record, .. } = self;
+        let Self { shared, domain, account, concluded, entry, .. } = self;
+        let (mut answers, message_hash, record) = (self.answers, self.message_hash, self.record);
         let mut dot = tokio::spawn(deliver(self.downstream, self.spool).in_current_span());
         let moves_on = |ended: &Ended| match ended {
             Ok(Ok(outcomes)) => outcomes.iter().any(|o| matches!(o, Outcome::Reply(_))),
@@ -235,7 +240,8 @@ impl Dot {
             Ok(ended) => settle_open(&mut answers, ended),
             Err(stalled) => {
                 let failure = stalled.failure();
-                let later = async move {
+                let own = Arc::clone(&shared);
+                entry.go_on(&shared, |entry| async move {
                     let ended = dot.await;
                     if moves_on(&ended) {
                         stalled.answered();
@@ -243,14 +249,15 @@ impl Dot {
                     let open: Vec<usize> =
                         (0..answers.len()).filter(|&at| answers[at].is_none()).collect();
                     settle_open(&mut answers, ended);
+                    let booked =
+                        entry.finish(&own, &answers, message_hash, Upstream::Deferred).await;
+                    // That the client was told to try again comes first.
+                    concluded.cancelled().await;
                     for at in open {
-                        if let Some(answer) = &answers[at] {
-                            lines.log(at, &answer.reply(), true);
-                        }
+                        let Some(answer) = &answers[at] else { continue };
+                        account.tell_late(&own, at, &answer.reply(), booked.is_some());
                     }
-                    answers
-                };
-                entry.finish_later(&shared, later, message_hash);
+                });
                 return Finish::Late(failure);
             }
         }
@@ -307,43 +314,58 @@ fn replies(transaction: &Transaction) -> Vec<Reply> {
     transaction.accepted.iter().map(reply).collect()
 }
 
-fn log(transaction: &Transaction, replies: &[Reply]) {
-    let all = transaction.destinations.iter();
-    let lines: Vec<Lines> = all.map(|one| Lines::of(&transaction.sender, one)).collect();
-    for (&(at, place), reply) in transaction.accepted.iter().zip(replies) {
-        lines[at].log(place, reply, false);
-    }
-}
-
-/// What the log says of a message at one destination: a line for each recipient.
-struct Lines {
-    from: ReversePath,
-    to: Vec<ForwardPath>,
+/// What the log and the operator are told of a message at one destination.
+struct Account {
+    sender: Sender,
+    foreign: bool,
+    proven: bool,
+    recipients: Vec<Recipient>,
     how: &'static str,
     level: &'static str,
+    accepted: Fate,
     envelope: Option<EnvelopeId>,
 }
 
-impl Lines {
-    fn of(sender: &Sender, destination: &Destination) -> Self {
-        let (how, level) = match &destination.course {
-            Course::Seal { level, .. } => ("sealed", level.as_str()),
-            Course::Clear => ("clear", "-"),
+impl Account {
+    fn of(transaction: &Transaction, destination: &Destination) -> Arc<Self> {
+        let (how, level, accepted) = match &destination.course {
+            Course::Seal { level, .. } => ("sealed", level.as_str(), Fate::Sealed),
+            Course::Clear => ("clear", "-", Fate::Clear),
         };
-        Self {
-            from: sender.path.clone(),
-            to: destination.recipients.iter().map(|recipient| recipient.path.clone()).collect(),
+        Arc::new(Self {
+            sender: transaction.sender.clone(),
+            foreign: transaction.foreign,
+            proven: transaction.proven,
+            recipients: destination.recipients.clone(),
             how,
             level,
+            accepted,
             envelope: destination.envelope,
-        }
+        })
     }
 
     /// Logs the answer to one recipient; `late`: the client was told to try again before it came.
     fn log(&self, place: usize, reply: &Reply, late: bool) {
-        let Self { from, to, how, level, envelope } = self;
-        let to = to.get(place).map(field::display);
-        let (envelope, late) = (envelope.map(field::display), late.then_some(true));
+        let Self { sender, how, level, .. } = self;
+        let (from, to) = (&sender.path, self.recipients.get(place).map(|to| &to.path));
+        let (to, envelope) = (to.map(field::display), self.envelope.map(field::display));
+        let late = late.then_some(true);
         info!(%from, to, how, level, envelope, %reply, late, "message relayed");
+    }
+
+    /// Notes the answer to one recipient for the operator.
+    fn note(&self, shared: &Shared, place: usize, reply: &Reply) {
+        let Some(recipient) = self.recipients.get(place).filter(|_| self.proven) else { return };
+        let accepted = self.accepted.clone();
+        shared.attempts.note(&attempt(&self.sender, self.foreign, recipient, reply, accepted));
+    }
+
+    /// Tells of an answer that came after the client was told to try again. The recipient waits no longer if it is final and
+    /// `booked`, so that the retry is told the same; else this attempt is noted as it is.
+    fn tell_late(&self, shared: &Shared, place: usize, reply: &Reply, booked: bool) {
+        self.log(place, reply, true);
+        if booked && !reply.is_transient() {
+            self.note(shared, place, reply);
+        }
     }
 }

@@ -184,15 +184,7 @@ impl Outbound {
         if !proven {
             return;
         }
-        self.shared.attempts.note(&Answered {
-            scope: Scope::Outgoing,
-            domain: recipient.path.domain(),
-            sender,
-            recipient,
-            reply,
-            accepted,
-            ours: !foreign && !sender.path.is_null(),
-        });
+        self.shared.attempts.note(&attempt(sender, *foreign, recipient, reply, accepted));
     }
 
     /// Notes that a whole message was refused.
@@ -201,6 +193,25 @@ impl Outbound {
             let recipient = &transaction.destinations[at].recipients[place];
             self.note(transaction, recipient, refusal, Fate::Refused);
         }
+    }
+}
+
+/// An answer to a recipient, as the operator is told of it.
+fn attempt<'a>(
+    sender: &'a Sender,
+    foreign: bool,
+    recipient: &'a Recipient,
+    reply: &'a Reply,
+    accepted: Fate,
+) -> Answered<'a> {
+    Answered {
+        scope: Scope::Outgoing,
+        domain: recipient.path.domain(),
+        sender,
+        recipient,
+        reply,
+        accepted,
+        ours: !foreign && !sender.path.is_null(),
     }
 }
 

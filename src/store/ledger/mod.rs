@@ -132,7 +132,7 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// Records that the next hop has accepted for these recipients, before the client is told.
     /// It is remembered at least until `keep_until` (Unix seconds): the time after which the
-    /// message would be refused as too old anyway.
+    /// message would be refused as too old under any window.
     fn delivered(&self, claims: &[Claim], keep_until: u64) -> LedgerFuture<'_, ()>;
 
     /// Gives claims back: the next hop did not accept, or its answer is unknown.
