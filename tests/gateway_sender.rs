@@ -753,3 +753,22 @@ async fn sealed_mail_of_a_sender_whose_memory_is_damaged_waits() {
     always(&world.company1, &world.dns, Mode::Enforce, Authenticity::Secure);
     send(carrier()).await.expect("250");
 }
+
+/// [R-dec-19]: nor does one take its place that would not be acted upon.
+#[tokio::test]
+async fn a_damaged_memory_is_kept_where_the_level_is_too_low_as_well() {
+    let least = "[[partner]]\ndomain = \"company1.example\"\nminimum_level = \"dnssec\"\n";
+    let world = world(least, "", Smtp).await;
+    let (ledger, domain) = (&world.gw2.ledger, &world.company1.domain);
+    let send = async || {
+        let carrier = Forgery::new(&world.company1, &world.company2).carrier();
+        deliver(world.gw2.inbound(), Smtp, ALICE, &[BOB], &carrier).await.expect("451 4.7.5");
+    };
+    send().await;
+    let mut row = ledger.recall(Scope::Incoming, domain).await.unwrap().unwrap();
+    row.policy.truncate(20);
+    ledger.remember(Scope::Incoming, domain, &row, row.last_observed).await.unwrap();
+    send().await;
+    let kept = ledger.recall(Scope::Incoming, domain).await.unwrap().unwrap();
+    assert_eq!(kept.policy, row.policy);
+}
