@@ -1,12 +1,17 @@
 //! `check` against authoritative servers in the test: one's own domain, partners, and everything that may be wrong with them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::net::{IpAddr, Ipv4Addr};
+mod dns_support;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use dns_support::{Fault, Faulty};
 use mta_seal::core::{Domain, IdentityKey, SealingPrivateKey, SigningKey, Suite};
+use mta_seal::dns::MAX_SERVER_ADDRESSES;
+use mta_seal::dns::authorities::MAX_ASKED;
 use mta_seal::dns::authority::{Authority, Disturbance, Security, ZoneSpec};
 use mta_seal::records::{KeyRecord, Mode, PolicyDraft, SealingEntry, Selector};
 use mta_seal::store::ledger::{
@@ -112,13 +117,17 @@ impl World {
     }
 
     fn configure(&self, dns: &str, partner: &str) {
+        self.configure_at(self.first.address(), dns, partner);
+    }
+
+    /// The same with another resolver.
+    fn configure_at(&self, resolver: SocketAddr, dns: &str, partner: &str) {
         let text = format!(
             "hostname = 'gw.{OWN}'\nstate = 'state'\n\
              [[domain]]\nname = '{OWN}'\nkeys = 'keys/{OWN}'\n\
              [outbound]\nlisten = ['127.0.0.1:0']\nnext_hop = 'smtp://127.0.0.1:1'\n\
              [inbound]\nlisten = ['127.0.0.1:0']\nnext_hop = 'smtp://127.0.0.1:1'\n\
-             [dns]\n{dns}\nservers = ['{}']\ntimeout = '3s'\n{partner}",
-            self.first.address()
+             [dns]\n{dns}\nservers = ['{resolver}']\ntimeout = '3s'\n{partner}"
         );
         std::fs::write(self.config(), text).unwrap();
     }
@@ -314,6 +323,12 @@ async fn private_addresses_of_others_are_not_asked() {
     assert!(code == 0 && text.contains("2 addresses of company1.example give the same"), "{text}");
 }
 
+/// The first line of a step.
+fn line_of(text: &str, step: &str) -> String {
+    let is = |line: &&str| line.split_whitespace().nth(1) == Some(step);
+    text.lines().find(is).unwrap_or_else(|| panic!("no {step} in\n{text}")).to_owned()
+}
+
 /// What is told in each of these worlds, one after the other.
 struct Told(String);
 
@@ -469,6 +484,62 @@ async fn dnssec_and_failures_are_told_apart() {
     world.configure("mode = 'plain'", "");
     told.about(&world, "plain").await;
     insta::assert_snapshot!("dnssec", told.0);
+}
+
+/// A validating resolver says SERVFAIL to both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_validating_resolver_bogus_is_no_failure() {
+    let world = World::new().await;
+    let resolver = Faulty::start(world.first.address(), Fault::Bogus).await;
+    world.configure_at(resolver.address, "mode = 'ad'", "");
+    world.first.set_security(&name(PARTNER), Security::Expired).unwrap();
+    let (code, text) = world.check(PARTNER).await;
+    assert!(line_of(&text, "dnssec").starts_with("FAIL     dnssec            bogus: "), "{text}");
+    assert_eq!(code, 1, "{text}");
+    // Nothing comes either of asking past the resolver.
+    world.first.disturb(&name(POLICY), Some(Disturbance::ServFail)).unwrap();
+    let (code, text) = world.check(PARTNER).await;
+    let open = "unknown  dnssec            not known: the look-up ended in servfail";
+    assert!(line_of(&text, "dnssec").starts_with(open), "{text}");
+    assert_eq!(code, 75, "{text}");
+}
+
+/// What `check` does not ask for its own sake is no fault of the domain, and no proof that all is well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_limits_leave_out_is_unknown() {
+    let world = World::new().await;
+    // The two that answer, and silent ones.
+    let in_all = |count: usize| {
+        let silent = (1..).map(|n| Ipv4Addr::new(127, 0, 1, n));
+        let all = [Ipv4Addr::LOCALHOST, SECOND].into_iter().chain(silent).take(count);
+        let all: Vec<IpAddr> = all.map(IpAddr::V4).collect();
+        let hosts: Vec<(String, &[IpAddr])> = all
+            .chunks(MAX_SERVER_ADDRESSES)
+            .enumerate()
+            .map(|(n, addresses)| (format!("ns{}.{PARTNER}", n + 1), addresses))
+            .collect();
+        let names: Vec<&str> = hosts.iter().map(|(host, _)| host.as_str()).collect();
+        for server in [&world.first, &world.second] {
+            server.set_servers(&name(PARTNER), &names).unwrap();
+            for (host, addresses) in &hosts {
+                server.set_addresses(&name(host), addresses).unwrap();
+            }
+        }
+    };
+    in_all(MAX_ASKED);
+    let (code, text) = world.check(PARTNER).await;
+    assert!(code == 0 && !text.contains("others were"), "exit {code}\n{text}");
+    in_all(MAX_ASKED + 3);
+    let (code, text) = world.check(PARTNER).await;
+    for step in ["servers", "key-servers", "serials"] {
+        let line = line_of(&without_keys(&text), step);
+        assert!(
+            line.starts_with("unknown  ")
+                && line.contains("; 3 addresses not asked: 32 others were"),
+            "{text}"
+        );
+    }
+    assert_eq!(code, 75, "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -260,6 +260,49 @@ async fn an_ordinary_message_that_arrives() {
     insta::assert_snapshot!("inbound_clear", told);
 }
 
+/// By the rule that the gateway has, and `everybody_must_seal` and others test there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clear_mail_of_nobody_and_of_too_many() {
+    let world = World::new().await;
+    let told = async |from: &str| {
+        let text = format!("{from}To: anna@{HERE}\r\nSubject: {SUBJECT}\r\n\r\nLorem\r\n");
+        world.told(HERE, text.as_bytes(), &["--inbound", "--from", "<>"]).await
+    };
+    let authors = |count: usize| {
+        let all: Vec<String> = (0..count).map(|n| format!("x@d{n}.plain.example")).collect();
+        format!("From: {}\r\n", all.join(", "))
+    };
+    let (none, expected) = ("mta-seal=none\n", "mta-seal=none policy.expected=sealed\n");
+    let taken = "pass     must-be-sealed  no: clear mail from there is taken\n";
+    let too_many = "warn     must-be-sealed  it comes in the name of more domains than are looked up: it is marked\n";
+    for (from, ruling, result) in
+        [(String::new(), taken, none), (authors(4), taken, none), (authors(5), too_many, expected)]
+    {
+        let said = told(&from).await;
+        assert!(said.starts_with("exit 0\n"), "{said}");
+        assert!(said.contains(ruling) && said.ends_with(result), "{said}");
+    }
+
+    let config = world.place(HERE).join("mta-seal.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let strict = format!("{text}[defaults]\ninbound = 'require-sealed'\n");
+    std::fs::write(&config, strict).unwrap();
+    for (from, whom) in [
+        (String::new(), "nobody in particular"),
+        ("From: nobody\r\n".to_owned(), "nobody in particular"),
+        (authors(5), "d0.plain.example"),
+        // Whoever is named in the configuration may be among them.
+        (authors(70), "strict.example"),
+    ] {
+        let said = told(&from).await;
+        let refused = format!(
+            "FAIL     must-be-sealed  the configuration takes no clear mail from {whom}, unless"
+        );
+        assert!(said.starts_with("exit 1\n") && said.contains(&refused), "{said}");
+        assert!(said.contains("; refused: 550 5.7.10 clear mail from "), "{said}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_carrier_that_arrives() {
     let world = World::new().await;

@@ -99,6 +99,51 @@ async fn a_changed_identity_is_an_alarm_until_it_is_acknowledged() {
     assert_eq!(again[0].acknowledged.as_ref().unwrap().why, "they know");
 }
 
+/// A domain that shows another key with each message fills no log, and what an operator has acknowledged does not come back unseen.
+#[tokio::test]
+async fn whoever_changes_his_key_with_each_message_is_logged_once() {
+    let log = Log::of_this_process(tracing::Level::WARN);
+    let lines = || {
+        let mut lines = log.lines("alarm");
+        lines.retain(|line| line["domain"] == "company4.example");
+        lines
+    };
+    let world = World::new().await;
+    let company4 = Org::new("company4.example", 40);
+    company4.publish(&world.dns);
+    let send = async || {
+        world.send(ALICE, &["<dan@company4.example>"], MESSAGE).await.expect("250");
+    };
+    send().await;
+    let change = async |seed: u8| {
+        company4.publish_text(&world.dns, &forged(&company4, seed));
+        send().await;
+    };
+    for seed in 70..80 {
+        change(seed).await;
+    }
+    alarms(&world.gw1, |all| all.iter().any(|alarm| alarm.count == 10)).await;
+    assert_eq!(lines().len(), 1);
+    assert_eq!((&lines()[0]["level"], &lines()[0]["count"]), (&"ERROR".into(), &1.into()));
+
+    let operator = OperatorLedger::open(&world.gw1.directory().join("ledger.sqlite")).unwrap();
+    let by = Operator { uid: 0, login: "root".to_owned() };
+    operator.acknowledge(&company4.domain, None, NOW, "they know", &by).unwrap();
+    change(80).await;
+    soon("a line", async {
+        while lines().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(lines()[1]["count"], 10, "nine that were not logged, and this one");
+    change(81).await;
+    world.clock.advance(HOUR);
+    change(82).await;
+    assert_eq!(lines().len(), 3);
+    assert_eq!(lines()[2]["count"], 2);
+}
+
 #[tokio::test]
 async fn senders_raise_alarms_of_their_own_direction() {
     let world = World::new().await;
@@ -133,6 +178,43 @@ async fn a_full_memory_and_an_override_are_alarms_too() {
     assert!(found.iter().any(|alarm| alarm.kind == "clear-on-failure"), "{found:?}");
 }
 
+/// While there is still room.
+#[tokio::test]
+async fn that_the_memory_is_nearly_full_is_warned_of() {
+    const MOST: u64 = 10;
+    let log = Log::of_this_process(tracing::Level::WARN);
+    let message = "memory of domains is nearly full: when it is, new ones are not remembered";
+    let world = World::new().await;
+    let mut spec = world.gw1.spec.clone();
+    // Nobody else in this file has this limit.
+    spec.ledger = Options { max_remembered: MOST, ..Options::default() };
+    let World { mut gw1, dns, .. } = world;
+    let warned = || {
+        let mut lines = log.lines(message);
+        lines.retain(|line| line["most"] == MOST);
+        lines
+    };
+    for n in 0..MOST - 1 {
+        let org = Org::new(&format!("d{n}.example"), 50);
+        org.publish(&dns);
+        let to = format!("<x@d{n}.example>");
+        deliver(gw1.outbound(), Smtp, ALICE, &[&to], MESSAGE).await.expect("250");
+        if n == 7 {
+            gw1 = gw1.restart(&spec).await;
+        }
+    }
+    assert!(warned().is_empty());
+    let _gw1 = gw1.restart(&spec).await;
+    soon("a line", async {
+        while warned().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let line = warned().remove(0);
+    assert_eq!((&line["scope"], &line["domains"]), (&"outgoing".into(), &9.into()));
+}
+
 #[tokio::test]
 async fn decisions_and_alarms_are_counted_for_prometheus() {
     let metrics = "[metrics]\nlisten = \"127.0.0.1:0\"".to_owned();
@@ -163,6 +245,10 @@ async fn decisions_and_alarms_are_counted_for_prometheus() {
     assert_eq!(value(&text, series), 1);
     assert_eq!(value(&text, "mta_seal_alarms_open{severity=\"critical\"}"), 1);
     assert!(!text.contains("company"), "no domains: {text}");
+
+    let remembered = "mta_seal_domains_remembered{scope=\"outgoing\"}";
+    assert_eq!(value(&text, remembered), 1, "{text}");
+    assert_eq!(value(&text, "mta_seal_domains_remembered_limit{scope=\"outgoing\"}"), 100_000);
 
     // Nothing but this is answered, and whoever says nothing is not waited for.
     for (request, status) in [

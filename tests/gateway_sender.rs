@@ -729,6 +729,36 @@ async fn look_ups_for_sealed_mail_leave_room_for_those_who_are_known() {
     tokio::time::timeout(soon, meanwhile).await.expect("in time").expect("250");
 }
 
+/// [R-uns-14]: anybody can name partners too.
+#[tokio::test]
+async fn look_ups_of_those_who_are_known_are_bounded_as_well() {
+    const PARTNERS: usize = 40;
+    let world = World::new().await;
+    let mut spec = Spec::new(&world.company2).inbound(Smtp, &world.mta2.url);
+    let partner = |n: usize| format!("[[partner]]\ndomain = \"d{n}.deaf.example\"\n");
+    let partners: String = (0..PARTNERS).map(partner).collect();
+    spec.extra = format!("[dns]\ntimeout = \"20s\"\n[timeouts]\nstalled = \"20s\"\n{partners}");
+    let resolver = Arc::new(Deaf(Arc::clone(&world.dns)));
+    let gw2 = Gw::start_with(&spec, &world.dns, resolver, &world.clock).await;
+    let sealed = Forgery::new(&world.company1, &world.company2).carrier();
+    let mut sent = tokio::task::JoinSet::new();
+    for n in 0..PARTNERS {
+        let partner = Org::new(&format!("d{n}.deaf.example"), 30);
+        let carrier = Forgery::new(&partner, &world.company2).carrier();
+        let address = gw2.inbound();
+        sent.spawn(async move { deliver(address, Smtp, "<>", &[BOB], &carrier).await });
+    }
+    let some = async {
+        for _ in 0..PARTNERS - 32 - 2 {
+            sent.join_next().await.unwrap().unwrap().expect("451 4.7.5");
+        }
+        // Strangers have room of their own.
+        deliver(gw2.inbound(), Smtp, ALICE, &[BOB], &sealed).await
+    };
+    let soon = std::time::Duration::from_secs(15);
+    tokio::time::timeout(soon, some).await.expect("in time").expect("250");
+}
+
 /// [R-dec-19]: without what was remembered no key is believed that neither DNSSEC nor a pin vouches for.
 #[tokio::test]
 async fn sealed_mail_of_a_sender_whose_memory_is_damaged_waits() {
@@ -752,4 +782,23 @@ async fn sealed_mail_of_a_sender_whose_memory_is_damaged_waits() {
     // DNSSEC shows the key.
     always(&world.company1, &world.dns, Mode::Enforce, Authenticity::Secure);
     send(carrier()).await.expect("250");
+}
+
+/// [R-dec-19]: nor does one take its place that would not be acted upon.
+#[tokio::test]
+async fn a_damaged_memory_is_kept_where_the_level_is_too_low_as_well() {
+    let least = "[[partner]]\ndomain = \"company1.example\"\nminimum_level = \"dnssec\"\n";
+    let world = world(least, "", Smtp).await;
+    let (ledger, domain) = (&world.gw2.ledger, &world.company1.domain);
+    let send = async || {
+        let carrier = Forgery::new(&world.company1, &world.company2).carrier();
+        deliver(world.gw2.inbound(), Smtp, ALICE, &[BOB], &carrier).await.expect("451 4.7.5");
+    };
+    send().await;
+    let mut row = ledger.recall(Scope::Incoming, domain).await.unwrap().unwrap();
+    row.policy.truncate(20);
+    ledger.remember(Scope::Incoming, domain, &row, row.last_observed).await.unwrap();
+    send().await;
+    let kept = ledger.recall(Scope::Incoming, domain).await.unwrap().unwrap();
+    assert_eq!(kept.policy, row.policy);
 }

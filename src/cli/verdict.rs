@@ -21,23 +21,41 @@ pub(super) fn sender_local(config: Option<&Config>, domain: &Domain) -> SenderPo
     config.map_or_else(SenderPolicy::default, |config| config.sender(domain))
 }
 
+/// What becomes of mail: a predicate for it.
+pub(super) fn fate(decision: &Decision) -> String {
+    let (is, _, more) = words(decision);
+    format!("{is}: {more}")
+}
+
+/// What would become of mail.
+pub(super) fn would(decision: &Decision) -> String {
+    let (_, would, more) = words(decision);
+    format!("{would}: {more}")
+}
+
+fn words(decision: &Decision) -> (&'static str, &'static str, String) {
+    match decision {
+        Decision::Seal { key, level, .. } => {
+            let (suite, id) = (key.suite(), key.key_id());
+            let how = format!("suite {suite}, key {id}, known at level {level}");
+            ("is sealed", "would be sealed", how)
+        }
+        Decision::Clear(why) => ("leaves in clear", "would leave in clear", why.to_string()),
+        Decision::Defer(why) => ("waits (451)", "would wait (451)", why.to_string()),
+        Decision::Reject(why) => ("is refused (550)", "would be refused (550)", why.to_string()),
+    }
+}
+
 /// What becomes of a message to `domain`.
 pub(super) fn outgoing(name: &'static str, what: &str, verdict: &Verdict) -> Step {
+    let text = format!("{what} {}", fate(&verdict.decision));
     match &verdict.decision {
-        Decision::Seal { key, level, source, .. } => {
-            let suite = key.suite();
-            let id = key.key_id();
-            let text = format!("{what} is sealed: suite {suite}, key {id}, known at level {level}");
-            match source {
-                Source::Dns => Step::pass(name, text),
-                Source::Memory => Step::warn(
-                    name,
-                    format!("{text}, by what is remembered: DNS gives nothing usable"),
-                ),
-            }
+        Decision::Seal { source: Source::Dns, .. } => Step::pass(name, text),
+        Decision::Seal { source: Source::Memory, .. } => {
+            Step::warn(name, format!("{text}, by what is remembered: DNS gives nothing usable"))
         }
         Decision::Clear(why) => {
-            let step = Step::warn(name, format!("{what} leaves in clear: {why}"));
+            let step = Step::warn(name, text);
             match why {
                 ClearReason::NoPolicy { .. } => step.hint(
                     "`policy = \"require\"` in a [[partner]] table forbids that, whatever DNS says",
@@ -47,7 +65,7 @@ pub(super) fn outgoing(name: &'static str, what: &str, verdict: &Verdict) -> Ste
         }
         Decision::Defer(why) => {
             let grade = if is_open(why) { Grade::Unknown } else { Grade::Fail };
-            let step = Step::new(name, grade, format!("{what} waits (451): {why}"));
+            let step = Step::new(name, grade, text);
             match why {
                 // [R-dec-28]
                 DeferReason::WithdrawalUnsupported => step.hint(
@@ -62,7 +80,7 @@ pub(super) fn outgoing(name: &'static str, what: &str, verdict: &Verdict) -> Ste
                 RejectReason::LocalRule => Grade::Warn,
                 RejectReason::NoPolicy | RejectReason::Withdrawn => Grade::Fail,
             };
-            Step::new(name, grade, format!("{what} is refused (550): {why}"))
+            Step::new(name, grade, text)
         }
     }
 }

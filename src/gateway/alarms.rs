@@ -1,7 +1,8 @@
 //! What an operator must hear of, on its way to log, metrics and ledger: beside the mail path and never in it [R-alm-02].
 //!
-//! What is new is logged and written at once, what repeats itself is counted: logged again after an hour, written after a
-//! minute. So a flood costs some memory, a few lines and a few commits.
+//! What is new is logged and written at once, what repeats itself is counted: logged again after an hour, or when it opens again
+//! what an operator has acknowledged, and written after a minute. Other words, as of another key each time, are written at once and are
+//! no reason for a line: whoever raises the alarm chooses them. So a flood costs some memory, a few lines and a few commits.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +16,7 @@ use super::clock::Clock;
 use super::metrics::Metrics;
 use crate::core::Domain;
 use crate::policy::{Alarm, AlarmKind, Severity};
-use crate::store::ledger::{Occurrence, Scope, SharedLedger};
+use crate::store::ledger::{Occurrence, Recorded, Scope, SharedLedger};
 
 /// Seconds before an alarm that repeats itself is logged again.
 const LOG_AGAIN: u64 = 3_600;
@@ -107,14 +108,9 @@ impl Alarms {
         let kind = alarm.kind();
         self.metrics.alarm(scope, kind);
         let key = Key { domain: domain.clone(), kind };
-        if let Some(count) = self.occur(Pool { scope, standing }, key, &alarm.to_string()) {
-            let (kind, severity) = (kind.as_str(), kind.severity());
-            let scope = scope.as_str();
-            match severity {
-                Severity::Critical => error!(%domain, scope, kind, count, %alarm, "alarm"),
-                Severity::Warning => warn!(%domain, scope, kind, count, %alarm, "alarm"),
-                Severity::Notice => info!(%domain, scope, kind, count, %alarm, "alarm"),
-            }
+        let words = alarm.to_string();
+        if let Some(count) = self.occur(Pool { scope, standing }, key, &words) {
+            log(scope, domain, kind, count, &words);
         }
     }
 
@@ -124,9 +120,11 @@ impl Alarms {
         let once = Unwritten { first: now, last: now, count: 1 };
         let mut known = self.lock();
         let pool = known.entry(pool).or_default();
-        if let Some(known) = pool.get_mut(&key)
-            && known.words == words
-        {
+        if let Some(known) = pool.get_mut(&key) {
+            if known.words != words {
+                words.clone_into(&mut known.words);
+                self.bell.notify_one();
+            }
             known.unwritten = Some(once.with(known.unwritten));
             known.unlogged = known.unlogged.saturating_add(1);
             let due = now >= known.logged.saturating_add(LOG_AGAIN);
@@ -135,16 +133,12 @@ impl Alarms {
                 std::mem::take(&mut known.unlogged)
             });
         }
-        if pool.len() >= KNOWN && !pool.contains_key(&key) {
+        if pool.len() >= KNOWN {
             pool.retain(|_, known| known.unwritten.is_some());
         }
-        if pool.len() < KNOWN || pool.contains_key(&key) {
-            let before = pool.get(&key).and_then(|known| known.unwritten);
-            let unwritten = Some(once.with(before));
-            pool.insert(
-                key,
-                Known { words: words.to_owned(), logged: now, unlogged: 0, unwritten },
-            );
+        if pool.len() < KNOWN {
+            let words = words.to_owned();
+            pool.insert(key, Known { words, logged: now, unlogged: 0, unwritten: Some(once) });
             self.bell.notify_one();
         } else {
             self.metrics.alarms_dropped(1);
@@ -160,12 +154,21 @@ impl Alarms {
         }
         let occurrences: Vec<Occurrence> = batch.iter().map(|(_, _, o)| o.clone()).collect();
         let recorded = self.ledger.record_alarms(&occurrences).await;
-        if let Ok(dropped @ 1..) = recorded {
-            warn!(
-                dropped,
-                "open alarms gave way to later ones: acknowledge what has been looked into"
-            );
-            self.metrics.alarms_dropped(dropped);
+        if let Ok(Recorded { dropped, reopened }) = &recorded {
+            if *dropped > 0 {
+                warn!(
+                    dropped,
+                    "open alarms gave way to later ones: acknowledge what has been looked into"
+                );
+                self.metrics.alarms_dropped(*dropped);
+            }
+            for (pool, key, occurrence) in &batch {
+                if reopened.contains(occurrence)
+                    && let Some(count) = self.unlogged(*pool, key)
+                {
+                    log(pool.scope, &key.domain, key.kind, count, &occurrence.words);
+                }
+            }
         }
         if let Err(error) = recorded {
             warn!(%error, "alarms could not be recorded");
@@ -178,6 +181,14 @@ impl Alarms {
                 }
             }
         }
+    }
+
+    /// How many occurrences of what has been opened again the log does not have, for a line about them; none if it has them all.
+    fn unlogged(&self, pool: Pool, key: &Key) -> Option<u64> {
+        let mut known = self.lock();
+        let known = known.get_mut(&pool)?.get_mut(key)?;
+        known.logged = self.clock.now();
+        Some(std::mem::take(&mut known.unlogged)).filter(|count| *count > 0)
     }
 
     fn unwritten(&self) -> Vec<(Pool, Key, Occurrence)> {
@@ -206,6 +217,15 @@ impl Alarms {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Pool, HashMap<Key, Known>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn log(scope: Scope, domain: &Domain, kind: AlarmKind, count: u64, alarm: &str) {
+    let (severity, kind, scope) = (kind.severity(), kind.as_str(), scope.as_str());
+    match severity {
+        Severity::Critical => error!(%domain, scope, kind, count, %alarm, "alarm"),
+        Severity::Warning => warn!(%domain, scope, kind, count, %alarm, "alarm"),
+        Severity::Notice => info!(%domain, scope, kind, count, %alarm, "alarm"),
     }
 }
 
@@ -266,11 +286,11 @@ mod tests {
         let occur = |words: &str| alarms.occur(STRANGERS, key("b.example"), words);
         assert_eq!(occur("from 7 to 5"), Some(1));
         assert_eq!([occur("from 7 to 5"), occur("from 7 to 5")], [None, None]);
-        assert_eq!(occur("from 7 to 4"), Some(1), "other words are news");
+        assert_eq!(occur("from 7 to 4"), None, "whoever raises it chooses the words");
         clock.0.store(LOG_AGAIN - 1, Ordering::Relaxed);
         assert_eq!(occur("from 7 to 4"), None);
         clock.0.store(LOG_AGAIN, Ordering::Relaxed);
-        assert_eq!(occur("from 7 to 4"), Some(2));
+        assert_eq!(occur("from 7 to 4"), Some(5));
         let before = ledger.commits().0;
         alarms.flush().await;
         alarms.flush().await;

@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tracing::{debug, warn};
 
 use crate::policy::{AlarmKind, Decision, Severity};
-use crate::store::ledger::{LedgerError, Scope, SharedLedger};
+use crate::store::ledger::{LedgerError, MemoryUse, Scope, SharedLedger};
 
 /// Longest time that one reader may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -45,6 +45,11 @@ struct OpenLabels {
     severity: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ScopeLabels {
+    scope: &'static str,
+}
+
 /// The counters of one gateway. They outlive its configurations.
 pub(super) struct Metrics {
     registry: Registry,
@@ -52,6 +57,8 @@ pub(super) struct Metrics {
     alarms: Family<AlarmLabels, Counter>,
     dropped: Counter,
     open: Family<OpenLabels, Gauge>,
+    remembered: Family<ScopeLabels, Gauge>,
+    remembered_limit: Family<ScopeLabels, Gauge>,
 }
 
 impl Metrics {
@@ -67,7 +74,12 @@ impl Metrics {
         registry.register("alarms_dropped", help, dropped.clone());
         let open = Family::<OpenLabels, Gauge>::default();
         registry.register("alarms_open", "Alarms that nobody has acknowledged", open.clone());
-        Arc::new(Self { registry, decisions, alarms, dropped, open })
+        let remembered = Family::<ScopeLabels, Gauge>::default();
+        registry.register("domains_remembered", "Domains in the ledger", remembered.clone());
+        let remembered_limit = Family::<ScopeLabels, Gauge>::default();
+        let help = "Most domains that the ledger remembers";
+        registry.register("domains_remembered_limit", help, remembered_limit.clone());
+        Arc::new(Self { registry, decisions, alarms, dropped, open, remembered, remembered_limit })
     }
 
     /// Counts a decision [R-dec-02]. A message with a demand is decided about twice.
@@ -87,7 +99,7 @@ impl Metrics {
         self.dropped.inc_by(count);
     }
 
-    /// All of them as text. What is open is read from the ledger, where the operator's commands write too.
+    /// All of them as text. What is open and remembered is read from the ledger, where the operator's commands write too.
     async fn text(&self, ledger: &SharedLedger) -> Result<String, LedgerError> {
         let open = ledger.open_alarms().await?;
         for severity in Severity::ALL {
@@ -98,7 +110,13 @@ impl Metrics {
             let count: u64 =
                 open.iter().filter(|(kind, _)| of(kind) == severity).map(|o| o.1).sum();
             let labels = OpenLabels { severity: severity.as_str() };
-            self.open.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+            self.open.get_or_create(&labels).set(gauged(count));
+        }
+        for scope in Scope::ALL {
+            let MemoryUse { domains, most } = ledger.memory_use(scope).await?;
+            let labels = ScopeLabels { scope: scope.as_str() };
+            self.remembered.get_or_create(&labels).set(gauged(domains));
+            self.remembered_limit.get_or_create(&labels).set(gauged(most));
         }
         let mut text = String::new();
         // Writing to a string does not fail.
@@ -122,6 +140,11 @@ impl Metrics {
             }
         }
     }
+}
+
+/// The value of a gauge, which is signed.
+fn gauged(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn answer(

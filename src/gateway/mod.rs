@@ -19,6 +19,7 @@ pub mod dkim;
 mod failure;
 mod generation;
 mod hop;
+mod housekeeping;
 mod ids;
 mod inbound;
 mod inquiry;

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::aftermath::Aftermath;
 use super::alarms::{self, Alarms};
@@ -22,15 +22,8 @@ use super::listener::{ConnectionLimits, Listeners, Places, Which, accept};
 use super::metrics::{self, Metrics};
 use super::parts::{Parts, Settings, StartError, refuse_lost_partners};
 use super::session::{self, Direction};
-use super::{clock::Clock, outbox};
+use super::{housekeeping, outbox};
 use crate::smtp::server::{ServerConnection, SessionError};
-use crate::store::ledger::SharedLedger;
-
-/// How often what has expired is deleted from the ledger.
-const EXPIRE: Duration = Duration::from_secs(300);
-
-/// Most rows of each kind deleted in one go.
-const EXPIRE_ROWS: usize = 500;
 
 /// How long a stop waits for the ledger to take the last alarms.
 const LAST_WRITE: Duration = Duration::from_secs(2);
@@ -106,7 +99,7 @@ impl Gateway {
         tasks.spawn(delay::run(Arc::clone(&gateway.current), waiting, stop.clone()));
         let Foundation { ledger, clock, alarms, .. } = &gateway.foundation;
         tasks.spawn(alarms::run(Arc::clone(alarms), stop.clone()));
-        tasks.spawn(expire(Arc::clone(ledger), Arc::clone(clock), stop));
+        tasks.spawn(housekeeping::run(Arc::clone(ledger), Arc::clone(clock), stop));
         Ok(gateway)
     }
 
@@ -269,25 +262,5 @@ async fn connection<D: Direction>(
     match result {
         Ok(()) | Err(SessionError::Closed) => {}
         Err(error) => debug!(client = %address, %error, "connection ended"),
-    }
-}
-
-/// Deletes what has expired, every few minutes.
-async fn expire(ledger: SharedLedger, clock: Arc<dyn Clock>, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(EXPIRE) => {}
-        }
-        loop {
-            match ledger.expire(clock.now(), EXPIRE_ROWS).await {
-                Ok(0) => break,
-                Ok(gone) => info!(gone, "expired rows deleted from the ledger"),
-                Err(error) => {
-                    warn!(%error, "ledger could not be tidied");
-                    break;
-                }
-            }
-        }
     }
 }

@@ -250,10 +250,11 @@ impl Recalled {
         let mut verdict = policy::authenticate_sender(local, outcome, self.memory(), now);
         if matches!(self, Self::Damaged { .. }) {
             verdict.alarms.push(Alarm::MemoryDamaged);
-            let decided = !matches!(verdict.decision, SenderDecision::Defer(_));
-            if decided && local.pin.is_none() && !is_secure(outcome) {
-                verdict.decision = SenderDecision::Defer(DeferReason::MemoryDamaged);
+            if local.pin.is_none() && !is_secure(outcome) {
                 verdict.memory = MemoryUpdate::Keep;
+                if !matches!(verdict.decision, SenderDecision::Defer(_)) {
+                    verdict.decision = SenderDecision::Defer(DeferReason::MemoryDamaged);
+                }
             }
         }
         verdict

@@ -19,6 +19,8 @@ pub enum Fault {
     CutAndSilent,
     /// They are REFUSED: the server is lame.
     Refused,
+    /// They are SERVFAIL but for whoever does without validation (the CD bit): a validating resolver finds them bogus.
+    Bogus,
 }
 
 /// Ends when dropped.
@@ -86,6 +88,8 @@ async fn answer(query: &Message<Vec<u8>>, upstream: SocketAddr, fault: Fault) ->
             }
             Fault::CutAndRefused | Fault::CutAndSilent => (Rcode::NOERROR, true),
             Fault::Refused => (Rcode::REFUSED, false),
+            Fault::Bogus if query.header().cd() => return pass_on(query, upstream).await,
+            Fault::Bogus => (Rcode::SERVFAIL, false),
         };
         let mut reply = MessageBuilder::new_vec().start_answer(query, rcode).unwrap();
         reply.header_mut().set_tc(cut);

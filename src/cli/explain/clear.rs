@@ -21,7 +21,10 @@ pub(super) async fn explain(desk: &Desk<'_>, message: &Message, outer: &Outer, s
     steps.push(claims(&claimed));
     let (always, exceptions) = (inbound.outgoing_always, Exceptions::default());
     if let Ruling::Refused(domain) = claimed.by_operator(config, exceptions, &config.hostname) {
-        let what = format!("the configuration takes no clear mail from {domain}, {EXCEPT}");
+        // The gateway's reply names the client instead, by its EHLO.
+        let nobody = !claimed.is_unread() && claimed.domains().is_empty();
+        let from = if nobody { "nobody in particular" } else { domain.as_str() };
+        let what = format!("the configuration takes no clear mail from {from}, {EXCEPT}");
         steps.push(refused("must-be-sealed", &what, &Refusal::SealDemanded(domain)));
         return;
     }

@@ -4,7 +4,7 @@ use super::super::discovery::discover;
 use super::super::failure::Failure;
 use super::super::fingerprint;
 use super::super::moment::{length, utc};
-use super::super::table;
+use super::super::{table, verdict};
 use crate::core::{Domain, KeyId, Suite};
 use crate::gateway::config::Config;
 use crate::gateway::lookup::Keys;
@@ -121,16 +121,14 @@ impl Found {
                 entry.suite().map_or("unknown".to_owned(), |suite: Suite| suite.to_string())
             })
             .collect();
-        let sealed = match self.decide(local, now).decision {
+        let mail = match self.decide(local, now).decision {
             Decision::Seal { key, source: Source::Dns, .. } => {
                 format!("sealed with {}", key.suite())
             }
             Decision::Seal { key, .. } => {
                 format!("sealed with {} as remembered, not as this says", key.suite())
             }
-            Decision::Clear(why) => format!("clear: {why}"),
-            Decision::Defer(why) => format!("waits: {why}"),
-            Decision::Reject(why) => format!("refused: {why}"),
+            decision => verdict::fate(&decision),
         };
         let row = |name: &str, text: &str| vec![name.to_owned(), text.to_owned()];
         let rows = [
@@ -139,7 +137,7 @@ impl Found {
             row("valid", &valid),
             row("suites", &suites.join(", ")),
             row("level", level),
-            row("mail", &sealed),
+            row("mail", &mail),
         ];
         let indent = " ".repeat(10);
         format!(
@@ -175,9 +173,7 @@ impl Found {
                 let why = verdict.alarms.first().map(|alarm| format!(": {alarm}"));
                 format!("would be sealed by what is remembered only{}", why.unwrap_or_default())
             }
-            Decision::Defer(why) => format!("would wait: {why}"),
-            Decision::Clear(why) => format!("would leave in clear: {why}"),
-            Decision::Reject(why) => format!("would be refused: {why}"),
+            decision => verdict::would(&decision),
         };
         // [R-dec-28]
         let hint = match self.policy.record().mode {

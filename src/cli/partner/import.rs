@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::super::failure::Failure;
+use super::super::verdict::fate;
 use super::super::{context, table, terminal};
 use super::book::Book;
 use super::forced_tls::{self, ForcedTls, Skipped};
@@ -171,13 +172,8 @@ fn check(
                 let outcome = look_up(&*resolver, &domain, keys, budget).await;
                 let local = LocalPolicy { rule, minimum_level, ..LocalPolicy::default() };
                 let verdict = decide(&local, &outcome, None, Demand::Absent, context::now());
-                let instead = match verdict.decision {
-                    Decision::Seal { .. } => None,
-                    Decision::Clear(why) => Some(format!("leaves in clear: {why}")),
-                    Decision::Defer(why) => Some(format!("waits: {why}")),
-                    Decision::Reject(why) => Some(format!("is refused: {why}")),
-                };
-                (at, domain, instead)
+                let sealed = matches!(verdict.decision, Decision::Seal { .. });
+                (at, domain, (!sealed).then(|| fate(&verdict.decision)))
             });
         }
         tasks.join_all().await

@@ -41,6 +41,15 @@ pub struct Occurrence {
     pub count: u64,
 }
 
+/// What became of occurrences in the ledger.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// How many open alarms full pools have let go for them.
+    pub dropped: u64,
+    /// Those that have opened an alarm again that had been acknowledged.
+    pub reopened: Vec<Occurrence>,
+}
+
 /// An alarm in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlarmRow {

@@ -13,6 +13,9 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Outgoing, Self::Incoming];
+
     /// The name used in output, logs and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -20,6 +23,23 @@ impl Scope {
             Self::Outgoing => "outgoing",
             Self::Incoming => "incoming",
         }
+    }
+}
+
+/// How full the memory of one direction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// The domains that are remembered.
+    pub domains: u64,
+    /// Most that may be.
+    pub most: u64,
+}
+
+impl MemoryUse {
+    /// Whether nine tenths are used: time to act before a domain is not remembered any more.
+    #[must_use]
+    pub const fn is_nearly_full(self) -> bool {
+        self.domains.saturating_mul(10) >= self.most.saturating_mul(9)
     }
 }
 

@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub use action::{Action, ActionKind, MAX_ACTIONS, NewAction};
 pub use alarm::{
     ALARM_GAP, ALARM_MEMORY, Acknowledgement, AlarmRow, MAX_ALARM_BATCH, MAX_ALARM_TEXT,
-    MAX_ALARMS, Occurrence,
+    MAX_ALARMS, Occurrence, Recorded,
 };
 pub use allowance::{Allowance, MAX_ALLOWANCE, MAX_ALLOWANCES, MAX_WHY, Operator};
 pub use deferral::{
@@ -32,7 +32,7 @@ pub use deferral::{
 };
 pub use error::{Bound, LedgerError};
 pub use incoming::{Claim, Claimed, IncomingMessage, IncomingStatus};
-pub use memory::{Remembered, Scope};
+pub use memory::{MemoryUse, Remembered, Scope};
 pub use outbox::{NewOutboxItem, OutboxId, OutboxItem, Side};
 pub use outgoing::{FinalOutcome, FinalReply, Outcome, Outgoing, RetryKey, Upstream};
 pub use probe::{MAX_PROBE, ProbeId, Sighting};
@@ -168,6 +168,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
         limit: usize,
     ) -> LedgerFuture<'_, Vec<(Domain, Remembered)>>;
 
+    /// How many domains are remembered, and how many may be.
+    fn memory_use(&self, scope: Scope) -> LedgerFuture<'_, MemoryUse>;
+
     /// Puts a message of the gateway's own into the outbox; it is due at once.
     ///
     /// # Errors
@@ -211,9 +214,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// `None` if none waits.
     fn waiting_since(&self, domain: &Domain, now: u64) -> LedgerFuture<'_, Option<u64>>;
 
-    /// Records alarms; how many open ones full pools have let go for them. Nothing that is told to a client may wait for it.
+    /// Records alarms. Nothing that is told to a client may wait for it.
     /// Those beyond [`MAX_ALARM_BATCH`] are left out.
-    fn record_alarms(&self, occurrences: &[Occurrence]) -> LedgerFuture<'_, u64>;
+    fn record_alarms(&self, occurrences: &[Occurrence]) -> LedgerFuture<'_, Recorded>;
 
     /// Alarms, the open ones and the best known domains first; at most `limit` and [`MAX_ALARMS`].
     fn alarms(&self, domain: Option<&Domain>, limit: usize) -> LedgerFuture<'_, Vec<AlarmRow>>;

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, ToSql, params};
 
 use super::super::{
     ALARM_GAP, Acknowledgement, AlarmRow, LedgerError, MAX_ALARM_BATCH, MAX_ALARM_TEXT, MAX_PATH,
-    Occurrence, Operator, Scope,
+    Occurrence, Operator, Recorded, Scope,
 };
 use super::memory::code;
 use super::{Instance, sql_time, unix_time};
@@ -32,42 +32,55 @@ fn standing(connection: &Connection, occurrence: &Occurrence) -> Result<i64, Led
     Ok(i64::from(known))
 }
 
+/// An acknowledgement is of what was seen: other words, or the same after a long silence, are news.
+const ANEW: &str = "(open = 0 AND (words <> ?4 OR last_seen < ?5))";
+
 pub(super) fn record(
     connection: &Connection,
     instance: &Instance,
     occurrences: &[Occurrence],
-) -> Result<u64, LedgerError> {
-    let (mut room, mut dropped) = (Room { instance, items: HashMap::new() }, 0);
+) -> Result<Recorded, LedgerError> {
+    let mut room = Room { instance, items: HashMap::new() };
+    let mut recorded = Recorded::default();
     for occurrence in occurrences {
-        // An acknowledgement is of what was seen: other words, or the same after a long silence, are news.
-        const ANEW: &str = "(open = 0 AND (words <> ?4 OR last_seen < ?9))";
         let standing = standing(connection, occurrence)?;
-        dropped += room.make(connection, occurrence, standing)?;
+        recorded.dropped += room.make(connection, occurrence, standing)?;
+        let (scope, words) = (code(occurrence.scope), cut(&occurrence.words));
+        let silent_since = sql_time(occurrence.first.saturating_sub(ALARM_GAP));
+        let reopens = occurrence.asks
+            && connection
+                .prepare_cached(&format!(
+                    "SELECT 1 FROM alarm WHERE scope = ?1 AND domain = ?2 AND kind = ?3 AND {ANEW}"
+                ))?
+                .exists(params![scope, occurrence.domain, occurrence.kind, words, silent_since])?;
+        if reopens {
+            recorded.reopened.push(occurrence.clone());
+        }
         connection
             .prepare_cached(&format!(
                 "INSERT INTO alarm
                      (scope, domain, kind, words, first_seen, last_seen, count, open, standing)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?10)
+                 VALUES (?1, ?2, ?3, ?4, ?6, ?7, ?8, ?9, ?10)
                  ON CONFLICT DO UPDATE SET words = ?4, standing = ?10,
-                     last_seen = max(last_seen, ?6),
-                     first_seen = iif({ANEW}, ?5, first_seen),
-                     count = iif({ANEW}, ?7, count + ?7),
-                     open = iif({ANEW}, ?8, open)"
+                     last_seen = max(last_seen, ?7),
+                     first_seen = iif({ANEW}, ?6, first_seen),
+                     count = iif({ANEW}, ?8, count + ?8),
+                     open = iif({ANEW}, ?9, open)"
             ))?
             .execute(params![
-                code(occurrence.scope),
+                scope,
                 occurrence.domain,
                 occurrence.kind,
-                cut(&occurrence.words),
+                words,
+                silent_since,
                 sql_time(occurrence.first),
                 sql_time(occurrence.last),
                 sql_time(occurrence.count),
                 occurrence.asks,
-                sql_time(occurrence.first.saturating_sub(ALARM_GAP)),
                 standing,
             ])?;
     }
-    Ok(dropped)
+    Ok(recorded)
 }
 
 /// The beginning of a text, cut between characters.

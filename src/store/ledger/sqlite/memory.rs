@@ -141,13 +141,8 @@ fn make_room(
     scope: Scope,
     now: u64,
 ) -> Result<(), LedgerError> {
-    let count = || {
-        connection
-            .prepare_cached("SELECT items FROM tally WHERE name = 'remembered ' || ?1")?
-            .query_row([code(scope)], |row| row.get::<_, i64>(0))
-    };
     let bound = sql_time(instance.max_remembered);
-    if count()? < bound {
+    if count(connection, scope)? < bound {
         return Ok(());
     }
     connection
@@ -156,7 +151,19 @@ fn make_room(
                  (SELECT rowid FROM remembered WHERE expires <= ?1 AND scope = ?2 LIMIT ?3)",
         )?
         .execute(params![sql_time(now), code(scope), MAKE_ROOM])?;
-    if count()? < bound { Ok(()) } else { Err(LedgerError::Limit(Bound::Remembered)) }
+    if count(connection, scope)? < bound {
+        Ok(())
+    } else {
+        Err(LedgerError::Limit(Bound::Remembered))
+    }
+}
+
+/// How many domains are remembered.
+pub(super) fn count(connection: &Connection, scope: Scope) -> Result<i64, LedgerError> {
+    let count = connection
+        .prepare_cached("SELECT items FROM tally WHERE name = 'remembered ' || ?1")?
+        .query_row([code(scope)], |row| row.get(0))?;
+    Ok(count)
 }
 
 pub(super) fn forget(

@@ -25,9 +25,9 @@ use super::{
     ALARM_MEMORY, Action, AlarmRow, Allowance, Attempt, Bound, Claim, Claimed, DEFERRAL_MEMORY,
     DELAY_NOTICE_GAP, Deferral, IncomingMessage, IncomingStatus, Ledger, LedgerError, LedgerFuture,
     MAX_ACTIONS, MAX_ALARMS, MAX_ALLOWANCES, MAX_DEFERRALS, MAX_DELAYED, MAX_KEY_RECORD,
-    MAX_KEY_RECORDS, MAX_LIST, MAX_OUTBOX_MESSAGE, MAX_PATH, MAX_POLICY, MAX_RECIPIENTS,
-    NewOutboxItem, Occurrence, OutboxId, OutboxItem, Outcome, Outgoing, ProbeId, Remembered,
-    RetryKey, Scope, Sighting, Upstream,
+    MAX_KEY_RECORDS, MAX_LIST, MAX_OUTBOX_MESSAGE, MAX_PATH, MAX_POLICY, MAX_RECIPIENTS, MemoryUse,
+    NewOutboxItem, Occurrence, OutboxId, OutboxItem, Outcome, Outgoing, ProbeId, Recorded,
+    Remembered, RetryKey, Scope, Sighting, Upstream,
 };
 use crate::core::{DeliveryId, Domain};
 pub use operator::OperatorLedger;
@@ -334,6 +334,14 @@ impl Ledger for SqliteLedger {
         self.read(move |connection| memory::list(connection, scope, after.as_ref(), limit))
     }
 
+    fn memory_use(&self, scope: Scope) -> LedgerFuture<'_, MemoryUse> {
+        let most = self.instance.max_remembered;
+        self.read(move |connection| {
+            let domains = unix_time(memory::count(connection, scope)?);
+            Ok(MemoryUse { domains, most })
+        })
+    }
+
     fn enqueue(&self, item: &NewOutboxItem) -> LedgerFuture<'_, OutboxId> {
         if let Err(error) = fits(item) {
             return fail(error);
@@ -390,7 +398,7 @@ impl Ledger for SqliteLedger {
         self.read(move |connection| deferral::waiting_since(connection, &domain, now))
     }
 
-    fn record_alarms(&self, occurrences: &[Occurrence]) -> LedgerFuture<'_, u64> {
+    fn record_alarms(&self, occurrences: &[Occurrence]) -> LedgerFuture<'_, Recorded> {
         let (instance, occurrences) = (self.instance.clone(), alarm::bounded(occurrences));
         self.write(move |connection| alarm::record(connection, &instance, &occurrences))
     }
