@@ -55,6 +55,7 @@ describe("[R-car-04], [R-car-06] what is recognised and tolerated", () => {
   const accepted: Readonly<Record<string, string>> = {
     "the body itself": `${FROM}${PART}`,
     "a display name, comments and folding": `From: "x, y" (c (d))\r\n <mta-seal@A.example>\r\nX: y\r\n${PART}`,
+    "a quoted local part": `From: "mta-\\seal"@a.example\r\n${PART}`,
     "three multiparts around it": `${FROM}${deep(3)}`,
     "other parts beside it": `${FROM}${mixed("b", "\r\ntext", PART, 'Content-Type: text/plain; name="x.mtaseal"\r\n\r\nnothing')}`,
     "a missing last delimiter": `${FROM}${mixed("b", PART).replace("--b--\r\n", "")}`,
@@ -80,7 +81,7 @@ describe("[R-car-04] what is ordinary mail", () => {
   const padding = (length: number) => `\r\n${"x".repeat(length)}`;
   const ordinary: Readonly<Record<string, string>> = {
     "another local part": `From: Mta-Seal@a.example\r\n${PART}`,
-    "a quoted local part": `From: "mta-seal"@a.example\r\n${PART}`,
+    "a quoted local part with white space": `From: "mta-seal "@a.example\r\n${PART}`,
     "no From": PART,
     "two From": `${FROM}${FROM}${PART}`,
     "two addresses": `From: mta-seal@a.example, mta-seal@a.example\r\n${PART}`,

@@ -106,8 +106,10 @@ impl Genuine {
             prefix.forward_paths.iter().map(read_forward_path).collect();
         let signed = signed.map_err(malformed)?;
         let recipient_domain = &verified.header().recipient_domain;
-        if signed.iter().any(|recipient| recipient.path.domain() != Some(recipient_domain)) {
-            // [R-con-02]
+        // [R-con-02]
+        if prefix.lacks_smtputf8()
+            || signed.iter().any(|recipient| recipient.path.domain() != Some(recipient_domain))
+        {
             return Err(Failure::CarrierMalformed);
         }
         let own = sender.0.is_null() || sender.0.domain() == Some(&prefix.sender_domain);
