@@ -87,7 +87,7 @@ class Refused(unittest.TestCase):
     def test_the_first_fault_decides(self):
         good, bad = part(GOOD), part(b"AAAA")
         far = b"Content-Type: text/plain" + NL + NL + b"x" * 70000 + NL
-        for parts in ((good, bad), (good, far, bad), (bad, good), (bad, bad), (good, bad, good), (part(GOOD[1:]), good)):
+        for parts in ((good, bad), (good, far, bad), (bad, good), (bad, bad), (good, bad, good)):
             self.refused(mixed(*parts))
         self.refused(mixed(part(GOOD + b"!"), good))
         self.refused(mixed(good, good, bad), answer="two-parts")

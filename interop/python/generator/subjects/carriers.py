@@ -1,4 +1,4 @@
-"""Carriers as hops may have changed them, ordinary mail, and what is refused unread ([R-car-04] to [R-car-07], [R-car-09])."""
+"""Carriers as hops may have changed them, ordinary mail, and what is refused unread ([R-car-04] to [R-car-09])."""
 
 import base64
 import collections

@@ -91,7 +91,8 @@ def vectors():
         ("forward-path-smtputf8", {"forward": [{"mailbox": "\u00e4@b.example"}]}, "A recipient"),
         ("reverse-path-smtputf8", {"reverse": {"mailbox": "\u00fc@a.example"}}, "The reverse-path"),
     ):
-        yield _refused(name, "R-con-02", f"{comment} is not ASCII, and SMTPUTF8 was not given.", path, "utf-8", **changes)
+        comment = f"{comment} is not ASCII, and SMTPUTF8 was not given."
+        yield _refused(name, "R-con-02", comment, path, "utf-8", **changes)
     required, unusable = ("policy", "policy-required"), ("policy", "policy-unusable")
     yield _refused("no-policy", "R-dec-02", "There is no policy.", required, records=[])
     yield _refused("mode-none", "R-dec-02", "Mode none.", required, records=published(B, "none"))
