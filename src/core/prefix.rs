@@ -272,9 +272,9 @@ impl Prefix {
     /// neither made nor believed [R-con-02].
     #[must_use]
     pub fn lacks_smtputf8(&self) -> bool {
-        let mut forward = self.forward_paths.iter().map(ForwardPath::mailbox);
-        !self.reverse_path.smtputf8
-            && !(self.reverse_path.mailbox.is_ascii() && forward.all(str::is_ascii))
+        let forward = self.forward_paths.iter().map(ForwardPath::mailbox);
+        let mut mailboxes = std::iter::once(self.reverse_path.mailbox()).chain(forward);
+        !self.reverse_path.smtputf8 && mailboxes.any(|mailbox| !mailbox.is_ascii())
     }
 
     /// Length of the encoding in octets; an error if a part is beyond its limit.
