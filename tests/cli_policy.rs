@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Output;
 
 use assert_cmd::Command;
-use mta_seal::core::Domain;
-use mta_seal::records::{Mode, SignedPolicy, VerifiedPolicy};
+use mta_seal::core::{Domain, IdentityKey};
+use mta_seal::records::{Mode, PolicyDraft, SealingEntry, SignedPolicy, VerifiedPolicy};
 
 fn run(directory: &Path, words: &[&str]) -> Output {
     let mut command = Command::cargo_bin("mta-seal").unwrap();
@@ -64,4 +64,54 @@ fn a_policy_is_signed_anew_with_its_keys() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("hint: "), "{refused:?}");
     assert_eq!(policy(directory).text(), after.text());
+}
+
+/// The names of a domain's records have at most 253 octets, so not every domain can have them.
+#[test]
+fn a_domain_that_is_too_long_is_told_so() {
+    let temporary = tempfile::tempdir().unwrap();
+    let directory = temporary.path();
+    let init = |domain: &str| {
+        run(directory, &["init", "--domain", domain, "--hostname", "gw.example", "--dir", "d"])
+    };
+    let refused = |done: &Output, most: usize| {
+        assert_eq!(done.status.code(), Some(1), "{done:?}");
+        let told = String::from_utf8_lossy(&done.stderr);
+        assert!(told.contains(" is too long: it has "), "{told}");
+        assert!(told.contains(&format!(" have room for one of {most}\n")), "{told}");
+        assert!(told.contains("hint: "), "{told}");
+    };
+    // A label of at most 63 octets, three of 60, and a last one.
+    let domain = |length: usize| {
+        let label = "a".repeat(60);
+        format!("{}.{label}.{label}.{label}", "b".repeat(length - 183))
+    };
+    for length in [230, 244] {
+        refused(&init(&domain(length)), 229);
+        assert!(!directory.join("d").exists(), "nothing is made");
+    }
+    let domain = domain(229);
+    let made = init(&domain);
+    assert!(made.status.success(), "{made:?}");
+
+    // A selector of one octet more.
+    let keys = directory.join("d/keys").join(&domain);
+    let file = keys.join("policy.txt");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let name = Domain::parse(&domain).unwrap();
+    let before = SignedPolicy::parse(text.trim_end().as_bytes()).unwrap().verify(&name).unwrap();
+    let identity =
+        IdentityKey::from_pem(&std::fs::read_to_string(keys.join("identity.pem")).unwrap());
+    let mut draft = PolicyDraft::from(before.record());
+    for entry in &mut draft.sealing_keys {
+        if let SealingEntry::Listed { selector, .. } = entry {
+            *selector = "k".repeat(14).parse().unwrap();
+        }
+    }
+    let longer = draft.sign(&name, &identity.unwrap()).unwrap();
+    std::fs::write(&file, &longer).unwrap();
+    for words in [&["zone"][..], &["policy", "sign"], &["config", "check"]] {
+        refused(&run(directory, &[&["--config", "d/mta-seal.toml"], words].concat()), 228);
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), longer, "nothing was signed");
 }

@@ -9,7 +9,7 @@ use draft_support::{Values, base64, figure, table};
 use mta_seal::core::{Domain, IdentityKey, Label, SealingPrivateKey, SigningKey, Suite};
 use mta_seal::mail::carrier::{CarrierWriter, FIELDS, TOKEN_FIELD, Token};
 use mta_seal::mail::header::{Header, SEAL_REQUIRED};
-use mta_seal::mail::results::{self, Outcome};
+use mta_seal::mail::results::{self, Outcome, ReversePathOf};
 use mta_seal::records::SignedPolicy;
 
 #[test]
@@ -111,9 +111,10 @@ fn properties(field: &str) -> Vec<String> {
     words.map(|(name, _)| name.to_owned()).filter(|name| name != results::METHOD).collect()
 }
 
-fn pass(foreign: bool, header: &Header) -> String {
+fn pass(reverse_path: ReversePathOf, header: &Header) -> String {
     let sender = Domain::parse("company1.example").unwrap();
-    let outcome = Outcome::Pass { sender: &sender, suite: 1, level: "dnssec", foreign, header };
+    let outcome =
+        Outcome::Pass { sender: &sender, suite: 1, level: "dnssec", reverse_path, header };
     results::field("gw.company2.example", &outcome)
 }
 
@@ -131,7 +132,7 @@ fn results_have_the_registered_properties() {
     let expected = "policy.expected".to_owned();
     let without: Vec<String> = registered.iter().filter(|p| **p != expected).cloned().collect();
     assert_eq!(without.len() + 1, registered.len());
-    assert_eq!(properties(&pass(true, &header)), without);
+    assert_eq!(properties(&pass(ReversePathOf::Foreign, &header)), without);
     let none = |expected| results::field("gw.company2.example", &Outcome::None { expected });
     assert_eq!(properties(&none(true)), [expected]);
     assert!(properties(&none(false)).is_empty());
@@ -142,7 +143,10 @@ fn the_figure_of_a_result_is_what_is_written() {
     // [R-res-01]
     let (header, _) = Header::split(&draft_support::example("message.eml"));
     let unfold = |text: &str| text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
-    assert_eq!(unfold(&figure("[R-res-01]").join("\n")), unfold(&pass(false, &header)));
+    assert_eq!(
+        unfold(&figure("[R-res-01]").join("\n")),
+        unfold(&pass(ReversePathOf::Sender, &header))
+    );
 }
 
 /// The lines of a figure of policy records, with real keys.

@@ -127,6 +127,16 @@ async fn each_check_has_its_reply() {
         ("9: reverse-path of a subdomain", "550 5.7.1 reverse-path does not belong", {
             Box::new(move |f| f.prefix.reverse_path = reverse("x@mail.company1.example"))
         }),
+        // [R-con-02]
+        ("9: forward-path that needs SMTPUTF8", "550 5.6.0 sealed message is malformed", {
+            Box::new(|f| {
+                let path = "b\u{f6}b@company2.example".to_owned();
+                f.prefix.forward_paths.push(ForwardPath::new(path, 0, String::new()).unwrap());
+            })
+        }),
+        ("9: reverse-path that needs SMTPUTF8", "550 5.6.0 sealed message is malformed", {
+            Box::new(move |f| f.prefix.reverse_path = reverse("al\u{ef}ce@company1.example"))
+        }),
         ("10: too old", "550 5.4.7 sealed message is too old; please send again", {
             Box::new(|f| f.prefix.sealed_at = NOW - 14 * DAY - 1)
         }),

@@ -265,7 +265,11 @@ async fn sealed_mail_that_must_be_aligned() {
                 assert_eq!(world.mta2.messages().len(), before);
             } else {
                 assert_eq!(sent.verdict().code, 250, "{extra} {path} {author}: {sent:?}");
-                assert!(last(&world).contains(&format!("policy.aligned={aligned}")), "{author}");
+                let delivered = last(&world);
+                assert!(delivered.contains(&format!("policy.aligned={aligned}")), "{author}");
+                // A null reverse-path is not foreign.
+                let foreign = path.ends_with("other.example");
+                assert_eq!(delivered.contains("policy.foreign=yes"), foreign, "{path:?}");
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use mta_seal::core::Domain;
 use mta_seal::mail::header::Header;
-use mta_seal::mail::results::{Outcome, field, removes_forged};
+use mta_seal::mail::results::{Outcome, ReversePathOf, field, removes_forged};
 use proptest::prelude::*;
 
 const OURS: &str = "gw.example.org";
@@ -17,14 +17,14 @@ fn removed(raw: &str) -> bool {
 }
 
 fn pass(from: &str) -> String {
-    passed(from, false)
+    passed(from, ReversePathOf::Sender)
 }
 
-fn passed(from: &str, foreign: bool) -> String {
+fn passed(from: &str, reverse_path: ReversePathOf) -> String {
     let (header, _) = Header::split(format!("{from}\r\n").as_bytes());
     let sender = Domain::parse("sender.example").unwrap();
     let outcome =
-        Outcome::Pass { sender: &sender, suite: 2, level: "dnssec", foreign, header: &header };
+        Outcome::Pass { sender: &sender, suite: 2, level: "dnssec", reverse_path, header: &header };
     field(OURS, &outcome)
 }
 
@@ -46,12 +46,15 @@ fn written_fields() {
         let written = pass(none);
         assert!(written.ends_with("policy.aligned=no\r\n"), "{written}");
     }
-    let forwarded = passed("From: Ann <ann@sender.example>\r\n", true);
+    let forwarded = passed("From: Ann <ann@sender.example>\r\n", ReversePathOf::Foreign);
     assert!(
         forwarded
             .ends_with("\tpolicy.foreign=yes policy.aligned=no header.from=sender.example\r\n"),
         "{forwarded}"
     );
+    // [R-uns-11]: a null reverse-path is not foreign, nor does it say who wrote the message.
+    let notice = passed("From: Ann <ann@sender.example>\r\n", ReversePathOf::Nobody);
+    assert!(notice.ends_with("\tpolicy.aligned=no header.from=sender.example\r\n"), "{notice}");
     assert_eq!(
         field(OURS, &Outcome::None { expected: false }),
         "Authentication-Results: gw.example.org; mta-seal=none\r\n"

@@ -4,6 +4,7 @@ use super::context::{self, Own};
 use super::failure::Failure;
 use super::fingerprint;
 use super::terminal;
+use super::zone;
 use crate::gateway::Authorisation;
 use crate::gateway::config::{Config, NextHop};
 use crate::gateway::dkim;
@@ -95,6 +96,7 @@ fn keys(own: &Own, now: u64) -> Result<(), Failure> {
     own.signing_key()?;
     let record = own.policy.record();
     let domain = own.policy.domain();
+    zone::check_names(domain, &record.sealing_keys)?;
     for id in record.sealing_keys.iter().filter_map(|entry| entry.key_id()) {
         if !matches!(own.keyring.find(&id), Find::Found(_)) {
             let place = own.keyring.directory().display();

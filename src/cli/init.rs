@@ -47,6 +47,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Failure::usage(format!("--domain `{}`: {error}", args.domain))
             .hint("write a domain name such as company1.example")
     })?;
+    let sealing = sealing_keys()?;
+    zone::check_names(&domain, &entries(&sealing)?)?;
     let hostname = match &args.hostname {
         Some(name) => Domain::parse(name)
             .map_err(|error| Failure::usage(format!("--hostname `{name}`: {error}")))?,
@@ -69,6 +71,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut keyring = Keyring::create(&keys)?;
     fill(
         &mut keyring,
+        sealing,
         &domain,
         if args.mode == "enforce" { Mode::Enforce } else { Mode::Testing },
         now,
@@ -85,9 +88,33 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     announce(&domain, &identity, &config, &keys, &zone_file, &zone)
 }
 
-/// Makes one key of each kind and signs the policy that lists them.
+/// Makes a sealing key of each suite.
+pub(super) fn sealing_keys() -> Result<Vec<StoredKey>, Failure> {
+    let mut rng = context::rng();
+    // X-Wing first: the order is the order of preference [R-rec-02].
+    [Suite::XWing, Suite::X25519]
+        .into_iter()
+        .map(|suite| SealingPrivateKey::generate(suite, &mut rng).map(StoredKey::new))
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::refused(format!("cannot make a key: {error}")))
+}
+
+/// How a policy lists these keys.
+fn entries(sealing: &[StoredKey]) -> Result<Vec<SealingEntry>, Failure> {
+    sealing
+        .iter()
+        .map(|stored| {
+            let selector: Selector = stored.selector.parse()?;
+            Ok(SealingEntry::of(stored.key.public(), &selector))
+        })
+        .collect::<Result<_, crate::records::ValueError>>()
+        .map_err(Failure::refused)
+}
+
+/// Makes the other keys and signs the policy that lists them all.
 pub(super) fn fill(
     keyring: &mut Keyring,
+    sealing: Vec<StoredKey>,
     domain: &Domain,
     mode: Mode,
     now: u64,
@@ -95,21 +122,7 @@ pub(super) fn fill(
     let mut rng = context::rng();
     let identity = IdentityKey::generate(&mut rng);
     let signing = SigningKey::generate(&mut rng);
-    let mut sealing = Vec::new();
-    // X-Wing first: the order is the order of preference [R-rec-02].
-    for suite in [Suite::XWing, Suite::X25519] {
-        let key = SealingPrivateKey::generate(suite, &mut rng)
-            .map_err(|error| Failure::refused(format!("cannot make a key: {error}")))?;
-        sealing.push(StoredKey::new(key));
-    }
-    let entries = sealing
-        .iter()
-        .map(|stored| {
-            let selector: Selector = stored.selector.parse()?;
-            Ok(SealingEntry::of(stored.key.public(), &selector))
-        })
-        .collect::<Result<Vec<_>, crate::records::ValueError>>()
-        .map_err(Failure::refused)?;
+    let entries = entries(&sealing)?;
     let draft = PolicyDraft {
         mode,
         serial: now,

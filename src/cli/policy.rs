@@ -71,6 +71,7 @@ pub(super) fn sign(args: &SignArgs, config: Option<&Path>) -> Result<(), Failure
     if let Some(answer) = &args.outgoing_always {
         draft.outgoing_always = answer == "yes";
     }
+    zone::check_names(&local.name, &draft.sealing_keys)?;
     let text = draft.sign(&local.name, identity).map_err(Failure::refused)?;
     own.keyring.set_policy(&text)?;
     let records = zone::records(&local.name, &own.keyring)?;

@@ -129,6 +129,9 @@ fn check(verified: &Verified, own: &Own) -> Result<(), Failure> {
     if !prefix.forward_paths.iter().all(of_recipient) {
         return Err(Failure::refused("a signed recipient is of another domain than the envelope"));
     }
+    if prefix.lacks_smtputf8() {
+        return Err(Failure::refused("a signed path is not ASCII, and SMTPUTF8 was not given"));
+    }
     let reverse = prefix.reverse_path.mailbox();
     let aligned = reverse.is_empty()
         || Mailbox::parse(reverse).is_ok_and(|m| m.domain() == Some(&prefix.sender_domain));

@@ -4,8 +4,10 @@ use super::context::{self, Own};
 use super::dkim;
 use super::failure::Failure;
 use super::table;
-use crate::core::{Domain, KeyId};
-use crate::records::{DnsRecord, KeyRecord, SealingEntry, Selector, SignedPolicy};
+use crate::core::{Domain, KeyId, MAX_DOMAIN};
+use crate::records::{
+    DnsRecord, KeyRecord, SealingEntry, Selector, SignedPolicy, key_record_name, policy_name,
+};
 use crate::store::keyring::Keyring;
 use std::io::Write;
 use std::path::Path;
@@ -73,12 +75,33 @@ pub(super) fn identity(keyring: &Keyring) -> Result<KeyId, Failure> {
     Ok(policy.unverified().identity.fingerprint())
 }
 
+/// Refuses a domain that is too long for the names of its records: its policy, and the keys among `entries` that have
+/// records of their own.
+pub(super) fn check_names(domain: &Domain, entries: &[SealingEntry]) -> Result<(), Failure> {
+    let keys = entries.iter().filter_map(|entry| match entry {
+        SealingEntry::Listed { selector, .. } => Some(key_record_name(selector, domain)),
+        _ => None,
+    });
+    let names = std::iter::once(policy_name(domain)).chain(keys);
+    let Some(length) = names.map(|name| name.len()).max().filter(|&length| length > MAX_DOMAIN)
+    else {
+        return Ok(());
+    };
+    let most = MAX_DOMAIN + domain.as_str().len() - length;
+    Err(Failure::refused(format!(
+        "{domain} is too long: it has {} octets, and the names of its records have room for one of {most}",
+        domain.as_str().len()
+    ))
+    .hint("a policy is for one exact domain: it can be published only for mailboxes of a shorter one"))
+}
+
 /// The policy record of a domain, and the key records that it lists.
 pub(super) fn records(domain: &Domain, keyring: &Keyring) -> Result<Vec<DnsRecord>, Failure> {
     let place = keyring.directory().display();
     let text =
         keyring.policy().ok_or_else(|| Failure::refused(format!("no policy.txt in {place}")))?;
     let policy = SignedPolicy::parse(text.as_bytes()).map_err(Failure::refused)?;
+    check_names(domain, &policy.unverified().sealing_keys)?;
     let mut records = vec![DnsRecord::policy(domain, TTL, text)];
     for entry in &policy.unverified().sealing_keys {
         let SealingEntry::Listed { selector, key_id, .. } = entry else { continue };

@@ -268,6 +268,15 @@ impl Prefix {
         }
     }
 
+    /// Whether a path is not ASCII and SMTPUTF8 was not given. No SMTP envelope is like that, so such a prefix is
+    /// neither made nor believed [R-con-02].
+    #[must_use]
+    pub fn lacks_smtputf8(&self) -> bool {
+        let forward = self.forward_paths.iter().map(ForwardPath::mailbox);
+        let mut mailboxes = std::iter::once(self.reverse_path.mailbox()).chain(forward);
+        !self.reverse_path.smtputf8 && mailboxes.any(|mailbox| !mailbox.is_ascii())
+    }
+
     /// Length of the encoding in octets; an error if a part is beyond its limit.
     pub fn encoded_len(&self) -> Result<usize, EncodeError> {
         self.to_octets().map(|octets| octets.len())

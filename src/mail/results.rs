@@ -12,9 +12,9 @@
 //! * `policy.domain`: the authenticated sender domain;
 //! * `policy.suite`: the number of the suite;
 //! * `policy.level`: how authentic the sender's policy is (`pinned`, `dnssec`, ...);
-//! * `policy.foreign`: `yes` if the reverse-path is null or not of the sender domain, else absent;
+//! * `policy.foreign`: `yes` if the reverse-path is flagged as foreign, else absent;
 //! * `policy.aligned`: `yes` if the message has one author, that is of exactly the sender domain,
-//!   and the reverse-path is not foreign, else `no`;
+//!   and the reverse-path is neither foreign nor null, else `no`;
 //! * `header.from`: the domain of the one author, if there is one.
 //!
 //! `ARC-Authentication-Results:` is left alone: it is bound by the signatures of its chain, and
@@ -32,6 +32,18 @@ pub const FIELD: &str = "Authentication-Results";
 /// Name of our method.
 pub const METHOD: &str = "mta-seal";
 
+/// Whose the reverse-path of an unsealed message is [R-uns-11].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReversePathOf {
+    /// The sender domain's.
+    Sender,
+    /// Another domain's, by its flag: the sender domain relayed or forwarded the message, and does not vouch for its
+    /// author.
+    Foreign,
+    /// Nobody's: null. Nothing says who wrote the message.
+    Nobody,
+}
+
 /// What is reported of one message.
 #[derive(Debug, Clone, Copy)]
 pub enum Outcome<'a> {
@@ -43,9 +55,8 @@ pub enum Outcome<'a> {
         suite: u16,
         /// Level of authenticity of the sender's policy, one word.
         level: &'a str,
-        /// The reverse-path is not of the sender domain, which relayed or forwarded the message: its author is not
-        /// vouched for.
-        foreign: bool,
+        /// Whose the reverse-path is.
+        reverse_path: ReversePathOf,
         /// Header block of the message inside.
         header: &'a Header,
     },
@@ -65,14 +76,15 @@ pub fn field(authserv_id: &str, outcome: &Outcome<'_>) -> String {
             words.push(format!("{METHOD}=none"));
             words.extend(expected.then(|| "policy.expected=sealed".to_owned()));
         }
-        Outcome::Pass { sender, suite, level, foreign, header } => {
+        Outcome::Pass { sender, suite, level, reverse_path, header } => {
             words.push(format!("{METHOD}=pass"));
             words.push(format!("policy.domain={sender}"));
             words.push(format!("policy.suite={suite}"));
             words.push(format!("policy.level={}", plain(level)));
             let author = address::author(header);
-            let aligned = !foreign && author.as_ref().is_some_and(|a| a.domain == **sender);
-            if *foreign {
+            let aligned = *reverse_path == ReversePathOf::Sender
+                && author.as_ref().is_some_and(|a| a.domain == **sender);
+            if *reverse_path == ReversePathOf::Foreign {
                 words.push("policy.foreign=yes".to_owned());
             }
             words.push(format!("policy.aligned={}", if aligned { "yes" } else { "no" }));

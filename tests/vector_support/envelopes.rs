@@ -201,6 +201,9 @@ pub fn seal(mut input: Fields) -> Answer {
         && Mailbox::parse(reverse.mailbox()).unwrap().domain() != Some(&own);
     let mut prefix = Prefix::mail(own, now, delivery_id, reverse, forward);
     prefix.foreign_reverse_path = foreign;
+    if prefix.lacks_smtputf8() {
+        return Err(("path", Failure::PathUnfit.name()));
+    }
     let mut rng = Given(drawn.concat().into());
     let to = SealTo { recipient_domain: &recipient, key: &key };
     let (envelope, sealed) = seal_by(&message, to, prefix, &signing, &mut rng).unwrap();

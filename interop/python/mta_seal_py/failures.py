@@ -56,7 +56,7 @@ class PathRefused(Refused):
 
 
 class CarrierRefused(Refused):
-    """Check 1: the carrier ([R-car-05], [R-car-07])."""
+    """Check 1: the carrier ([R-car-05], [R-car-07], [R-car-09])."""
 
     stage = "limits"
     answer = "carrier-malformed"

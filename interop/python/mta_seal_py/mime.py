@@ -59,6 +59,14 @@ def read_entity(data, start, end):
     return Entity(decoded, position, end, complete)
 
 
+def header_length(data, start, end):
+    """Octets of the header block of a part, with the empty line, which alone ends it ([R-car-09])."""
+    if data.startswith(CRLF, start):
+        return len(CRLF)
+    stop = data.find(CRLF + CRLF, start, end)
+    return (end if stop < 0 else stop + 4) - start
+
+
 class _Scanner:
     """Reads a structured field, over white space and comments."""
 

@@ -85,3 +85,9 @@ class ReversePath:
             _listed("ret", reader.uint(1), {0, 1, 2}),
             _text(reader.vector(0, 100)),
         )
+
+
+def lacks_smtputf8(reverse_path, forward_paths):
+    """Whether a path is not ASCII although the reverse-path has no SMTPUTF8 ([R-con-02])."""
+    mailboxes = [reverse_path.mailbox, *(path.mailbox for path in forward_paths)]
+    return not reverse_path.smtputf8 and not all(mailbox.isascii() for mailbox in mailboxes)

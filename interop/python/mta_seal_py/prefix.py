@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from . import extension
 from .failures import PrefixRefused
 from .identity import is_identity
-from .paths import ForwardPath, ReversePath
+from .paths import ForwardPath, ReversePath, lacks_smtputf8
 from .wire import Reader, WireError, uint, vector
 
 MAIL = 1
@@ -34,6 +34,11 @@ class Prefix:
     def foreign(self):
         """Whether the reverse-path is flagged as one of another domain."""
         return bool(self.flags & FOREIGN)
+
+    @property
+    def lacks_smtputf8(self):
+        """Whether a path is not ASCII and SMTPUTF8 was not given ([R-con-02])."""
+        return lacks_smtputf8(self.reverse_path, self.forward_paths)
 
     def encode(self):
         """Its octets."""

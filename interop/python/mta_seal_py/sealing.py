@@ -6,6 +6,7 @@ from . import body, carrier, content, ed25519, envelope, prefix, suites
 from .failures import PathRefused, PolicyRefused
 from .identity import identity_of_mailbox
 from .mailbox import is_mailbox
+from .paths import lacks_smtputf8
 
 
 def recipient_domain_of(forward_paths):
@@ -17,7 +18,9 @@ def recipient_domain_of(forward_paths):
 
 
 def check_paths(reverse_path, forward_paths):
-    """Every mailbox is one."""
+    """Every mailbox is one, and ASCII without SMTPUTF8 ([R-con-02])."""
+    if lacks_smtputf8(reverse_path, forward_paths):
+        raise PathRefused("a path is not ASCII, and SMTPUTF8 was not given")
     for mailbox in [path.mailbox for path in forward_paths] + [reverse_path.mailbox] * bool(reverse_path.mailbox):
         if not is_mailbox(mailbox):
             raise PathRefused(f"{mailbox!r} is no mailbox")

@@ -50,6 +50,28 @@ def quoted_printable(octets):
     return (b"=" + NL).join(b"".join(b"=%02X" % c for c in octets[i : i + 24]) for i in range(0, len(octets), 24))
 
 
+def long_header(size):
+    """Fields, and the empty line that ends them, of so many octets."""
+    whole, rest = divmod(size - len(NL), 1000)
+    short = [b"X-Long: " + b"x" * (rest - 10) + NL] if rest else []
+    return b"".join([b"X-Long: " + b"x" * 990 + NL] * whole + short) + NL
+
+
+def padded_header(message, size):
+    """A message with fields before its own, so that its header block has so many octets."""
+    own = message.index(NL + NL) + 4
+    return long_header(size - own + 2)[:-2] + message
+
+
+def boundary(value, one):
+    """A message of one part, between delimiters with this boundary."""
+    head = b"From: mta-seal@a.example" + NL + b'Content-Type: multipart/mixed; boundary="' + value + b'"' + NL + NL
+    return head + b"--" + value + NL + one + b"--" + value + b"--" + NL
+
+
+EMPTY = NL + b"x" + NL
+
+
 def filler(offset):
     """A preamble after which the text of the first part begins at this octet of the body."""
     return b"x" * (offset - len(b"--bb" + NL + part(b""))) + NL
@@ -161,6 +183,27 @@ class Carriers:
                 part(self.good), nested(3, part(self.good)), nested(1, part(self.good), b"multipart/report")
             ),
             "magic after 1012 octets": mixed(part(b" " * 1012 + self.good)),
+            "header block of 262144 octets": padded_header(mixed(part(self.good)), 262144),
+            "further part with a header block of 65536 octets": mixed(part(self.good), long_header(65536) + NL),
+            "1000 parts": mixed(*[EMPTY] * 500, part(self.good), *[EMPTY] * 499),
+            "more parts, the sealed one last": mixed(*[EMPTY] * 1000, part(self.good)),
+            "boundary of 200 octets": boundary(b"b" * 200, part(self.good)),
+            "boundary with a space": boundary(b"b b", part(self.good)),
+            "no magic out of reach beside it": mixed(
+                part(self.good), nested(3, part(b"AAAA")), nested(1, part(b"AAAA"), b"multipart/report")
+            ),
+        }
+
+    def beyond_limits(self):
+        """By name: what is refused, and how ([R-car-09])."""
+        malformed = "carrier-malformed"
+        return {
+            "header block of 262145 octets": (padded_header(mixed(part(self.good)), 262145), "header-too-large"),
+            "further part with a header block of 65537 octets": (
+                mixed(part(self.good), long_header(65537) + NL),
+                malformed,
+            ),
+            "1001 parts": (mixed(*[EMPTY] * 500, part(self.good), *[EMPTY] * 500), malformed),
         }
 
     def not_recognised(self):
@@ -200,6 +243,12 @@ class Carriers:
             "name of the suffix alone": mixed(part(self.good, b"application/octet-stream; name=.mtaseal")),
             "quoted local part of another": mixed(part(self.good), author=b'"mta-seal "@a.example'),
             "name without magic": mixed(part(b"AAAA", NAMED)),
+            "name and another encoding": mixed(part(self.good, NAMED, b"x-uuencode")),
+            "two out of reach": mixed(part(self.good), part(self.good), preamble=filler(65536)),
+            "no magic out of reach": mixed(part(b"AAAA"), preamble=filler(65536)),
+            "boundary of 201 octets": boundary(b"b" * 201, part(self.good)),
+            "boundary that ends with a space": boundary(b"b ", part(self.good)),
+            "boundary not of ASCII": boundary("b\u00fc".encode(), part(self.good)),
             "part at octet 65536": mixed(part(self.good), preamble=filler(65536)),
             "lines of LF": mixed(part(self.good)).replace(NL, b"\n"),
         }

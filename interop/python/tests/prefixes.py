@@ -12,7 +12,8 @@ ACCEPTED = [
     {"forward_paths": tuple(ForwardPath(f"v{i}@b.example") for i in range(1000))},
     {"forward_paths": (ForwardPath("v@B.EXAMPLE"),)},
     {"forward_paths": (ForwardPath('"a@b"@b.example'),)},
-    {"forward_paths": (ForwardPath("\u00fc@b.example"),)},
+    {"forward_paths": (ForwardPath("\u00fc@b.example"),), "reverse_path": ReversePath("u@a.example", smtputf8=1)},
+    {"reverse_path": ReversePath("\u00fc@a.example", smtputf8=1)},
     {"forward_paths": (ForwardPath("v" * 255 + "@b.example"),)},
     {"reverse_path": ReversePath("")},
     {"reverse_path": ReversePath(""), "flags": FOREIGN},
@@ -61,6 +62,8 @@ REFUSED = [
             "v" * 256 + "@b.example",
         )
     ],
+    (failures.PathsRefused, {"forward_paths": (ForwardPath("v@b.example"), ForwardPath("\u00fc@b.example"))}),
+    (failures.PathsRefused, {"reverse_path": ReversePath("\u00fc@a.example")}),
     (failures.PathsRefused, {"forward_paths": (ForwardPath("v@b.example", orcpt="garbage"),)}),
     (failures.PathsRefused, {"reverse_path": ReversePath("u@a.example", envid="a b")}),
     (failures.PathsRefused, {"reverse_path": ReversePath("u", envid="")}),

@@ -79,10 +79,26 @@ class Refused(unittest.TestCase):
         self.assertEqual(caught.exception.answer, answer)
 
     def test_two_parts(self):
-        for second in (part(GOOD), part(GOOD, NAMED), part(b"AAAA"), part(GOOD, encoding=b"7bit")):
+        for second in (part(GOOD), part(GOOD, NAMED), part(GOOD, encoding=b"7bit")):
             for filler in (PLAIN, b"Content-Type: text/plain" + NL + NL + b"x" * 70000 + NL):
                 self.refused(mixed(part(GOOD), filler, second), answer="two-parts")
         self.refused(mixed(nested(1, part(GOOD)), nested(2, part(GOOD))), answer="two-parts")
+
+    def test_the_first_fault_decides(self):
+        good, bad = part(GOOD), part(b"AAAA")
+        far = b"Content-Type: text/plain" + NL + NL + b"x" * 70000 + NL
+        for parts in ((good, bad), (good, far, bad), (bad, good), (bad, bad), (good, bad, good)):
+            self.refused(mixed(*parts))
+        self.refused(mixed(part(GOOD + b"!"), good))
+        self.refused(mixed(good, good, bad), answer="two-parts")
+        for parts in ((far, bad), (far, good, good)):
+            with self.assertRaises(NotSealed):
+                recognition.find(mixed(*parts))
+
+    def test_limits(self):
+        for name, (message, answer) in CARRIERS.beyond_limits().items():
+            with self.subTest(name):
+                self.refused(message, answer=answer)
 
     def test_wrong_magic(self):
         for text in (b"", b"AAAA", b"!", GOOD[1:], b" " * 1014 + GOOD):

@@ -3,7 +3,7 @@ import { addressTokens, type Token } from "./lexer.js";
 import { ascii, fromUtf8 } from "./octets.js";
 
 export interface Address {
-  /** As it is spelt. */
+  /** Without the quotes if it is a quoted string [R-car-04]. */
   readonly local: string;
   readonly identity: string;
 }
@@ -35,5 +35,5 @@ function addrSpec(found: readonly Token[]): Address | undefined {
 /** Words with a dot between each two, joined. */
 function dotted(found: readonly Token[], isWord: (token: Token) => boolean): string | undefined {
   const inOrder = found.length % 2 === 1 && found.every((token, i) => (i % 2 === 0 ? isWord(token) : is(token, ".")));
-  return inOrder ? found.map((token) => token.text).join("") : undefined;
+  return inOrder ? found.map((token) => (token.kind === "quoted" ? token.value : token.text)).join("") : undefined;
 }

@@ -6,6 +6,7 @@ export type Failure =
   | "demand-refused"
   | "path-unfit"
   | "bare-line-end"
+  | "header-too-large"
   | "carrier-malformed"
   | "carrier-unsupported"
   | "carrier-foreign"

@@ -107,15 +107,21 @@ export interface Part {
   readonly body: Region;
 }
 
-/** The parts of a multipart, but for those whose header no empty line ends [R-car-04]. */
-export function splitMultipart(text: string, region: Region, boundary: string): readonly Part[] {
-  return splitRegions(text, region, boundary).flatMap((each) => {
-    const header = parseHeaderBlock(text, each.start, each.end);
-    return header.endedByEmptyLine ? [{ header, body: { ...each, start: header.end } }] : [];
-  });
+/** A part; nothing if no empty line ends its header [R-car-04]. */
+export function readPart(text: string, region: Region): Part | undefined {
+  const header = parseHeaderBlock(text, region.start, region.end);
+  return header.endedByEmptyLine ? { header, body: { ...region, start: header.end } } : undefined;
 }
 
-function splitRegions(text: string, region: Region, boundary: string): readonly Region[] {
+/** Octets of the header block of a part, with the empty line, which alone ends it [R-car-09]. */
+export function partHeaderLength(text: string, region: Region): number {
+  if (text.startsWith("\r\n", region.start)) return 2;
+  const end = text.indexOf("\r\n\r\n", region.start);
+  return (end < 0 || end + 4 > region.end ? region.end : end + 4) - region.start;
+}
+
+/** The parts of a multipart, header and all. */
+export function splitMultipart(text: string, region: Region, boundary: string): readonly Region[] {
   const regions: Region[] = [];
   let partStart: number | undefined;
   for (const delimiter of delimiters(text, region, boundary)) {

@@ -38,6 +38,11 @@ export function sameMailbox(a: string, b: string): boolean {
   return one.local === other.local && one.identity !== undefined && one.identity === other.identity;
 }
 
+/** Whether a path is not ASCII and SMTPUTF8 was not given [R-con-02]. */
+export function lacksSmtputf8(smtputf8: number, mailboxes: readonly string[]): boolean {
+  return smtputf8 === 0 && mailboxes.some((each) => /[^\x00-\x7f]/.test(each));
+}
+
 const XTEXT = "(?:[\\x21-\\x2a\\x2c-\\x3c\\x3e-\\x7e]|\\+[0-9A-F]{2})";
 const ENVID = new RegExp(`^${XTEXT}+$`);
 const ORCPT = new RegExp(`^[!#-'*+/-9=?A-Z^-~-]+;${XTEXT}+$`);

@@ -7,7 +7,7 @@ import { Refusal } from "./failure.js";
 import { sealingKeyId, signingKeyId } from "./keys.js";
 import { isFit } from "./line-ends.js";
 import { concat, FormError, utf8, type Octets } from "./octets.js";
-import { isEnvid, isOrcpt, parseMailbox } from "./paths.js";
+import { isEnvid, isOrcpt, lacksSmtputf8, parseMailbox } from "./paths.js";
 import { encodePrefix, TYPE_MAIL, type ForwardPath, type ReversePath } from "./prefix.js";
 import { hpkeSeal, type Suite } from "./suites.js";
 
@@ -94,6 +94,8 @@ function encodedPrefix(prefix: Parameters<typeof encodePrefix>[0]): Octets {
 function checkPaths(request: SealRequest): boolean {
   const { reversePath, forwardPaths, recipientDomain, senderDomain } = request;
   if (!isEnvid(reversePath.envid) || utf8(reversePath.envid).length > 100) throw unfit("ENVID is not of its grammar");
+  if (lacksSmtputf8(reversePath.smtputf8, [reversePath, ...forwardPaths].map((path) => path.mailbox)))
+    throw unfit("a path is not ASCII, and SMTPUTF8 was not given");
   for (const path of forwardPaths) {
     if (parseMailbox(path.mailbox)?.identity !== recipientDomain) throw unfit("a forward-path is not of the recipient domain");
     if (!isOrcpt(path.orcpt) || utf8(path.orcpt).length > 500) throw unfit("ORCPT is not of its grammar");

@@ -55,6 +55,7 @@ describe("[R-car-04], [R-car-06] what is recognised and tolerated", () => {
   const accepted: Readonly<Record<string, string>> = {
     "the body itself": `${FROM}${PART}`,
     "a display name, comments and folding": `From: "x, y" (c (d))\r\n <mta-seal@A.example>\r\nX: y\r\n${PART}`,
+    "a quoted local part": `From: "mta-\\seal"@a.example\r\n${PART}`,
     "three multiparts around it": `${FROM}${deep(3)}`,
     "other parts beside it": `${FROM}${mixed("b", "\r\ntext", PART, 'Content-Type: text/plain; name="x.mtaseal"\r\n\r\nnothing')}`,
     "a missing last delimiter": `${FROM}${mixed("b", PART).replace("--b--\r\n", "")}`,
@@ -80,7 +81,7 @@ describe("[R-car-04] what is ordinary mail", () => {
   const padding = (length: number) => `\r\n${"x".repeat(length)}`;
   const ordinary: Readonly<Record<string, string>> = {
     "another local part": `From: Mta-Seal@a.example\r\n${PART}`,
-    "a quoted local part": `From: "mta-seal"@a.example\r\n${PART}`,
+    "a quoted local part with white space": `From: "mta-seal "@a.example\r\n${PART}`,
     "no From": PART,
     "two From": `${FROM}${FROM}${PART}`,
     "two addresses": `From: mta-seal@a.example, mta-seal@a.example\r\n${PART}`,
@@ -114,6 +115,10 @@ describe("[R-car-05] to [R-car-07] what is refused", () => {
     "two parts, the second far away": [mixed("b", PART, `\r\n${"x".repeat(70000)}`, PART), "two-parts"],
     "the media type with another magic": [`${TYPE}${ENCODED}\r\nAAAAAAAAAAAA`, "carrier-malformed"],
     "the media type with another magic, beside a sealed part": [mixed("b", PART, `${TYPE}\r\nx`), "carrier-malformed"],
+    "the media type with another magic, before a sealed part": [mixed("b", `${TYPE}\r\nx`, PART), "carrier-malformed"],
+    "the media type with another magic, between two": [mixed("b", PART, `${TYPE}\r\nx`, PART), "carrier-malformed"],
+    "two parts before the media type with another magic": [mixed("b", PART, PART, `${TYPE}\r\nx`), "two-parts"],
+    "a part that does not decode, before another": [mixed("b", PART.replace(/\r\n$/, "!\r\n"), PART), "carrier-malformed"],
     "the media type with a late magic": [`${TYPE}${ENCODED}\r\n${" ".repeat(1020)}${BASE64}`, "carrier-malformed"],
     "another encoding": [`${TYPE}Content-Transfer-Encoding: x-y\r\n\r\n${BASE64}`, "carrier-malformed"],
     "two encodings": [`${ENCODED}${PART}`, "carrier-malformed"],
@@ -127,4 +132,31 @@ describe("[R-car-05] to [R-car-07] what is refused", () => {
     "a domain that is no identity": [PART.replace(BASE64, base64.encode(ENVELOPE.map((octet, i) => (i === 44 ? 0x42 : octet)))), "carrier-malformed"],
   };
   for (const [what, [message, failure]] of Object.entries(refused)) it(what, () => assertRefused(`${FROM}${message}`, failure));
+});
+
+describe("[R-car-09] the limits of a carrier", () => {
+  const long = (length: number): string => `${`X: ${"x".repeat(95)}\r\n`.repeat(Math.floor((length - 2) / 100) - 1)}X: ${"x".repeat(95 + ((length - 2) % 100))}\r\n`;
+  const header = (length: number) => `${long(length - `${FROM}${TYPE}${ENCODED}`.length)}${FROM}${PART}`;
+  const further = (length: number) => `${FROM}${mixed("b", PART, `${long(length)}\r\n`)}`;
+  const many = (parts: number) => `${FROM}${mixed("b", ...Array<string>(500).fill("\r\n"), PART, ...Array<string>(parts - 501).fill("\r\n"))}`;
+  const bounded = (boundary: string) => `${FROM}${mixed(`"${boundary}"`, PART).replaceAll(`--"${boundary}"`, `--${boundary}`)}`;
+  it("the header block", () => {
+    assert.equal(header(262144).indexOf("\r\n\r\n") + 4, 262144);
+    assertCarries(header(262144));
+    assertRefused(header(262145), "header-too-large");
+    assertRefused(header(262145).replace("mta-seal@", "other.xx@"), "header-too-large");
+  });
+  it("the header block of a further part", () => {
+    assertCarries(further(65536));
+    assertRefused(further(65537), "carrier-malformed");
+  });
+  it("parts", () => {
+    assertCarries(many(1000));
+    assertRefused(many(1001), "carrier-malformed");
+  });
+  it("the boundary", () => {
+    assertCarries(bounded("b".repeat(200)));
+    assertCarries(bounded("b b"));
+    for (const boundary of ["b".repeat(201), "b ", "b\x80"]) assertRefused(bounded(boundary), "none");
+  });
 });

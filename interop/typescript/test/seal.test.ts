@@ -100,6 +100,17 @@ describe("round trips", () => {
     assert.equal((await unseal(carrierOf(none.envelope), context())).prefix.foreign, false);
   });
 
+  it("[R-con-02] seals paths that are not ASCII with SMTPUTF8", async () => {
+    const paths = {
+      reversePath: { mailbox: `ü@${SENDER}`, body: 0, smtputf8: 1, ret: 0, envid: "" },
+      forwardPaths: [{ mailbox: `ä@${DOMAIN}`, notify: 0, orcpt: "" }],
+    };
+    const sealed = await seal(await request(1, paths));
+    const unsealed = await unseal(carrierOf(sealed.envelope), context({ recipients: undefined }));
+    assert.deepEqual(unsealed.prefix.reversePath, paths.reversePath);
+    assert.deepEqual(unsealed.forwardPaths, paths.forwardPaths);
+  });
+
   it("[R-car-03] the length follows from the lengths alone", async () => {
     const one = await seal(await request(1, { message: MESSAGE }));
     const other = await seal(await request(1, { message: MESSAGE.map((octet) => (octet === 0x65 ? 0x66 : octet)) }));
@@ -115,6 +126,7 @@ describe("what is not sealed", () => {
     "no forward-path": [{ forwardPaths: [] }, "path-unfit"],
     "a bad ORCPT": [{ forwardPaths: [{ mailbox: RECIPIENT, notify: 0, orcpt: "x" }] }, "path-unfit"],
     "a bad ENVID": [{ reversePath: { mailbox: "", body: 0, smtputf8: 0, ret: 0, envid: "a b" } }, "path-unfit"],
+    "a reverse-path that is not ASCII, without SMTPUTF8": [{ reversePath: { mailbox: "ü@a.example", body: 0, smtputf8: 0, ret: 0, envid: "" } }, "path-unfit"],
     "a bad reverse-path": [{ reversePath: { mailbox: "u", body: 0, smtputf8: 0, ret: 0, envid: "" } }, "path-unfit"],
     "too many forward-paths": [{ forwardPaths: Array(1001).fill({ mailbox: RECIPIENT, notify: 0, orcpt: "" }) }, "path-unfit"],
     "a bare LF": [{ message: ascii("a\nb") }, "bare-line-end"],
@@ -238,6 +250,10 @@ describe("[R-uns-01] each check", () => {
     "9: a receipt": [{ prefix: { type: 2 } }, "type", "carrier-unsupported"],
     "9: a forward-path of another domain": [{ prefix: { forwardPaths: [path(RECIPIENT), path("v@c.example")] } }, "paths", "carrier-malformed"],
     "9: a forward-path of no grammar": [{ prefix: { forwardPaths: [path(`a b@${DOMAIN}`)] } }, "paths", "carrier-malformed"],
+    "9: a forward-path that is not ASCII, without SMTPUTF8": [{ prefix: { forwardPaths: [path(RECIPIENT), path(`ü@${DOMAIN}`)] } }, "paths", "carrier-malformed"],
+    "9: a reverse-path that is not ASCII, without SMTPUTF8": [
+      { prefix: { reversePath: { mailbox: `ü@${SENDER}`, body: 0, smtputf8: 0, ret: 0, envid: "" } } }, "paths", "carrier-malformed",
+    ],
     "9: a bad ORCPT": [{ prefix: { forwardPaths: [path(RECIPIENT, 0, "rfc822")] } }, "paths", "carrier-malformed"],
     "9: a reverse-path of another domain": [{ prefix: { reversePath: { mailbox: "u@z.example", body: 0, smtputf8: 0, ret: 0, envid: "" } } }, "reverse-path", "sender-path"],
     "10: too old": [{ prefix: { sealedAt: BigInt(NOW - WINDOW - 1) } }, "time", "too-old"],

@@ -51,7 +51,7 @@ pub(super) struct Published {
 impl Published {
     fn make(domain: &Domain, directory: &Path) -> Result<Self, Failure> {
         let mut keyring = Keyring::create(directory)?;
-        init::fill(&mut keyring, domain, Mode::Enforce, context::now())?;
+        init::fill(&mut keyring, init::sealing_keys()?, domain, Mode::Enforce, context::now())?;
         let records = zone::records(domain, &keyring)?;
         Ok(Self { keyring, records })
     }

@@ -7,8 +7,9 @@ use crate::cli::steps::{Grade, Step, Steps};
 use crate::cli::verdict;
 use crate::core::{Domain, Parsed, Received, Step as Progress, Suite, UnsealError, Verified};
 use crate::gateway::{Failure as Refusal, Genuine, signing_key, unseal_failure};
+use crate::mail::address;
 use crate::mail::header::Header;
-use crate::mail::{address, results};
+use crate::mail::results::{self, ReversePathOf};
 use crate::policy::Level;
 use crate::store::keyring::Find;
 use crate::store::ledger::{IncomingStatus, Ledger};
@@ -136,12 +137,12 @@ async fn open(
     let whose = if foreign { ", of another domain than the sealing one" } else { "" };
     steps.push(Step::pass("prefix", format!("sent by {from}{whose}")));
     deliveries(desk, &genuine, outer, steps).await?;
-    let foreign = genuine.is_foreign();
+    let reverse_path = genuine.reverse_path_of();
     let suite = genuine.verified.header().suite;
     let message = contents(genuine.verified)?;
     let what = format!("{} octets, verified to the end", message.len());
     steps.push(Step::pass("contents", what));
-    report(desk, &message, (&sender, suite, level, foreign), steps);
+    report(desk, &message, (&sender, suite, level, reverse_path), steps);
     Ok(())
 }
 
@@ -205,17 +206,21 @@ fn contents(mut verified: Verified) -> Result<Vec<u8>, Step> {
 fn report(
     desk: &Desk<'_>,
     message: &[u8],
-    (sender, suite, level, foreign): (&Domain, Suite, Level, bool),
+    (sender, suite, level, reverse_path): (&Domain, Suite, Level, ReversePathOf),
     steps: &mut Steps,
 ) {
     let (header, _) = Header::split(message);
     let (grade, text) = match address::author(&header) {
-        Some(author) if author.domain == *sender && !foreign => {
-            (Grade::Pass, format!("the author is of {sender}"))
-        }
-        Some(author) if author.domain == *sender => {
-            (Grade::Warn, format!("the author is of {sender}, which only passed the message on"))
-        }
+        Some(author) if author.domain == *sender => match reverse_path {
+            ReversePathOf::Sender => (Grade::Pass, format!("the author is of {sender}")),
+            ReversePathOf::Foreign => (
+                Grade::Warn,
+                format!("the author is of {sender}, which only passed the message on"),
+            ),
+            ReversePathOf::Nobody => {
+                (Grade::Warn, format!("the author is of {sender}, but the reverse-path is null"))
+            }
+        },
         Some(author) => {
             (Grade::Warn, format!("the author is of {}, not of {sender}", author.domain))
         }
@@ -230,7 +235,7 @@ fn report(
     steps.push(Step::new("aligned", grade, text));
     let outcome = results::Outcome::Pass {
         sender,
-        foreign,
+        reverse_path,
         suite: suite.id().0,
         level: level.as_str(),
         header: &header,

@@ -191,6 +191,7 @@ impl Inbound {
         slots: &mut [Slot],
         reader: &mut EnvelopeReader<'_>,
     ) -> Result<(), Stop> {
+        let reverse_path = genuine.reverse_path_of();
         let Genuine { verified, level, sender: (path, parameters), message, keep_until, .. } =
             genuine;
         let mut open: Vec<usize> = (0..slots.len()).filter(|&n| slots[n].reply.is_none()).collect();
@@ -217,8 +218,7 @@ impl Inbound {
             sender: message.sender_domain.clone(),
             suite: verified.header().suite,
             level,
-            // Nor does a null reverse-path say that the sender domain wrote the message.
-            foreign: verified.prefix().foreign_reverse_path || sender.path.is_null(),
+            reverse_path,
         };
         let submission = Submission::new(self, sender, verdict, downstream);
         let downstream = match self.pass_on(submission, verified, reader).await? {

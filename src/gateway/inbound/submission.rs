@@ -5,15 +5,16 @@ use crate::core::{Domain, Suite};
 use crate::gateway::failure::Failure;
 use crate::gateway::hop::Downstream;
 use crate::gateway::session::Sender;
+use crate::mail::address;
 use crate::mail::header::{Header, HeaderCollector};
-use crate::mail::{address, results};
+use crate::mail::results::{self, ReversePathOf};
 use crate::policy::Level;
 use crate::smtp::Reply;
 
 /// What is reported in the Authentication-Results field.
 pub(super) enum Verdict {
     /// Unsealed, and everything before the closing signature has passed.
-    Pass { sender: Domain, suite: Suite, level: Level, foreign: bool },
+    Pass { sender: Domain, suite: Suite, level: Level, reverse_path: ReversePathOf },
     /// Ordinary mail; whether a domain that it claims should have sealed it.
     None { expected: bool },
 }
@@ -97,9 +98,9 @@ impl<'a> Submission<'a> {
         let shared = &self.inbound.shared;
         let authserv_id = shared.config.hostname.as_str();
         let outcome = match &self.verdict {
-            Verdict::Pass { sender, suite, level, foreign } => results::Outcome::Pass {
+            Verdict::Pass { sender, suite, level, reverse_path } => results::Outcome::Pass {
                 sender,
-                foreign: *foreign,
+                reverse_path: *reverse_path,
                 suite: suite.id().0,
                 level: level.as_str(),
                 header,

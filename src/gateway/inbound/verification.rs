@@ -13,6 +13,7 @@ use crate::gateway::config::Config;
 use crate::gateway::failure::Failure;
 use crate::gateway::session::Recipient;
 use crate::gateway::smtp_envelope::{mailbox_text, read_forward_path, read_reverse_path};
+use crate::mail::results::ReversePathOf;
 use crate::policy::{Level, SenderDecision, Source};
 use crate::records::{CLOCK_TOLERANCE, WINDOW};
 use crate::store::keyring::Find;
@@ -107,8 +108,10 @@ impl Genuine {
             prefix.forward_paths.iter().map(read_forward_path).collect();
         let signed = signed.map_err(malformed)?;
         let recipient_domain = &verified.header().recipient_domain;
-        if signed.iter().any(|recipient| recipient.path.domain() != Some(recipient_domain)) {
-            // [R-con-02]
+        // [R-con-02]
+        if prefix.lacks_smtputf8()
+            || signed.iter().any(|recipient| recipient.path.domain() != Some(recipient_domain))
+        {
             return Err(Failure::CarrierMalformed);
         }
         let own = sender.0.is_null() || sender.0.domain() == Some(&prefix.sender_domain);
@@ -141,10 +144,16 @@ impl Genuine {
         self.signed.iter().map(|recipient| mailbox_text(&recipient.path)).collect()
     }
 
-    /// Whether nothing says that the sender domain wrote the message: another domain's reverse-path, or none.
+    /// Whose the signed reverse-path is.
     #[must_use]
-    pub fn is_foreign(&self) -> bool {
-        self.verified.prefix().foreign_reverse_path || self.sender.0.is_null()
+    pub fn reverse_path_of(&self) -> ReversePathOf {
+        if self.verified.prefix().foreign_reverse_path {
+            ReversePathOf::Foreign
+        } else if self.sender.0.is_null() {
+            ReversePathOf::Nobody
+        } else {
+            ReversePathOf::Sender
+        }
     }
 }
 

@@ -269,7 +269,7 @@ fn prefix(
     let unfit = |_| Failure::PathUnfit;
     let forward_paths: Result<Vec<_>, _> =
         recipients.iter().map(|recipient| forward_path_field(recipient)).collect();
-    Ok(Prefix {
+    let prefix = Prefix {
         content_type: ContentType::Mail,
         sender_domain: sealing.sender_domain.clone(),
         signing_key_id: KeyId::from_bytes([0; 32]),
@@ -280,7 +280,9 @@ fn prefix(
         reverse_path: reverse_path_field(&sender.path, &sender.parameters).map_err(unfit)?,
         forward_paths: forward_paths.map_err(unfit)?,
         extensions: Extensions::default(),
-    })
+    };
+    // [R-con-02]
+    if prefix.lacks_smtputf8() { Err(Failure::PathUnfit) } else { Ok(prefix) }
 }
 
 impl Stream {

@@ -33,13 +33,13 @@ const MARGIN: u64 = 4096;
 /// Limits of a scan [R-car-09].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Outer header block in octets.
+    /// Outer header block in octets, with its empty line.
     pub header: usize,
     /// Octets of body within which the sealed part begins.
     pub body: u64,
-    /// Header block of one part in octets.
+    /// Header block of one part in octets, with its empty line.
     pub part_header: usize,
-    /// Parts of a recognised carrier.
+    /// Parts of a recognised carrier, those before the sealed one included.
     pub parts: u32,
 }
 

@@ -1,4 +1,4 @@
-"""Carriers as hops may have changed them, ordinary mail, and what is refused unread ([R-car-04] to [R-car-07])."""
+"""Carriers as hops may have changed them, ordinary mail, and what is refused unread ([R-car-04] to [R-car-09])."""
 
 import base64
 import collections
@@ -50,6 +50,12 @@ def _one(name, requirements, comment, message, refused=None):
     return vector("recognise", f"recognise/{result}/{name}", requirements, comment, task, refused, twin)
 
 
+def _requirements(text, others):
+    """Those of a case, by what it is about."""
+    limit = re.match(r"(1000|more) parts|boundary|.*header block", text)
+    return f"R-car-09 {others}" if limit else others
+
+
 def _refused(good, envelope):
     malformed, two = ("limits", "carrier-malformed"), ("limits", "two-parts")
     sealed = part(good)
@@ -60,6 +66,17 @@ def _refused(good, envelope):
         "two-nested": mixed(nested(1, sealed), nested(2, sealed)),
     }.items():
         yield _one(name, "R-car-05", "Two sealed parts.", message, two)
+    bad = part(b"AAAA")
+    for name, message in {
+        "after": mixed(sealed, bad),
+        "after-far": mixed(sealed, FAR, bad),
+        "before": mixed(bad, sealed),
+        "between": mixed(sealed, bad, sealed),
+    }.items():
+        text = "A sealed part, and one with the media type, but not the magic: the first fault decides."
+        yield _one(f"magic-beside-{name}", "R-car-05", text, message, malformed)
+    text = "Two sealed parts, and then one without the magic: the first fault decides."
+    yield _one("two-before-magic", "R-car-05", text, mixed(sealed, sealed, bad), two)
     for name, text in {
         "empty": b"",
         "other": b"AAAA",
@@ -84,6 +101,19 @@ def _refused(good, envelope):
     foreign = Forgery("recognise/foreign").set(recipient_domain="c.example").octets()[:LENGTH]
     message = mixed(part(base64.b64encode(foreign)))
     yield _one("foreign", "R-car-05", "For another domain.", message, ("domain", "carrier-foreign"))
+
+
+LIMITS = {
+    "header block of 262145 octets": "header-block-of-262144-octets",
+    "further part with a header block of 65537 octets": "further-part-with-a-header-block-of-65536-octets",
+    "1001 parts": "1000-parts",
+}
+
+
+def _beyond_limits(carriers):
+    for text, (message, failure) in carriers.beyond_limits().items():
+        made = _one(text.replace(" ", "-"), "R-car-09", f"Beyond a limit: {text}.", message, ("limits", failure))
+        yield {**made, "twin": f"recognise/done/{LIMITS[text]}"}
 
 
 def _base64():
@@ -132,9 +162,10 @@ def vectors():
     front = Front()
     carriers = Carriers(front)
     for name, text, message in slugs(carriers.tolerated()):
-        yield _one(name, "R-car-04 R-car-06", f"Tolerated: {text}.", message)
+        yield _one(name, _requirements(text, "R-car-04 R-car-06"), f"Tolerated: {text}.", message)
     for name, text, message in slugs(carriers.not_recognised()):
-        yield _one(name, "R-car-04", f"Ordinary mail: {text}.", message, ("recognition", "none"))
+        yield _one(name, _requirements(text, "R-car-04"), f"Ordinary mail: {text}.", message, ("recognition", "none"))
     yield from _refused(carriers.good, carriers.envelope)
+    yield from _beyond_limits(carriers)
     yield from _base64()
     yield from _inspected()

@@ -71,6 +71,13 @@ def vectors():
         reverse={"body": 2, "ret": 1, "envid": "QQ314159"},
         forward=[{"mailbox": "V@B.Example", "notify": 6, "orcpt": "rfc822;v@b.example"}, {"notify": 1}],
     )
+    yield _done(
+        "utf-8",
+        "R-con-02",
+        "Mailboxes that are not ASCII, with SMTPUTF8.",
+        reverse={"mailbox": "\u00fc@a.example", "smtputf8": 1},
+        forward=[{"mailbox": "\u00e4@b.example"}],
+    )
     path = ("path", "path-unfit")
     for name, mailbox, comment in (
         ("no-domain", "postmaster", "A recipient without domain."),
@@ -80,6 +87,12 @@ def vectors():
     ):
         forward = [{}, {"mailbox": mailbox}]
         yield _refused(name, "R-seal-01 R-con-02 R-id-02", comment, path, "parameters", forward=forward)
+    for name, changes, comment in (
+        ("forward-path-smtputf8", {"forward": [{"mailbox": "\u00e4@b.example"}]}, "A recipient"),
+        ("reverse-path-smtputf8", {"reverse": {"mailbox": "\u00fc@a.example"}}, "The reverse-path"),
+    ):
+        comment = f"{comment} is not ASCII, and SMTPUTF8 was not given."
+        yield _refused(name, "R-con-02", comment, path, "utf-8", **changes)
     required, unusable = ("policy", "policy-required"), ("policy", "policy-unusable")
     yield _refused("no-policy", "R-dec-02", "There is no policy.", required, records=[])
     yield _refused("mode-none", "R-dec-02", "Mode none.", required, records=published(B, "none"))

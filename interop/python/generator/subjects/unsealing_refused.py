@@ -288,6 +288,12 @@ def _paths(refused):
     text = "A local part of 256 octets."
     recipients = ("v" * 255 + "@b.example",)
     refused("local-part-256", "R-con-02", text, malformed, change, "local-part-255", recipients=recipients)
+    change = setting(forward_paths=(ForwardPath("v@b.example"), ForwardPath("\u00e4@b.example")))
+    text = "A forward-path is not ASCII, and smtputf8 is 0."
+    refused("forward-path-smtputf8", "R-con-02", text, malformed, change, "utf-8", recipients=None)
+    change = setting(reverse_path=ReversePath("\u00fc@a.example"))
+    text = "The reverse-path is not ASCII, and smtputf8 is 0."
+    refused("reverse-path-smtputf8", "R-con-02", text, malformed, change, "utf-8")
     change = setting(forward_paths=(ForwardPath("v@b.example", orcpt="garbage"),))
     refused("orcpt", "R-con-02 R-uns-05", "ORCPT without address type.", malformed, change)
     change = setting(reverse_path=ReversePath("u@a.example", envid="a b"))
