@@ -44,6 +44,14 @@ describe("base64", () => {
     for (const text of ["", "AA==", "AAA=", "AAAA"]) assert.ok(base64.decode(text), text);
     for (const text of ["A", "AA", "AA=", "AAA", "AB==", "AAB=", "AA==AAAA", "AAAA\r\n", "AA-_", "===="]) assert.equal(base64.decode(text), undefined, text);
     assert.deepEqual(base64.decodeText(" AA\r\n\tA= \r\n"), new Uint8Array(2));
+    for (const text of ["AAAA!", "!", "AA!AA", "AA\u0100A", "AA\u0141A", "AAA=\u0000", "AAAA=", "AA== "]) assert.equal(base64.decode(text), undefined, text);
+  });
+  it("has no limit of its own", () => {
+    const octets = new Uint8Array(12 * 1024 * 1024 + 1).fill(0xd3);
+    assert.ok(Buffer.from(base64.decode(base64.encode(octets))!).equals(octets));
+    const lines = base64.encodeLines(octets);
+    assert.ok(Buffer.from(base64.decodeText(Buffer.from(lines).toString("latin1"))!).equals(octets));
+    assert.equal(base64.decode(`${base64.encode(octets)}!`), undefined);
   });
 });
 
