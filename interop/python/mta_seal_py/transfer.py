@@ -54,6 +54,8 @@ def decode(text, encoding, delimited=True):
 
 def has_magic(text, encoding):
     """Whether the text decodes to something that begins with the magic, complete within its first octets."""
+    if encoding not in IDENTITY | {"base64", "quoted-printable"}:
+        return False
     head = text[:MAGIC_WITHIN]
     if encoding == "quoted-printable":
         try:

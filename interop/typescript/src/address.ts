@@ -3,7 +3,7 @@ import { addressTokens, type Token } from "./lexer.js";
 import { ascii, fromUtf8 } from "./octets.js";
 
 export interface Address {
-  /** As it is spelt. */
+  /** Without the quotes, if it is a quoted string. */
   readonly local: string;
   readonly identity: string;
 }
@@ -26,7 +26,8 @@ function is(token: Token | undefined, special: string): boolean {
 function addrSpec(found: readonly Token[]): Address | undefined {
   const at = found.findIndex((token) => is(token, "@"));
   if (at < 0) return undefined;
-  const local = dotted(found.slice(0, at), (token) => token.kind === "word" || token.kind === "quoted");
+  const [first] = found;
+  const local = at === 1 && first?.kind === "quoted" ? first.value : dotted(found.slice(0, at), (token) => token.kind === "word");
   const domain = dotted(found.slice(at + 1), (token) => token.kind === "word");
   const identity = domain === undefined ? undefined : identityOf(fromUtf8(ascii(domain)) ?? "");
   return local === undefined || identity === undefined ? undefined : { local, identity };

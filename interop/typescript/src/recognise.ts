@@ -65,7 +65,7 @@ function candidates(text: string, part: Part, bodyStart: number, depth: number):
   if (type === undefined) return [];
   if (type.value.startsWith("multipart/")) {
     const boundary = type.parameters.get("boundary")?.[0];
-    if (type.value !== "multipart/mixed" || depth === DEPTH_LIMIT || !boundary) return [];
+    if (type.value !== "multipart/mixed" || depth === DEPTH_LIMIT || !boundary || !isIdentity(transferEncoding(part.header))) return [];
     return splitMultipart(text, part.body, boundary).flatMap((each) => candidates(text, each, bodyStart, depth + 1));
   }
   const byMediaType = type.value === MEDIA_TYPE;
@@ -85,6 +85,11 @@ function candidates(text: string, part: Part, bodyStart: number, depth: number):
   ];
 }
 
+/** Whether an encoding leaves the octets as they are. */
+function isIdentity(encoding: string | undefined): boolean {
+  return encoding === "7bit" || encoding === "8bit" || encoding === "binary";
+}
+
 function hasFileName(value: ParameterisedValue | undefined, parameter: string): boolean {
-  return (value?.parameters.get(parameter) ?? []).some((name) => name.toLowerCase().endsWith(".mtaseal"));
+  return (value?.parameters.get(parameter) ?? []).some((name) => /.\.mtaseal$/is.test(name));
 }

@@ -80,7 +80,7 @@ describe("[R-car-04] what is ordinary mail", () => {
   const padding = (length: number) => `\r\n${"x".repeat(length)}`;
   const ordinary: Readonly<Record<string, string>> = {
     "another local part": `From: Mta-Seal@a.example\r\n${PART}`,
-    "a quoted local part": `From: "mta-seal"@a.example\r\n${PART}`,
+    "a quoted local part of another": `From: "mta-seal "@a.example\r\n${PART}`,
     "no From": PART,
     "two From": `${FROM}${FROM}${PART}`,
     "two addresses": `From: mta-seal@a.example, mta-seal@a.example\r\n${PART}`,

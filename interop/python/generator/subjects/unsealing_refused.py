@@ -50,6 +50,9 @@ def _header(refused):
         )
     change = setting(header_extensions=extension(5, 1, b"x"))
     refused("critical-extension", "R-env-03", "The extension is critical.", unsupported, change, "extension")
+    text = "The recipient domain is in capitals, and the extension critical."
+    change = octets_with(lambda h: h[:43] + uint(9, 1) + b"B.example" + b"\0\6" + extension(5, 1, b"x"))
+    refused("recipient-domain-and-critical", "R-env-03 R-env-04", text, limits, change, "extension")
     change = setting(header_extensions=extension(5, 2, b"x"))
     refused("critical-2", "R-env-03", "critical is 2.", limits, change, "extension")
     change = setting(header_extensions=extension(2, 0, b"y") + extension(1, 0))
@@ -193,6 +196,8 @@ def _prefix(refused):
     for value in (0, 9):
         change = octets_with(lambda p, v=value: uint(v, 1) + p[1:])
         refused(f"type-{value}", "R-con-01", f"Content of type {value}.", ("prefix", UNSUPPORTED), change)
+    text = "Content of type 9, whose other fields are missing."
+    refused("type-9-alone", "R-con-01", text, ("prefix", UNSUPPORTED), octets_with(lambda p: b"\t"))
     for name, domain in (("capitals", "A.example"), ("one-label", "localhost")):
         change = setting(sender_domain=domain)
         refused(f"sender-domain-{name}", "R-con-01 R-id-01", f"The sender domain is {domain}.", malformed, change)
@@ -201,6 +206,8 @@ def _prefix(refused):
     refused("prefix-empty", "R-con-01", "A content without prefix.", malformed, setting(content=bytes(4096)))
     change = setting(content=b"\xff" * 4096)
     refused("prefix-too-long", "R-con-01", "The prefix has more than 2^20 octets.", malformed, change)
+    change = setting(content=b"\0\x10\0\1".ljust(4096, b"\0"))
+    refused("prefix-unended", "R-con-01", "The content ends within the prefix.", malformed, change)
     extensions = (Extension(5, 1, b"x"),)
     change = setting(extensions=extensions)
     text = "The extension is critical."
