@@ -153,6 +153,10 @@ def _body(refused):
     refused("no-chunk", "R-env-07", "Ends after the commitment.", body, carrier=cut(end + 56))
     refused("cut-by-one", "R-env-07", "The last octet is missing.", body, carrier=cut(-1))
     refused("one-octet-more", "R-env-07", "An octet follows.", body, setting(tail=b"\0"))
+    text = "The last chunk was empty, and is missing."
+    room = 16384 - len(Forgery("x").prefix()) - 3 - 128 - 4
+    full = setting(message=b"Subject: x\r\n\r\n" + b"x" * (room - 16) + b"\r\n")
+    refused("empty-chunk-missing", "R-env-07", text, body, full, "empty-chunk", carrier=cut(-16))
     chunk = 16384 + 16
     long = setting(message=LONG)
     whole = end + 56 + 2 * chunk
@@ -297,10 +301,22 @@ def _paths(refused):
     refused("local-part-256", "R-con-02", text, malformed, change, "local-part-255", recipients=recipients)
     change = setting(forward_paths=(ForwardPath("v@b.example", orcpt="garbage"),))
     refused("orcpt", "R-con-02 R-uns-05", "ORCPT without address type.", malformed, change)
+    change = setting(forward_paths=(ForwardPath("v@b.example", orcpt="rfc822;a+2bb@b.example"),))
+    text = "ORCPT in xtext with a hexadecimal digit in lower case."
+    refused("orcpt-lower-case", "R-con-02", text, malformed, change, "parameters")
+    change = setting(forward_paths=(ForwardPath("v@b.example", orcpt="utf-8;v+2B@b.example"),))
+    text = "ORCPT of type utf-8 in xtext."
+    refused("orcpt-utf-8-xtext", "R-con-02", text, malformed, change, "orcpt-utf-8")
     change = setting(reverse_path=ReversePath("u@a.example", envid="a b"))
     refused("envid", "R-con-02 R-uns-05", "ENVID with a space.", malformed, change)
     change = setting(reverse_path=ReversePath("u"))
     refused("reverse-path-no-domain", "R-con-02 R-uns-05", "The reverse-path has no domain.", malformed, change)
+    change = setting(reverse_path=ReversePath("u@localhost"), flags=2)
+    text = "The domain of the reverse-path has one label."
+    refused("reverse-path-one-label", "R-id-01 R-con-02", text, malformed, change, "reverse-path-underscore")
+    change = setting(reverse_path=ReversePath("u@[x-tag:y]"), flags=2)
+    text = "The reverse-path has an address literal of another kind than IPv4 and IPv6."
+    refused("reverse-path-literal", "R-id-01 R-con-02", text, malformed, change, "reverse-path-address-literal")
     sender = ("reverse-path", "sender-path")
     text = "A reverse-path of another domain, not flagged."
     change = setting(reverse_path=ReversePath("u@z.example"))
@@ -333,7 +349,9 @@ def _recipients(refused):
     refused("recipient", "R-uns-03 R-uns-01", text, none, recipients=("w@b.example",))
     text = "The outer recipient differs in the case of its local part."
     refused("recipient-case", "R-uns-03", text, none, recipients=("V@b.example",))
-    refused("nobody", "R-uns-03", "Nobody is signed.", none, setting(forward_paths=()))
+    refused("nobody", "R-uns-03 R-con-01", "Nobody is signed.", none, setting(forward_paths=()))
+    text = "The outer recipient is not signed, and the signed one was delivered to."
+    refused("recipient-beside-delivered", "R-uns-01", text, none, recipients=("w@b.example",), claims=claimed_by_delivery)
 
 
 def _message(refused):
