@@ -21,7 +21,7 @@ def is_identity(name):
 
 
 def _a_label(label):
-    """The A-label of a label of a name that is not ASCII: UTS #46 without transitional processing, in its main lines."""
+    """The A-label of a label of a name that is not ASCII: UTS #46, not transitional, in its main lines."""
     if label.isascii() and label[:4].lower() == "xn--":
         if _a_label(label[4:].encode("ascii").decode("punycode")) != label.lower():
             raise ValueError("label begins like an A-label and is none")

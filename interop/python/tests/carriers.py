@@ -163,7 +163,9 @@ class Carriers:
             "added fields": b"Received: x\r\n\ty\r\nX-A: b\r\n" + mixed(part(self.good)),
             "name without magic beside it": mixed(part(b"AAAA", NAMED), part(self.good)),
             "name with an unknown encoding beside it": mixed(part(self.good, NAMED, b"x-uuencode"), part(self.good)),
-            "8bit multipart": mixed(part(self.good), media_type=b"multipart/mixed; boundary=bb\r\n" + ENCODING + b"8bit"),
+            "8bit multipart": mixed(
+                part(self.good), media_type=b"multipart/mixed; boundary=bb\r\n" + ENCODING + b"8bit"
+            ),
             "part at octet 65535": mixed(part(self.good), preamble=filler(65535)),
             "a second one out of reach": mixed(
                 part(self.good), nested(3, part(self.good)), nested(1, part(self.good), b"multipart/report")

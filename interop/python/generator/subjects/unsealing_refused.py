@@ -351,7 +351,9 @@ def _recipients(refused):
     refused("recipient-case", "R-uns-03", text, none, recipients=("V@b.example",))
     refused("nobody", "R-uns-03 R-con-01", "Nobody is signed.", none, setting(forward_paths=()))
     text = "The outer recipient is not signed, and the signed one was delivered to."
-    refused("recipient-beside-delivered", "R-uns-01", text, none, recipients=("w@b.example",), claims=claimed_by_delivery)
+    refused(
+        "recipient-beside-delivered", "R-uns-01", text, none, recipients=("w@b.example",), claims=claimed_by_delivery
+    )
 
 
 def _message(refused):
