@@ -5,6 +5,8 @@ import unicodedata
 
 _LABEL = rb"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _DOMAIN = re.compile(rb"%b(?:\.%b)+" % (_LABEL, _LABEL))
+# What UTS #46 leaves of ASCII with UseSTD3ASCIIRules and CheckHyphens.
+_STD3 = re.compile(r"(?!-|..--)(?:[a-z0-9-]|[^\x00-\x7f])+(?<!-)")
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")
 # Characters that UTS #46 keeps, where the mapping of IDNA 2003 did not.
 _DEVIATIONS = {"\u00df": "\u00df", "\u1e9e": "\u00df", "\u03c2": "\u03c2"}
@@ -19,11 +21,15 @@ def is_identity(name):
 
 
 def _a_label(label):
-    """The A-label of a label: the mapping of UTS #46 without transitional processing, in its main lines."""
-    if label.isascii():
+    """The A-label of a label of a name that is not ASCII: UTS #46, not transitional, in its main lines."""
+    if label.isascii() and label[:4].lower() == "xn--":
+        if _a_label(label[4:].encode("ascii").decode("punycode")) != label.lower():
+            raise ValueError("label begins like an A-label and is none")
         return label.lower()
     mapped = "".join(_DEVIATIONS.get(c) or unicodedata.normalize("NFKC", c).casefold() for c in label)
     mapped = unicodedata.normalize("NFC", mapped.replace("\u00ad", ""))
+    if _STD3.fullmatch(mapped) is None:
+        raise ValueError("label has ASCII that is no letter, digit or hyphen, or hyphens where none may be")
     if mapped.isascii():
         return mapped
     if unicodedata.category(mapped[0]).startswith("M") or any(c in "\u200c\u200d" for c in mapped):
@@ -36,7 +42,8 @@ def _a_label(label):
 def identity_of_domain(domain):
     """The identity of a domain as a person writes it, or None."""
     try:
-        name = ".".join(map(_a_label, _DOTS.split(domain))).encode("ascii")
+        labels = [domain.lower()] if domain.isascii() else map(_a_label, _DOTS.split(domain))
+        name = ".".join(labels).encode("ascii")
     except ValueError:
         return None
     return name.decode("ascii") if is_identity(name) else None

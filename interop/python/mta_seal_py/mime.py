@@ -7,8 +7,8 @@ from urllib.parse import unquote
 CRLF = b"\r\n"
 _FIELD = re.compile(rb"([\x21-\x39\x3b-\x7e]+)[ \t]*:(.*)", re.DOTALL)
 _TOKEN = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]+")
-# An unquoted value may hold UTF-8 beside: people write file names so.
-_VALUE = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~\u0080-\U0010ffff]+")
+# An unquoted value may hold what is no token beside ([R-car-04]): people write boundaries and file names so.
+_VALUE = re.compile(r'[^\x00-\x20\x7f;"()]+')
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ class _Scanner:
 
 
 def _parameters(scanner):
-    """The parameters to the end of the field; None if they are not of their grammar."""
-    found = {}
+    """The parameters to the end of the field, but for those that stand twice; None if they are not of their grammar."""
+    found, twice = {}, set()
     while scanner.literal(";"):
         while scanner.literal(";"):
             pass
@@ -143,9 +143,13 @@ def _parameters(scanner):
             return None
         value = scanner.quoted()
         value = scanner.token(_VALUE) if value is None else value
-        if value is None or name.lower() in found:
+        if value is None:
             return None
-        found[name.lower()] = value
+        name = name.lower()
+        if name in found:
+            twice.add(name)
+        found[name] = value
+    found = {name: value for name, value in found.items() if name not in twice}
     return _extended(found) if scanner.at_end() else None
 
 

@@ -6,6 +6,7 @@ import quopri
 NL = b"\r\n"
 TYPE = b"application/mta-seal"
 NAMED = b"application/octet-stream; name=x.mtaseal"
+ENCODING = b"Content-Transfer-Encoding: "
 PLAIN = b"Content-Type: text/plain" + NL + NL + b"hi" + NL
 
 
@@ -122,6 +123,7 @@ class Carriers:
             },
             "the envelope without last delimiter": mixed(part(self.envelope, encoding=b"8bit"), last=False),
             "encoding in capitals and comments": mixed(part(self.good, encoding=b"(c) BASE64 (d)")),
+            "encoding with a parameter": mixed(part(self.good, encoding=b"base64; x=y")),
             "last delimiter missing": mixed(part(self.good), last=False),
             "last delimiter and line end missing": mixed(part(self.good), last=False)[:-2],
             "other parts": mixed(PLAIN, part(self.good), PLAIN),
@@ -139,6 +141,9 @@ class Carriers:
                     b'multipart/mixed; x=y; boundary="b\\b"',
                     b"multipart/mixed; boundary = bb ; x=y;",
                     b"multipart/mixed (c); (d) boundary=bb (e)",
+                    b"multipart/mixed;; boundary=bb;;",
+                    b"multipart/mixed; boundary=bb; x=a=b/?c",
+                    b"multipart/mixed; boundary=bb; x=1; x=2",
                     b"multipart/mixed; boundary*=us-ascii''bb",
                     b"multipart/mixed; boundary*0=b; boundary*1=b",
                 )
@@ -149,6 +154,7 @@ class Carriers:
                     b"APPLICATION/MTA-Seal",
                     b"application/mta-seal (c)",
                     b"application/mta-seal;\r\n name=other",
+                    b"application/mta-seal; name=a; name=b",
                     b"application/octet-stream; name=x.mtaseal",
                     b'application/octet-stream; NAME="x.MTASEAL"',
                     b"text/plain; name=x.mtaseal",
@@ -178,6 +184,10 @@ class Carriers:
             },
             "added fields": b"Received: x\r\n\ty\r\nX-A: b\r\n" + mixed(part(self.good)),
             "name without magic beside it": mixed(part(b"AAAA", NAMED), part(self.good)),
+            "name with an unknown encoding beside it": mixed(part(self.good, NAMED, b"x-uuencode"), part(self.good)),
+            "8bit multipart": mixed(
+                part(self.good), media_type=b"multipart/mixed; boundary=bb\r\n" + ENCODING + b"8bit"
+            ),
             "part at octet 65535": mixed(part(self.good), preamble=filler(65535)),
             "a second one out of reach": mixed(
                 part(self.good), nested(3, part(self.good)), nested(1, part(self.good), b"multipart/report")
@@ -222,6 +232,7 @@ class Carriers:
                     b"mta-seal@a.example.",
                     b"mta-seal@a.example, u@a.example",
                     b"mta-seal@a.example <u@a.example>",
+                    b"g: mta-seal@a.example;",
                     b"",
                 )
             },
@@ -237,6 +248,15 @@ class Carriers:
                 b"Content-Type: message/rfc822" + NL + NL + self.forge.carrier(octets=self.envelope)
             ),
             "outer type": mixed(part(self.good), media_type=b"multipart/related; boundary=bb"),
+            "boundary twice": mixed(part(self.good), media_type=b"multipart/mixed; boundary=bb; boundary=bb"),
+            "base64 multipart": mixed(
+                part(self.good), media_type=b"multipart/mixed; boundary=bb\r\n" + ENCODING + b"base64"
+            ),
+            "message type with a name": mixed(part(self.good, b"message/x; name=x.mtaseal")),
+            "multipart type with a name": mixed(part(self.good, b"multipart/x; name=x.mtaseal")),
+            "name with an unknown encoding": mixed(part(self.good, NAMED, b"x-uuencode")),
+            "part header with a line that is no field": mixed(b"no field" + NL + part(self.good)),
+            "magic after 1014 octets, by name": mixed(part(b" " * 1014 + self.good, NAMED)),
             "no boundary": mixed(part(self.good), media_type=b"multipart/mixed"),
             "neither type nor name": mixed(part(self.good, b"application/octet-stream")),
             "name with white space": mixed(part(self.good, b'application/octet-stream; name="x.mtaseal "')),

@@ -21,7 +21,7 @@ function mapULabels(domain: string): string | undefined {
     checkHyphens: true,
     checkJoiners: true,
     transitionalProcessing: false,
-    useSTD3ASCIIRules: false,
+    useSTD3ASCIIRules: true,
     verifyDNSLength: true,
   });
   return mapped ?? undefined;

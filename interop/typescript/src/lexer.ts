@@ -9,6 +9,8 @@ export type Token =
 const WORD = (specials: string) => new RegExp(`[^\\x00-\\x20\\x7f${specials}]+`, "y");
 const ADDRESS_WORD = WORD('()<>@,;:\\\\".\\[\\]');
 const MIME_WORD = WORD('()<>@,;:\\\\"/\\[\\]?=\\x80-\\xff');
+/** A value without quotes may have what is no token [R-car-04]. */
+const MIME_VALUE = WORD(';"()');
 const QUOTED = /"((?:[^"\\\r\n\0]|\\[^\r\n\0])*)"/y;
 const LITERAL = /\[[^\[\]\\\r\n\0]*\]/y;
 
@@ -31,6 +33,8 @@ function tokens(text: string, word: RegExp): readonly Token[] | undefined {
       const end = commentEnd(text, at);
       if (end === undefined) return undefined;
       at = end;
+    } else if (word === MIME_WORD && found[found.length - 1]?.text === "=" && (result = match(MIME_VALUE)) !== null) {
+      found.push({ kind: "word", text: result[0] });
     } else if ((result = match(word)) !== null) {
       found.push({ kind: "word", text: result[0] });
     } else if ((result = match(QUOTED)) !== null) {

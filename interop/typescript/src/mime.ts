@@ -27,18 +27,16 @@ export function contentDisposition(header: HeaderBlock): ParameterisedValue | un
 export function transferEncoding(header: HeaderBlock): string | undefined {
   const found = bodies(header, "content-transfer-encoding");
   if (found.length === 0) return "8bit";
-  return found.length === 1 ? parameterised(found[0]!, 1, false)?.value : undefined;
+  return found.length === 1 ? parameterised(found[0]!, 1)?.value : undefined;
 }
 
 /** A value of one word, or of three (`type "/" subtype`), and parameters. */
-function parameterised(body: string, words: 1 | 3, mayHaveParameters = true): ParameterisedValue | undefined {
+function parameterised(body: string, words: 1 | 3): ParameterisedValue | undefined {
   const found = mimeTokens(body);
   if (found === undefined || found.length < words) return undefined;
   const head = found.slice(0, words);
   if (!head.every((token, i) => (i % 2 === 0 ? token.kind === "word" : isSpecial(token, "/")))) return undefined;
-  const rest = found.slice(words);
-  if (!mayHaveParameters && rest.length > 0) return undefined;
-  const raw = rawParameters(rest);
+  const raw = rawParameters(found.slice(words));
   if (raw === undefined) return undefined;
   return { value: head.map((token) => token.text).join("").toLowerCase(), parameters: joinContinuations(raw) };
 }
@@ -47,19 +45,23 @@ function isSpecial(token: Token | undefined, text: string): boolean {
   return token?.kind === "special" && token.text === text;
 }
 
+/** Empty parameters are skipped, and one that stands twice counts as absent [R-car-04]. */
 function rawParameters(found: readonly Token[]): ReadonlyMap<string, string> | undefined {
   const raw = new Map<string, string>();
-  // Many write a last ";" that the grammar does not have.
-  const count = isSpecial(found[found.length - 1], ";") ? found.length - 1 : found.length;
-  if (count % 4 !== 0) return undefined;
-  for (let i = 0; i < count; i += 4) {
-    const [semicolon, name, equals, value] = found.slice(i, i + 4);
-    if (!isSpecial(semicolon, ";") || name?.kind !== "word" || !isSpecial(equals, "=")) return undefined;
+  const twice = new Set<string>();
+  for (let i = 0; i < found.length; ) {
+    if (!isSpecial(found[i], ";")) return undefined;
+    i++;
+    if (i === found.length || isSpecial(found[i], ";")) continue;
+    const [name, equals, value] = found.slice(i, i + 3);
+    if (name?.kind !== "word" || !isSpecial(equals, "=")) return undefined;
     if (value?.kind !== "word" && value?.kind !== "quoted") return undefined;
     const key = name.text.toLowerCase();
-    if (raw.has(key)) return undefined;
+    if (raw.has(key)) twice.add(key);
     raw.set(key, value.kind === "word" ? value.text : value.value);
+    i += 3;
   }
+  for (const key of twice) raw.delete(key);
   return raw;
 }
 

@@ -27,8 +27,8 @@ export function parseMailbox(text: string): Mailbox | undefined {
 
 function isAddressLiteral(text: string): boolean {
   if (isIPv4(text)) return true;
-  const tagged = /^([A-Za-z0-9-]*[A-Za-z0-9]):([\x21-\x5a\x5e-\x7e]+)$/.exec(text);
-  return tagged !== null && (tagged[1]!.toLowerCase() !== "ipv6" || isIPv6(tagged[2]!));
+  const tagged = /^ipv6:([0-9a-f:.]+)$/i.exec(text);
+  return tagged !== null && isIPv6(tagged[1]!);
 }
 
 /** Octet by octet in the local part; the domain as identity [R-con-02], [R-uns-03]. */
@@ -45,7 +45,7 @@ export function lacksSmtputf8(smtputf8: number, mailboxes: readonly string[]): b
 
 const XTEXT = "(?:[\\x21-\\x2a\\x2c-\\x3c\\x3e-\\x7e]|\\+[0-9A-F]{2})";
 const ENVID = new RegExp(`^${XTEXT}+$`);
-const ORCPT = new RegExp(`^[!#-'*+/-9=?A-Z^-~-]+;${XTEXT}+$`);
+const ORCPT = new RegExp(`^(?![Uu][Tt][Ff]-8;)[!#-'*+/-9=?A-Z^-~-]+;${XTEXT}+$`);
 /** RFC 6533, section 3: what is not ASCII stands as itself or embedded. */
 const UTF8_ORCPT = new RegExp(
   `^utf-8;(?:[\\x21-\\x2a\\x2c-\\x3c\\x3e-\\x5b\\x5d-\\x7e${NON_ASCII}]|\\\\x\\{[0-9A-F]{2,6}\\})+$`,

@@ -84,6 +84,11 @@ def _cases():
     yield done("override-clear", "R-dec-18", "An override.", {"result": "timeout"}, None, override=True)
     yield done("override-enforce", "R-dec-18", "Even over enforce.", denied(), e, override=True)
     yield done("override-seals", "R-dec-18 R-dec-27", "What can be sealed is sealed.", found(), None, override=True)
+    text = "What is below the minimum goes clear, too."
+    yield done("override-minimum", "R-dec-18 R-dec-23", text, found(), None, override=True, minimum="dnssec")
+    none = memory("none", level="dnssec", enforce=False, key=False)
+    text = "Of another identity key, and a none outside its time: its time is judged first."
+    yield done("none-expired-other", "R-dec-06 R-dec-08", text, found(NEW, mode="none", expiry=NOW), none)
     yield done("never", "R-dec-04", "Never wins over enforce.", found(), ke, rule="never")
     yield done("pin", "R-dec-16", "The pinned key.", found(), None, pin=PIN)
     yield done("pin-memory", "R-dec-16", "Memory that fits the pin.", {"result": "bogus"}, ke, pin=PIN)
@@ -200,6 +205,25 @@ def _cases():
         pin=PIN,
         failure=UNUSABLE,
         twin="pin",
+    )
+    yield refused(
+        "pin-statement",
+        "R-dec-01 R-dec-07",
+        "A statement of the pinned key proves nothing where nothing is remembered.",
+        found(**ROLLED),
+        None,
+        pin=PIN,
+        failure=UNUSABLE,
+        twin="pin",
+    )
+    yield refused(
+        "none-other",
+        "R-dec-07",
+        "A none of another identity key, in its time.",
+        found(NEW, mode="none"),
+        none,
+        failure=UNUSABLE,
+        twin="none-expired-other",
     )
     yield refused(
         "pin-denied",

@@ -160,6 +160,13 @@ MALFORMED = {
         signed(fields(k=f"9:a:b:AAAA,{INLINE}")),
         "unknown-suite",
     ),
+    "k-nothing": ("R-rec-03", "Base64 of nothing.", signed(fields(k=f"9:,{INLINE}")), "unknown-suite"),
+    "k-listed-not-canonical": (
+        "R-rec-03 R-rec-04",
+        "The same with a selector, and bits that are not zero.",
+        signed(fields(k=f"9:a:AB==,{INLINE}")),
+        "unknown-suite",
+    ),
     "k-not-canonical": (
         "R-rec-04",
         "Base64 with bits that are not zero.",
@@ -340,6 +347,8 @@ def _sets():
         "plain",
     )
     yield one("key-twice", "R-rec-07", "Two key records.", [*made, (key_name, key_text)], unusable, "plain")
+    bare = (key_name, b"v=MTASEALKEY1 ")
+    yield one("key-two-space", "R-rec-07 R-rec-01", "The second one is bare.", [*made, bare], unusable, "plain")
     wrong = key_record.write(2, A.sealing[0].public)
     yield one(
         "key-other", "R-rec-07", "The record has another key.", [(name, text), (key_name, wrong)], unusable, "plain"

@@ -30,6 +30,10 @@ def vectors():
     exact = b"Subject: x\r\n\r\n" + b"x" * (room - 16) + b"\r\n"
     done("exact", "R-con-05", "A content of exactly 4,096 octets: no padding.", change=setting(message=exact))
     done("padding-4352", "R-con-05", "One octet more.", change=setting(message=exact[:-2] + b"y\r\n"))
+    room = 16384 - len(Forgery("unseal/done/empty-chunk").prefix()) - 3 - 128 - 4
+    full = b"Subject: x\r\n\r\n" + b"x" * (room - 16) + b"\r\n"
+    text = "A content of exactly a chunk: the last one is empty."
+    done("empty-chunk", "R-env-07", text, change=setting(message=full))
     done(
         "extension",
         "R-env-03",
@@ -79,6 +83,12 @@ def vectors():
         recipients=("\u00e4@b.example",),
     )
     done(
+        "orcpt-utf-8",
+        "R-con-02",
+        "An ORCPT of type utf-8.",
+        change=setting(forward_paths=(ForwardPath("v@b.example", orcpt="utf-8;v\\x{FC}@b.example"),)),
+    )
+    done(
         "domain-spelling",
         "R-con-02 R-uns-03",
         "The domain of a path in capitals, and of the outer recipient otherwise.",
@@ -106,6 +116,18 @@ def vectors():
         "R-seal-02 R-uns-01",
         "A reverse-path of another domain, flagged so.",
         change=setting(reverse_path=ReversePath("u@z.example"), flags=FOREIGN),
+    )
+    done(
+        "reverse-path-address-literal",
+        "R-id-01 R-seal-02",
+        "A reverse-path at an address literal, flagged foreign.",
+        change=setting(reverse_path=ReversePath("u@[IPv6:2001:db8::1]"), flags=FOREIGN),
+    )
+    done(
+        "reverse-path-underscore",
+        "R-id-01 R-seal-02",
+        "A reverse-path of a domain with _, flagged foreign.",
+        change=setting(reverse_path=ReversePath("u@a_b.example"), flags=FOREIGN),
     )
     done("oldest", "R-uns-01", "As old as the window.", change=setting(sealed_at=NOW - WINDOW))
     done("newest", "R-uns-01", "As far in the future as is tolerated.", change=setting(sealed_at=NOW + 3600))

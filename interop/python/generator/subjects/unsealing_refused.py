@@ -50,6 +50,9 @@ def _header(refused):
         )
     change = setting(header_extensions=extension(5, 1, b"x"))
     refused("critical-extension", "R-env-03", "The extension is critical.", unsupported, change, "extension")
+    text = "The recipient domain is in capitals, and the extension critical."
+    change = octets_with(lambda h: h[:43] + uint(9, 1) + b"B.example" + b"\0\6" + extension(5, 1, b"x"))
+    refused("recipient-domain-and-critical", "R-env-03 R-env-04", text, limits, change, "extension")
     change = setting(header_extensions=extension(5, 2, b"x"))
     refused("critical-2", "R-env-03", "critical is 2.", limits, change, "extension")
     change = setting(header_extensions=extension(2, 0, b"y") + extension(1, 0))
@@ -150,6 +153,10 @@ def _body(refused):
     refused("no-chunk", "R-env-07", "Ends after the commitment.", body, carrier=cut(end + 56))
     refused("cut-by-one", "R-env-07", "The last octet is missing.", body, carrier=cut(-1))
     refused("one-octet-more", "R-env-07", "An octet follows.", body, setting(tail=b"\0"))
+    text = "The last chunk was empty, and is missing."
+    room = 16384 - len(Forgery("x").prefix()) - 3 - 128 - 4
+    full = setting(message=b"Subject: x\r\n\r\n" + b"x" * (room - 16) + b"\r\n")
+    refused("empty-chunk-missing", "R-env-07", text, body, full, "empty-chunk", carrier=cut(-16))
     chunk = 16384 + 16
     long = setting(message=LONG)
     whole = end + 56 + 2 * chunk
@@ -193,6 +200,8 @@ def _prefix(refused):
     for value in (0, 9):
         change = octets_with(lambda p, v=value: uint(v, 1) + p[1:])
         refused(f"type-{value}", "R-con-01", f"Content of type {value}.", ("prefix", UNSUPPORTED), change)
+    text = "Content of type 9, whose other fields are missing."
+    refused("type-9-alone", "R-con-01", text, ("prefix", UNSUPPORTED), octets_with(lambda p: b"\t"))
     for name, domain in (("capitals", "A.example"), ("one-label", "localhost")):
         change = setting(sender_domain=domain)
         refused(f"sender-domain-{name}", "R-con-01 R-id-01", f"The sender domain is {domain}.", malformed, change)
@@ -201,6 +210,8 @@ def _prefix(refused):
     refused("prefix-empty", "R-con-01", "A content without prefix.", malformed, setting(content=bytes(4096)))
     change = setting(content=b"\xff" * 4096)
     refused("prefix-too-long", "R-con-01", "The prefix has more than 2^20 octets.", malformed, change)
+    change = setting(content=b"\0\x10\0\1".ljust(4096, b"\0"))
+    refused("prefix-unended", "R-con-01", "The content ends within the prefix.", malformed, change)
     extensions = (Extension(5, 1, b"x"),)
     change = setting(extensions=extensions)
     text = "The extension is critical."
@@ -296,10 +307,22 @@ def _paths(refused):
     refused("reverse-path-smtputf8", "R-con-02", text, malformed, change, "utf-8")
     change = setting(forward_paths=(ForwardPath("v@b.example", orcpt="garbage"),))
     refused("orcpt", "R-con-02 R-uns-05", "ORCPT without address type.", malformed, change)
+    change = setting(forward_paths=(ForwardPath("v@b.example", orcpt="rfc822;a+2bb@b.example"),))
+    text = "ORCPT in xtext with a hexadecimal digit in lower case."
+    refused("orcpt-lower-case", "R-con-02", text, malformed, change, "parameters")
+    change = setting(forward_paths=(ForwardPath("v@b.example", orcpt="utf-8;v+2B@b.example"),))
+    text = "ORCPT of type utf-8 in xtext."
+    refused("orcpt-utf-8-xtext", "R-con-02", text, malformed, change, "orcpt-utf-8")
     change = setting(reverse_path=ReversePath("u@a.example", envid="a b"))
     refused("envid", "R-con-02 R-uns-05", "ENVID with a space.", malformed, change)
     change = setting(reverse_path=ReversePath("u"))
     refused("reverse-path-no-domain", "R-con-02 R-uns-05", "The reverse-path has no domain.", malformed, change)
+    change = setting(reverse_path=ReversePath("u@localhost"), flags=2)
+    text = "The domain of the reverse-path has one label."
+    refused("reverse-path-one-label", "R-id-01 R-con-02", text, malformed, change, "reverse-path-underscore")
+    change = setting(reverse_path=ReversePath("u@[x-tag:y]"), flags=2)
+    text = "The reverse-path has an address literal of another kind than IPv4 and IPv6."
+    refused("reverse-path-literal", "R-id-01 R-con-02", text, malformed, change, "reverse-path-address-literal")
     sender = ("reverse-path", "sender-path")
     text = "A reverse-path of another domain, not flagged."
     change = setting(reverse_path=ReversePath("u@z.example"))
@@ -332,7 +355,11 @@ def _recipients(refused):
     refused("recipient", "R-uns-03 R-uns-01", text, none, recipients=("w@b.example",))
     text = "The outer recipient differs in the case of its local part."
     refused("recipient-case", "R-uns-03", text, none, recipients=("V@b.example",))
-    refused("nobody", "R-uns-03", "Nobody is signed.", none, setting(forward_paths=()))
+    refused("nobody", "R-uns-03 R-con-01", "Nobody is signed.", none, setting(forward_paths=()))
+    text = "The outer recipient is not signed, and the signed one was delivered to."
+    refused(
+        "recipient-beside-delivered", "R-uns-01", text, none, recipients=("w@b.example",), claims=claimed_by_delivery
+    )
 
 
 def _message(refused):
