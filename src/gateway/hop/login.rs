@@ -248,14 +248,14 @@ mod tests {
     async fn the_pause_ends_and_grows_and_is_short_once_after_a_success() {
         let login = Login::new();
         let now = Instant::now();
-        let now = pauses(&login, now, &refused(535), &[300, 600, 1200, 2400, 3600, 3600]).await;
+        let mut now = pauses(&login, now, &refused(535), &[300, 600, 1200, 2400, 3600, 3600]).await;
         for _ in 0..2 {
             take(&login, now).await;
             assert!(login.pause(now).is_none());
             // In doubt by a try that others may share, it is tried alone at once.
             let shared = turn(&login, now).await.unwrap();
             assert_eq!(shared.tried(Some(&refused(535)), now), Verdict::Open);
-            pauses(&login, now, &refused(535), &[30, 300, 600, 1200]).await;
+            now = pauses(&login, now, &refused(535), &[30, 300, 600, 1200]).await;
         }
     }
 
