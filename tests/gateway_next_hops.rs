@@ -125,6 +125,22 @@ async fn without_a_way_in_mail_waits() {
         let tried = sink.commands("AUTH").len();
         send(&gw, &[EVE]).await.expect("451");
         assert_eq!((tried, sink.commands("AUTH").len()), (refusal.iter().len(), tried), "{offer}");
+        // It is said once, and what to do only where it helps.
+        let here = |message: &str| {
+            let lines = log.lines(message).into_iter();
+            lines.filter(|line| line["next_hop"] == sink.url.as_str()).count()
+        };
+        let said = (
+            here("next hop does not take our password; mail waits"),
+            here("next hop failed at AUTH"),
+            here("next hop failed"),
+        );
+        let expected = match refusal {
+            Some(reply) if reply.starts_with('5') => (1, 0, 0),
+            Some(_) => (0, 1, 0),
+            None => (0, 0, 0),
+        };
+        assert_eq!(said, expected, "{offer} {refusal:?}");
     }
     let said = log.text();
     assert!(said.contains("ERROR") && said.contains("check `user`, `password_file`"), "{said}");
