@@ -147,6 +147,32 @@ fn timeouts_that_never_come_are_warned_of() {
 }
 
 #[test]
+fn a_list_that_takes_longer_than_clients_wait_is_warned_of() {
+    let with = |servers: usize, set: &str| {
+        let urls: Vec<String> =
+            (0..servers).map(|at| format!("\"smtp://127.0.0.{}:10099\"", at + 2)).collect();
+        check(&configured(|text| {
+            let line = text.lines().find(|line| line.starts_with("next_hop = ")).unwrap();
+            let text = text.replacen(line, &format!("next_hop = [{}]", urls.join(", ")), 1);
+            format!("{text}\n[timeouts]\n{set}\n")
+        }))
+    };
+    for (servers, set) in
+        [(1, "set_up = \"6m\""), (2, ""), (2, "set_up = \"150s\""), (3, "set_up = \"100s\"")]
+    {
+        assert_eq!(with(servers, set), (Some(0), String::new()), "{servers} {set}");
+    }
+    for (servers, set, told) in [
+        (2, "set_up = \"151s\"", "2 servers of `next_hop` with 151 s for each"),
+        (3, "", "3 servers of `next_hop` with 120 s for each"),
+    ] {
+        let (code, said) = with(servers, set);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains(told) && said.contains("hint: lower `set_up`"), "{said}");
+    }
+}
+
+#[test]
 fn wide_ranges_of_forwarders_are_warned_of() {
     let with = |ranges: &str| {
         configured(|text| {

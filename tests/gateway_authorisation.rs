@@ -320,6 +320,25 @@ async fn xclient_speaks_for_another_client() {
         let reply = client.command(mail).await;
         assert!(reply.is(answer), "{said}: {reply:?}");
     }
+    // What comes after a greeting is about another client than what came before, and the log says what it lacks.
+    let log = Log::of_this_process(tracing::Level::WARN);
+    let warned =
+        || log.lines("XCLIENT without ADDR: its client has no address, and no rights").len();
+    let before = warned();
+    let mut client = house.client().await;
+    client.command("XCLIENT ADDR=10.1.2.3").await;
+    client.command("XCLIENT NAME=mx.company1.example").await;
+    client.hello(Smtp).await;
+    assert!(client.command(mail).await.is("250"));
+    client.command("RSET").await;
+    client.command("XCLIENT ADDR=[UNAVAILABLE]").await;
+    client.hello(Smtp).await;
+    assert!(client.command(mail).await.is("554 5.7.1"));
+    assert_eq!(warned(), before);
+    client.command("XCLIENT NAME=mx.company1.example").await;
+    client.hello(Smtp).await;
+    assert!(client.command(mail).await.is("554 5.7.1"));
+    assert_eq!(warned(), before + 1);
     let mut client = house.client().await;
     client.command("XCLIENT ADDR=10.1.2.3 HELO=front.company1.example PROTO=SMTP").await;
     client.hello(Smtp).await;

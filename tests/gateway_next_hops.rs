@@ -67,6 +67,20 @@ async fn smart_host_of(mut options: SinkOptions, directory: &Path) -> (Sink, Str
     (sink, table)
 }
 
+/// A gateway that knows what this smart host can do, and has not tried the password yet: whoever greeted it was offered no
+/// way to log in. Two greetings, before TLS and under it, are past.
+async fn gateway_without_a_try(sink: &Sink, table: &str, extra: &str) -> Gw {
+    let mut greetings = 0;
+    sink.script(move |step, _| {
+        greetings += usize::from(step == Step::Hello);
+        (step == Step::Hello && greetings == 2).then_some(Act::Reply("250 sink.example"))
+    });
+    let gw = gateway(table, extra).await;
+    Client::greeted(gw.outbound(), Smtp).await;
+    assert!(sink.commands("AUTH").is_empty());
+    gw
+}
+
 #[tokio::test]
 async fn a_smart_host_gets_the_password_under_tls() {
     let directory = tempfile::tempdir().unwrap();
@@ -111,6 +125,22 @@ async fn without_a_way_in_mail_waits() {
         let tried = sink.commands("AUTH").len();
         send(&gw, &[EVE]).await.expect("451");
         assert_eq!((tried, sink.commands("AUTH").len()), (refusal.iter().len(), tried), "{offer}");
+        // It is said once, and what to do only where it helps.
+        let here = |message: &str| {
+            let lines = log.lines(message).into_iter();
+            lines.filter(|line| line["next_hop"] == sink.url.as_str()).count()
+        };
+        let said = (
+            here("next hop does not take our password; mail waits"),
+            here("next hop failed at AUTH"),
+            here("next hop failed"),
+        );
+        let expected = match refusal {
+            Some(reply) if reply.starts_with('5') => (1, 0, 0),
+            Some(_) => (0, 1, 0),
+            None => (0, 0, 0),
+        };
+        assert_eq!(said, expected, "{offer} {refusal:?}");
     }
     let said = log.text();
     assert!(said.contains("ERROR") && said.contains("check `user`, `password_file`"), "{said}");
@@ -178,15 +208,7 @@ async fn a_password_is_tried_by_one_while_all_wait_for_the_server() {
     for (act, expected) in [(Act::HoldAndClose, "451 4.4.1"), (Act::Hold, "250")] {
         let directory = tempfile::tempdir().unwrap();
         let (sink, table) = smart_host(directory.path(), "AUTH PLAIN").await;
-        // Whoever greets first learns what the server can do, but no way to log in: nothing is tried yet.
-        let mut greetings = 0;
-        sink.script(move |step, _| {
-            greetings += usize::from(step == Step::Hello);
-            (step == Step::Hello && greetings == 2).then_some(Act::Reply("250 sink.example"))
-        });
-        let gw = gateway(&table, "").await;
-        Client::greeted(gw.outbound(), Smtp).await;
-        assert!(sink.commands("AUTH").is_empty());
+        let gw = gateway_without_a_try(&sink, &table, "").await;
         sink.rule(Step::Greeting, "", 99, Act::Hold);
         sink.rule(Step::Auth, "", 1, act);
         let mut sending = tokio::task::JoinSet::new();
@@ -199,6 +221,7 @@ async fn a_password_is_tried_by_one_while_all_wait_for_the_server() {
         // Before TLS, and under it.
         sink.wait_commands("EHLO", 2 + 2 * CLIENTS).await;
         sink.wait_held(CLIENTS + 1).await;
+        assert_eq!(sink.commands("AUTH").len(), 1, "not alone");
         sink.let_go();
         for sent in sending.join_all().await {
             sent.expect(expected);
@@ -228,9 +251,76 @@ async fn the_next_server_is_used_where_the_first_refuses_the_password() {
     }
 }
 
-/// It was taken before, and then no more.
+/// A password that was just taken is not in doubt because one connection gets no yes or no.
 #[tokio::test]
-async fn a_password_that_was_changed_is_tried_once_more() {
+async fn a_try_without_an_answer_keeps_nobody_else_from_a_good_password() {
+    for act in [
+        Act::Reply("454 4.7.0 directory is down"),
+        Act::ReplyAndClose("421 4.3.2 restarting"),
+        Act::Close,
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let (sink, table) = smart_host(directory.path(), "AUTH PLAIN").await;
+        let gw = gateway(&table, "").await;
+        send(&gw, &[EVE]).await.expect("250");
+        // A new connection is needed.
+        sink.rule(Step::Mail, "", 1, Act::ReplyAndClose("421 4.3.2 restarting"));
+        sink.rule(Step::Auth, "", 1, act.clone());
+        let unlucky = send(&gw, &[EVE]).await;
+        assert_eq!(unlucky.rcpt[0].code, 451, "{act:?}: {unlucky:?}");
+        send(&gw, &[EVE]).await.expect("250");
+        assert_eq!(sink.commands("AUTH").len(), 3, "{act:?}");
+    }
+}
+
+/// A server may give up a connection that waits for another one's try: that says nothing about the password.
+#[tokio::test]
+async fn a_connection_that_was_closed_while_it_waited_is_replaced() {
+    for act in [Act::ReplyAndClose("421 4.4.2 too slow"), Act::Close] {
+        let directory = tempfile::tempdir().unwrap();
+        let (sink, table) = smart_host(directory.path(), "AUTH PLAIN").await;
+        let gw = gateway_without_a_try(&sink, &table, "").await;
+        sink.rule(Step::Auth, "", 1, Act::Hold);
+        sink.rule(Step::Auth, "", 1, act.clone());
+        let mut sending = tokio::task::JoinSet::new();
+        for _ in 0..2 {
+            sending.spawn(deliver(gw.outbound(), Smtp, ALICE, &[EVE], MESSAGE));
+        }
+        sink.wait_commands("EHLO", 6).await;
+        sink.wait_held(1).await;
+        sink.let_go();
+        for sent in sending.join_all().await {
+            sent.expect("250");
+        }
+        assert_eq!(sink.commands("AUTH").len(), 3, "{act:?}");
+    }
+}
+
+/// One deadline is over the connection, the wait for another one's try, and AUTH.
+#[tokio::test]
+async fn who_waits_for_a_try_that_hangs_gives_up_in_time() {
+    let log = Log::of_this_process(tracing::Level::TRACE);
+    let directory = tempfile::tempdir().unwrap();
+    let (sink, table) = smart_host(directory.path(), "AUTH PLAIN").await;
+    let gw = gateway_without_a_try(&sink, &table, "[timeouts]\nset_up = \"4s\"").await;
+    sink.rule(Step::Auth, "", 9, Act::Stall);
+    let mut sending = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        sending.spawn(deliver(gw.outbound(), Smtp, ALICE, &[EVE], MESSAGE));
+    }
+    for sent in sending.join_all().await {
+        sent.expect("451 4.4.1");
+    }
+    assert_eq!(sink.commands("AUTH").len(), 1);
+    let lines = log.lines("next hop failed").into_iter();
+    let here = lines.filter(|line| line["next_hop"] == sink.url.as_str());
+    let late: Vec<_> = here.map(|line| line["error"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(late, ["SetUp: timed out"; 2]);
+}
+
+/// It was taken before, and then no more: one try that others may share brings it in doubt, and one alone decides.
+#[tokio::test]
+async fn a_password_that_was_changed_is_tried_once_alone_and_then_left() {
     let directory = tempfile::tempdir().unwrap();
     let (first, table) = smart_host(directory.path(), "AUTH PLAIN").await;
     let second = Sink::smtp().await;
@@ -244,7 +334,9 @@ async fn a_password_that_was_changed_is_tried_once_more() {
         for _ in 0..3 {
             send(&gw, &[EVE]).await.expect(if listed { "250" } else { "451 4.3.5" });
         }
-        assert_eq!(first.commands("AUTH").len() - before, 2);
+        // In a list the server rests after the first refusal.
+        let tried = if listed { 2 } else { 3 };
+        assert_eq!(first.commands("AUTH").len() - before, tried);
         first.clear_rules();
     }
     assert_eq!((first.messages().len(), second.messages().len()), (2, 3));

@@ -549,13 +549,48 @@ async fn refused_passwords_end_the_connection() {
     }
     let script = [GREETING, offering("250-mx\r\n250 AUTH CRAM-MD5\r\n")];
     let (result, rest) = authenticated(credentials("x").on_this_machine(), &script).await;
-    assert!(matches!(&result, Err(ClientError::NoMechanism { offered }) if offered == "CRAM-MD5"));
+    assert!(
+        matches!(&result, Err(ClientError::NoMechanism { offered }) if offered.auth == ["CRAM-MD5"])
+    );
     assert_eq!(rest, "");
     // Without TLS it is not even begun.
     let script = [GREETING, offering("250-mx\r\n250 AUTH PLAIN\r\n")];
     let (result, rest) = authenticated(credentials("x"), &script).await;
     assert!(matches!(result, Err(ClientError::NoTls(None))), "{:?}", result.err());
     assert_eq!(rest, "");
+}
+
+/// A password that is sent and not answered is a try that tells nothing.
+#[tokio::test(start_paused = true)]
+async fn auth_is_not_begun_without_time_for_an_answer() {
+    let seconds = std::time::Duration::from_secs;
+    for (hello, in_time) in [(34, true), (36, false)] {
+        let (io, mut peer) = duplex(1 << 16);
+        let server = tokio::spawn(async move {
+            tokio::time::sleep(seconds(40)).await;
+            peer.write_all(b"220 mx\r\n").await.unwrap();
+            peer.read_exact(&mut [0; 17]).await.unwrap();
+            tokio::time::sleep(seconds(hello)).await;
+            // The client may have gone.
+            let _ = peer.write_all(b"250-mx\r\n250 AUTH PLAIN\r\n").await;
+            let mut line = [0; 21];
+            let begun = peer.read_exact(&mut line).await.is_ok();
+            tokio::time::sleep(seconds(20)).await;
+            let _ = peer.write_all(b"235 ok\r\n").await;
+            begun
+        });
+        let credentials = Some(credentials("x").on_this_machine());
+        let mut options = ClientOptions { credentials, ..options("smtp://mx") };
+        options.timeouts.set_up = seconds(100);
+        let result = Client::handshake(io, &options, &ClientTls::off()).await;
+        match result {
+            Ok(_) => assert!(in_time),
+            Err(error) => {
+                assert!(!in_time && matches!(error, ClientError::Timeout(Step::SetUp)), "{error}");
+            }
+        }
+        assert_eq!(server.await.unwrap(), in_time);
+    }
 }
 
 fn somebody() -> Origin {

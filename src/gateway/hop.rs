@@ -133,6 +133,10 @@ impl Hop {
     /// The reply for the client before us when a server fails; the failure itself is logged.
     fn refusal(&self, server: &Server, failure: &ClientError) -> Reply {
         let next_hop = server.next_hop();
+        if let ClientError::Login(failure) = failure {
+            debug!(%next_hop, error = %failure, "next hop does not let us in");
+            return self.reply(failure);
+        }
         let hint = match failure {
             ClientError::Auth(_) => LOGIN_HINT,
             ClientError::NoMechanism { .. } => {
@@ -140,14 +144,15 @@ impl Hop {
             }
             _ => "",
         };
-        if server.is_shut() && matches!(failure, ClientError::Auth(_)) {
-            // Said once, when it was tried.
-            debug!(%next_hop, error = %failure, "the password is not tried again yet");
-        } else if hint.is_empty() {
+        if hint.is_empty() {
             warn!(%next_hop, error = %failure, "next hop failed");
         } else {
             error!(%next_hop, error = %failure, hint, "next hop does not let us in; mail waits");
         }
+        self.reply(failure)
+    }
+
+    fn reply(&self, failure: &ClientError) -> Reply {
         match failure {
             // Another server may do what this one cannot, and was promised to.
             ClientError::Missing(missing) if self.may_offer(*missing) => Failure::NextHop.reply(),

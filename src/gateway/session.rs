@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, error_span, field, info};
+use tracing::{Instrument, Span, error_span, field, info, warn};
 
 use super::access::Access;
 use super::authorisation::{Evidence, Login, LoginProof};
@@ -410,6 +410,9 @@ async fn dialogue<D: Direction>(
         match command {
             Command::Hello { .. } => {
                 let client = client_address(connection, address);
+                if connection.lacks_address() {
+                    warn!(peer = %address, "XCLIENT without ADDR: its client has no address, and no rights");
+                }
                 let offered = direction.capabilities().await;
                 let offered = direction.access().offer(offered, address, client);
                 connection.accept_hello(&offered).await?;

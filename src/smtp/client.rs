@@ -76,14 +76,17 @@ impl Client {
         Ok(client)
     }
 
-    /// Connects, greets and, as far as the level asks for it, puts the connection under TLS, all before the deadline.
+    /// Connects, greets and, as far as the level asks for it, puts the connection under TLS, all before the deadline, and
+    /// early enough for AUTH if there are credentials.
     ///
-    /// All addresses of a host are tried, in the order of the system's resolver (RFC 6724), until one gives a session. Each
-    /// gets a fair part of the time that is left, to connect and in all, so that silent ones leave some for those behind
-    /// them. Authentication comes after this: a password that was sent, answered or not, is not tried at another address.
+    /// All addresses of a host are tried, in the order of the system's resolver (RFC 6724), until one gives a session in which
+    /// the credentials may be sent. Each gets a fair part of the time that is left, to connect and in all, so that silent
+    /// ones leave some for those behind them. Authentication comes after this: a password that was sent, answered or not, is
+    /// not tried at another address.
     ///
     /// At [`TlsLevel::Opportunistic`] a failed handshake leads to a second, clear connection.
     pub async fn greet(options: &ClientOptions, deadline: Instant) -> Result<Self, ClientError> {
+        let deadline = options.login_by(deadline);
         let connect = options.timeouts.connect;
         let (host, port) = match &options.next_hop {
             NextHop::Tcp { host, port, .. } => (host.as_str(), *port),
@@ -114,7 +117,8 @@ impl Client {
         for (at, &address) in addresses.iter().enumerate() {
             let untried = u32::try_from(addresses.len() - at).unwrap_or(u32::MAX);
             let begun = Instant::now();
-            let share = deadline.saturating_duration_since(begun) / untried;
+            let share =
+                share(deadline.saturating_duration_since(begun), untried, options.timeouts.set_up);
             let mut timeouts = ClientTimeouts { connect: left / untried, ..options.timeouts };
             if options.tls.level() == TlsLevel::Opportunistic {
                 // Leaves time for the second connection.
@@ -175,8 +179,8 @@ impl Client {
         tls: &ClientTls,
     ) -> Result<Self, ClientError> {
         let deadline = Instant::now() + options.timeouts.set_up;
-        let mut client =
-            set_up(deadline, Self::greet_over(io, options, tls, options.timeouts)).await?;
+        let greeted = Self::greet_over(io, options, tls, options.timeouts);
+        let mut client = set_up(options.login_by(deadline), greeted).await?;
         if let Some(credentials) = &options.credentials {
             client.authenticate(credentials, deadline).await?;
         }
@@ -211,6 +215,9 @@ impl Client {
             && client.start_tls(tls.level(), session).await?
         {
             client.hello(&options.hello_name).await?;
+        }
+        if let Some(credentials) = &options.credentials {
+            client.may_log_in(credentials)?;
         }
         Ok(client)
     }
@@ -524,6 +531,12 @@ async fn connected<T>(
     }
 }
 
+/// The time of an address, to the end of its greeting, with so many that are untried: a fair part of what is left, but never
+/// so little that a host whose addresses are all slow is never reached.
+fn share(left: Duration, untried: u32, set_up: Duration) -> Duration {
+    (left / untried).max((set_up / 4).min(left))
+}
+
 /// A part of a set-up that has a deadline beside its own timeouts.
 async fn set_up<T>(
     deadline: Instant,
@@ -550,6 +563,45 @@ mod tests {
     use super::*;
     use tokio::net::TcpListener;
 
+    /// Where the credentials cannot be used nothing was sent, so the next address may have them.
+    #[tokio::test]
+    async fn an_address_without_a_way_to_log_in_is_passed_over() {
+        let mut addresses = Vec::new();
+        let mut servers = tokio::task::JoinSet::new();
+        for offer in ["AUTH CRAM-MD5", "AUTH PLAIN"] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            addresses.push(listener.local_addr().unwrap());
+            servers.spawn(async move {
+                let (mut io, _) = listener.accept().await.unwrap();
+                io.write_all(b"220 mx\r\n").await.unwrap();
+                io.read_exact(&mut [0; 17]).await.unwrap();
+                io.write_all(format!("250-mx\r\n250 {offer}\r\n").as_bytes()).await.unwrap();
+                let mut rest = Vec::new();
+                io.read_to_end(&mut rest).await.unwrap();
+                assert!(rest.is_empty());
+            });
+        }
+        let mut options = ClientOptions::new("smtp://mx.example".parse().unwrap(), "gw.example");
+        let password = zeroize::Zeroizing::new("x".to_owned());
+        options.credentials = Some(Credentials::new("gw", password).unwrap().on_this_machine());
+        let deadline = Instant::now() + options.timeouts.set_up;
+        let limit = options.timeouts.connect;
+        let client = Client::greet_first(&addresses, &options, limit, deadline).await.unwrap();
+        assert_eq!(client.capabilities().auth, ["PLAIN"]);
+        drop(client);
+        servers.join_all().await;
+    }
+
+    #[test]
+    fn an_address_of_many_has_time_to_answer() {
+        let seconds = Duration::from_secs;
+        for (left, untried, expected) in
+            [(120, 1, 120), (120, 2, 60), (120, 8, 30), (90, 7, 30), (20, 5, 20), (0, 4, 0)]
+        {
+            assert_eq!(share(seconds(left), untried, seconds(120)), seconds(expected), "{left}");
+        }
+    }
+
     /// Addresses that take connections and say nothing leave time for those behind them.
     #[tokio::test]
     async fn addresses_share_the_time_of_the_set_up() {
@@ -565,8 +617,9 @@ mod tests {
             io.read_exact(&mut [0; 17]).await.unwrap();
             io.write_all(b"250 mx\r\n").await.unwrap();
         });
-        let options = ClientOptions::new("smtp://mx.example".parse().unwrap(), "gw.example");
-        let deadline = Instant::now() + Duration::from_secs(4);
+        let mut options = ClientOptions::new("smtp://mx.example".parse().unwrap(), "gw.example");
+        options.timeouts.set_up = Duration::from_secs(4);
+        let deadline = Instant::now() + options.timeouts.set_up;
         let limit = options.timeouts.connect;
         Client::greet_first(&addresses, &options, limit, deadline).await.unwrap();
         server.await.unwrap();

@@ -93,6 +93,8 @@ pub struct ServerConnection {
     exchange: Option<auth::Exchange>,
     forwarded: Option<Origin>,
     replaced: Option<Origin>,
+    /// It has named an address, or said that it is not known.
+    addressed: bool,
     /// XCLIENT was the last thing said: the rest of what it has to say may follow in another one, without a greeting.
     replacing: bool,
     errors: usize,
@@ -131,6 +133,7 @@ impl ServerConnection {
             exchange: None,
             forwarded: None,
             replaced: None,
+            addressed: false,
             replacing: false,
             errors: 0,
             idle_commands: 0,
@@ -193,6 +196,12 @@ impl ServerConnection {
     #[must_use]
     pub fn replaced(&self) -> Option<&Origin> {
         self.replaced.as_ref()
+    }
+
+    /// Whether XCLIENT has changed the client without a word about its address.
+    #[must_use]
+    pub fn lacks_address(&self) -> bool {
+        self.replaced.is_some() && !self.addressed
     }
 
     /// The certificate chain that the client has shown under TLS, its own first. That it holds the key is certain;

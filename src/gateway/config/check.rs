@@ -22,6 +22,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
 
+/// RFC 5321 section 4.5.3.2.3: how long a client waits for the reply to RCPT.
+const PATIENCE_OF_CLIENTS: Duration = Duration::from_secs(300);
+
 /// Bounds of `delay_notice`: a message is not late after seconds, and MTAs give up after 5 days.
 const MIN_DELAY_NOTICE: Duration = Duration::from_secs(60);
 const MAX_DELAY_NOTICE: Duration = Duration::from_secs(5 * 24 * 3600);
@@ -61,6 +64,7 @@ pub(super) fn check(
         outbound: outbound.as_ref().map_or(&[], |(table, _)| &table.listen),
         inbound: inbound.as_ref().map_or(&[], |(table, _)| &table.listen),
     };
+    let timeouts = timeouts(file.timeouts, source, &mut warnings);
     for (hops, span) in [
         outbound.as_ref().map(|(table, span)| (&table.next_hop, span)),
         inbound.as_ref().map(|(table, span)| (&table.next_hop, span)),
@@ -71,6 +75,7 @@ pub(super) fn check(
         for hop in hops {
             listeners.refuse_loop(hop, span.clone(), source)?;
         }
+        warnings.extend(too_slow(hops.len(), timeouts.set_up, span, source));
     }
     let (outbound, inbound) = (outbound.map(|(table, _)| table), inbound.map(|(table, _)| table));
     if let (Some(outbound), Some(inbound)) = (&outbound, &inbound)
@@ -107,7 +112,7 @@ pub(super) fn check(
         dns: dns(file.dns, base, source)?,
         defaults,
         limits: file.limits,
-        timeouts: timeouts(file.timeouts, source, &mut warnings),
+        timeouts,
         log: file.log,
         metrics,
         warnings,
@@ -299,6 +304,26 @@ fn next_hop(
     }
     hops.iter_mut().for_each(|hop| hop.resolve(base));
     (hops, span)
+}
+
+/// A list whose last server is not reached in time if the others are silent.
+fn too_slow(
+    servers: usize,
+    set_up: Duration,
+    span: &Range<usize>,
+    source: &Source<'_>,
+) -> Option<ConfigError> {
+    let all = set_up.saturating_mul(u32::try_from(servers).unwrap_or(u32::MAX));
+    if servers < 2 || all <= PATIENCE_OF_CLIENTS {
+        return None;
+    }
+    let what = format!(
+        "{servers} servers of `next_hop` with {} s for each (`set_up` of [timeouts]) exceed the 5 minutes that clients \
+         wait for RCPT",
+        set_up.as_secs()
+    );
+    let hint = "lower `set_up`, or name fewer servers: if the first ones are silent the last are never reached";
+    Some(source.error(span.clone(), what, hint))
 }
 
 fn outbound(

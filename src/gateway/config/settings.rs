@@ -92,7 +92,8 @@ pub struct Timeouts {
     #[serde(deserialize_with = "duration")]
     pub write: Duration,
     /// Next hop: a new connection up to the end of AUTH, all steps together, with the wait for others that try the same
-    /// password. The addresses of a host share it: each has what is left divided by those not yet tried. Default 2m.
+    /// password. The addresses of a host share it: each has what is left divided by those not yet tried, but a quarter of the
+    /// whole if there is so much. Default 2m.
     #[serde(deserialize_with = "duration")]
     pub set_up: Duration,
     /// Next hop: opening the connection. Default 30s.

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 use super::server::{self, Connection, Server};
 use super::{Hop, Mail};
 use crate::gateway::session::Recipient;
-use crate::smtp::client::{ClientError, Outcome, Step};
+use crate::smtp::client::{ClientError, Outcome};
 use crate::smtp::{Capabilities, Protocol, Reply};
 
 /// One transaction with a server of the next hop.
@@ -223,16 +223,10 @@ impl Downstream {
     }
 }
 
-/// Whether the connection has gone without an answer to the command, as servers do when they restart. One that keeps silent
-/// is not asked again: the client before us would have to wait twice.
+/// Whether the command is worth another connection. A server that keeps silent is not asked again: the client before us would
+/// have to wait twice.
 fn is_lost(result: &Result<Reply, ClientError>) -> bool {
-    match result {
-        Ok(_) => false,
-        Err(ClientError::Closed(_)) => true,
-        Err(ClientError::Io { step, .. }) => *step != Step::Connect,
-        Err(ClientError::Refused { reply, .. }) => reply.code() == 421,
-        Err(_) => false,
-    }
+    result.as_ref().is_err_and(ClientError::is_loss)
 }
 
 fn known(outcome: Outcome) -> Outcome {

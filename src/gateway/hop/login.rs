@@ -2,71 +2,148 @@
 //!
 //! A password that was refused is not tried again with every message: servers lock out who does that, and the log would
 //! hold nothing else. As long as nobody knows whether it is right, one connection at a time tries it, and those that wait
-//! meanwhile take over what comes of it.
+//! meanwhile take over what comes of it. What comes of the tries of a password that is known to be right decides about
+//! nobody else.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout_at;
+
 use super::rest::Rest;
-use crate::smtp::client::ClientError;
+use crate::smtp::client::{ClientError, Step};
 
-/// First and longest time that a password is not tried which was refused and never taken: fewer tries than lock out a client
-/// anywhere, and an hour at most after somebody has mended it at the other end. A reload tries at once.
-const UNPROVEN: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(3_600));
+/// First and longest time that a password is not tried which was refused: fewer tries than lock out a client anywhere, and an
+/// hour at most after somebody has mended it at the other end. A reload tries at once.
+const REFUSED: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(3_600));
 
-/// The same for one that was taken before. Servers refuse good passwords too, as while one of several has not heard of it.
-const PROVEN: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(3_600));
+/// The same, once, for one that was taken before. Servers refuse good passwords too, as while one of several has not heard of
+/// it.
+const SPARED: Duration = Duration::from_secs(30);
 
 /// The same after a try that was not answered by yes or no: a reply 4yz (RFC 4954 section 6), or none.
 const UNDECIDED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+
+/// How long a password that was taken counts as right, so that many try it at a time.
+const PROOF: Duration = Duration::from_secs(300);
 
 /// What is known of the password of one server.
 #[derive(Debug)]
 pub(super) struct Login {
     state: Mutex<State>,
     /// Held by whoever tries a password that may be wrong.
-    turn: tokio::sync::Mutex<()>,
+    alone: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// It was taken the last time.
-    proven: bool,
-    /// How many tries have ended.
-    ended: u64,
-    /// Why the last one failed.
+    /// When it was last taken, unless it is in doubt since.
+    proven: Option<Instant>,
+    /// How many tries have failed that somebody made alone.
+    failed: u64,
+    /// Why the last of them did.
     failure: Option<ClientError>,
     /// The reply that refused it the last time.
     refusal: Option<ClientError>,
+    /// It was taken after it was last refused.
+    good: bool,
+    /// Until when it is spared for a first refusal.
+    spared: Option<Instant>,
     refused: Rest,
     undecided: Rest,
-}
-
-/// The leave to try the password, until it is dropped. A try that is broken off leaves it to the next who waits.
-pub(super) struct Turn<'a> {
-    /// `None`: others may at the same time.
-    _alone: Option<tokio::sync::MutexGuard<'a, ()>>,
 }
 
 impl State {
     /// Why the password is not tried now.
     fn pause(&self, now: Instant) -> Option<&ClientError> {
-        let refusal = self.refusal.as_ref().filter(|_| self.refused.holds(now));
+        let refused = self.refused.holds(now) || self.spared.is_some_and(|until| now < until);
+        let refusal = self.refusal.as_ref().filter(|_| refused);
         refusal.or(self.failure.as_ref().filter(|_| self.undecided.holds(now)))
+    }
+
+    fn is_proven(&self, now: Instant) -> bool {
+        self.proven.is_some_and(|taken| now.saturating_duration_since(taken) < PROOF)
+    }
+}
+
+/// What a try has brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The password is right.
+    Taken,
+    /// It is in doubt, or as it was: whoever comes next tries it.
+    Open,
+    /// It is not tried for a while.
+    Pause,
+}
+
+/// The leave to try the password, until it is dropped. A try that is broken off leaves it to the next who waits.
+pub(super) struct Turn<'a> {
+    login: &'a Login,
+    /// `None`: others may at the same time.
+    alone: Option<tokio::sync::MutexGuard<'a, ()>>,
+    /// When it was asked for.
+    asked: Instant,
+    waited: bool,
+}
+
+impl Turn<'_> {
+    /// Whether another one's try came first.
+    pub(super) fn has_waited(&self) -> bool {
+        self.waited
+    }
+
+    /// Notes what came of the try. Only one that nobody shared begins a pause, and only while it is the latest that is known.
+    pub(super) fn tried(&self, failure: Option<&ClientError>, now: Instant) -> Verdict {
+        let mut state = self.login.lock();
+        let Some(failure) = failure else {
+            state.proven = Some(now);
+            state.good = true;
+            (state.refusal, state.spared) = (None, None);
+            state.refused.over();
+            state.undecided.over();
+            return Verdict::Taken;
+        };
+        // RFC 4954 section 6: 4yz is about the server, 5yz about the password or the account.
+        let refused = matches!(failure, ClientError::Auth(reply) if reply.is_permanent());
+        // Had it been taken before this was asked for, nobody would try alone.
+        let outdated = state.proven.is_some_and(|taken| taken >= self.asked);
+        if self.alone.is_none() || outdated {
+            if refused {
+                state.proven = None;
+            }
+            return Verdict::Open;
+        }
+        state.proven = None;
+        state.failed += 1;
+        state.failure = Some(failure.clone());
+        if !refused {
+            state.undecided.failed(now);
+        } else {
+            state.refusal = Some(failure.clone());
+            if std::mem::take(&mut state.good) {
+                state.spared = Some(now + SPARED);
+            } else {
+                state.refused.failed(now);
+            }
+        }
+        Verdict::Pause
     }
 }
 
 impl Login {
     pub(super) fn new() -> Self {
         let state = State {
-            proven: false,
-            ended: 0,
+            proven: None,
+            failed: 0,
             failure: None,
             refusal: None,
-            refused: Rest::new(UNPROVEN),
+            good: false,
+            spared: None,
+            refused: Rest::new(REFUSED),
             undecided: Rest::new(UNDECIDED),
         };
-        Self { state: Mutex::new(state), turn: tokio::sync::Mutex::default() }
+        Self { state: Mutex::new(state), alone: tokio::sync::Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -82,55 +159,40 @@ impl Login {
     ///
     /// # Errors
     ///
-    /// It failed lately, or while this one waited: what came of that try.
-    pub(super) async fn turn(&self, now: Instant) -> Result<Turn<'_>, ClientError> {
-        let ended = {
+    /// [`ClientError::Login`] if it failed lately, or while this one waited: what came of that try. A time-out of
+    /// [`Step::SetUp`] if the other's try has not ended by the deadline.
+    pub(super) async fn turn(
+        &self,
+        asked: Instant,
+        deadline: tokio::time::Instant,
+    ) -> Result<Turn<'_>, ClientError> {
+        let failed = {
             let state = self.lock();
-            if let Some(failure) = state.pause(now) {
-                return Err(failure.clone());
+            if let Some(failure) = state.pause(asked) {
+                return Err(ClientError::Login(failure.clone().into()));
             }
-            if state.proven {
-                return Ok(Turn { _alone: None });
+            if state.is_proven(asked) {
+                return Ok(Turn { login: self, alone: None, asked, waited: false });
             }
-            state.ended
+            state.failed
         };
-        let alone = self.turn.lock().await;
+        let (alone, waited) = match self.alone.try_lock() {
+            Ok(alone) => (alone, false),
+            Err(_) => {
+                let alone = timeout_at(deadline, self.alone.lock()).await;
+                (alone.map_err(|_| ClientError::Timeout(Step::SetUp))?, true)
+            }
+        };
         let state = self.lock();
-        if state.ended == ended {
-            return Ok(Turn { _alone: Some(alone) });
+        // Taken by anybody meanwhile, it is right, whatever else came of it.
+        if state.is_proven(asked) {
+            return Ok(Turn { login: self, alone: None, asked, waited });
         }
-        // Only a password that was taken frees those who have waited.
         match &state.failure {
-            None => Ok(Turn { _alone: None }),
-            Some(failure) => Err(failure.clone()),
-        }
-    }
-
-    /// Notes what came of a try; `true` if it begins a pause.
-    pub(super) fn tried(&self, failure: Option<&ClientError>, now: Instant) -> bool {
-        let mut state = self.lock();
-        state.ended += 1;
-        state.failure = failure.cloned();
-        match failure {
-            None => {
-                state.proven = true;
-                state.refusal = None;
-                state.refused = Rest::new(PROVEN);
-                state.undecided.over();
-                false
+            Some(failure) if state.failed != failed => {
+                Err(ClientError::Login(failure.clone().into()))
             }
-            // Nothing was sent.
-            Some(ClientError::NoTls(_) | ClientError::NoMechanism { .. }) => false,
-            // RFC 4954 section 6: 4yz is about the server, 5yz about the password or the account.
-            Some(ClientError::Auth(reply)) if reply.is_permanent() => {
-                state.proven = false;
-                state.refusal = failure.cloned();
-                state.refused.failed(now)
-            }
-            Some(_) => {
-                state.proven = false;
-                state.undecided.failed(now)
-            }
+            _ => Ok(Turn { login: self, alone: Some(alone), asked, waited }),
         }
     }
 }
@@ -141,7 +203,6 @@ mod tests {
 
     use super::*;
     use crate::smtp::Reply;
-    use crate::smtp::client::Step;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -149,38 +210,53 @@ mod tests {
         ClientError::Auth(Reply::new(code, (5, 7, 8), "no"))
     }
 
-    fn code(failure: &ClientError) -> u16 {
-        match failure {
-            ClientError::Auth(reply) => reply.code(),
-            _ => 0,
-        }
+    fn far() -> tokio::time::Instant {
+        tokio::time::Instant::now() + Duration::from_secs(1_000_000)
     }
 
-    /// Fails again and again as soon as it may; the pauses in seconds that follow.
-    async fn pauses(login: &Login, failure: &ClientError, expected: &[u64]) {
-        let mut now = Instant::now();
+    async fn turn(login: &Login, now: Instant) -> Result<Turn<'_>, ClientError> {
+        login.turn(now, far()).await
+    }
+
+    async fn take(login: &Login, now: Instant) {
+        assert_eq!(turn(login, now).await.unwrap().tried(None, now), Verdict::Taken);
+    }
+
+    /// Fails again and again as soon as it may; the pauses in seconds that follow. Returns when the last one ends.
+    async fn pauses(
+        login: &Login,
+        mut now: Instant,
+        failure: &ClientError,
+        expected: &[u64],
+    ) -> Instant {
         for &seconds in expected {
-            drop(login.turn(now).await.unwrap());
-            assert!(login.tried(Some(failure), now), "{seconds}");
-            // Those that were sent at the same time.
-            assert!(!login.tried(Some(failure), now), "{seconds}");
+            let verdict = turn(login, now).await.unwrap().tried(Some(failure), now);
+            assert_eq!(verdict, Verdict::Pause, "{seconds}");
             now += Duration::from_secs(seconds) - SECOND;
-            assert_eq!(code(&login.turn(now).await.err().unwrap()), code(failure), "{seconds}");
-            assert_eq!(login.pause(now).as_ref().map(code), Some(code(failure)), "{seconds}");
+            let told = turn(login, now).await.err().unwrap();
+            assert!(matches!(&told, ClientError::Login(_)), "{told:?}");
+            assert_eq!(told.to_string(), failure.to_string(), "{seconds}");
+            assert_eq!(login.pause(now).unwrap().to_string(), failure.to_string(), "{seconds}");
             now += SECOND;
             assert!(login.pause(now).is_none(), "no end after {seconds}");
         }
+        now
     }
 
+    /// Servers lock out at 3 to 10 failures in 10 to 30 minutes.
     #[tokio::test]
-    async fn the_pause_ends_and_grows_and_is_short_after_a_success() {
+    async fn the_pause_ends_and_grows_and_is_short_once_after_a_success() {
         let login = Login::new();
-        pauses(&login, &refused(535), &[300, 600, 1200, 2400, 3600, 3600]).await;
-        login.tried(None, Instant::now());
-        assert!(login.pause(Instant::now()).is_none());
-        pauses(&login, &refused(535), &[30, 60, 120, 240]).await;
-        login.tried(None, Instant::now());
-        pauses(&login, &refused(535), &[30, 60]).await;
+        let now = Instant::now();
+        let mut now = pauses(&login, now, &refused(535), &[300, 600, 1200, 2400, 3600, 3600]).await;
+        for _ in 0..2 {
+            take(&login, now).await;
+            assert!(login.pause(now).is_none());
+            // In doubt by a try that others may share, it is tried alone at once.
+            let shared = turn(&login, now).await.unwrap();
+            assert_eq!(shared.tried(Some(&refused(535)), now), Verdict::Open);
+            now = pauses(&login, now, &refused(535), &[30, 300, 600, 1200]).await;
+        }
     }
 
     #[tokio::test]
@@ -189,10 +265,48 @@ mod tests {
             [refused(454), ClientError::Timeout(Step::Auth), ClientError::Closed(Step::Auth)]
         {
             let login = Login::new();
-            pauses(&login, &failure, &[5, 10, 20, 40, 60, 60]).await;
-            login.tried(None, Instant::now());
-            pauses(&login, &failure, &[5, 10]).await;
+            let now = pauses(&login, Instant::now(), &failure, &[5, 10, 20, 40, 60, 60]).await;
+            take(&login, now).await;
+            pauses(&login, now + PROOF, &failure, &[5, 10]).await;
         }
+    }
+
+    /// One connection that gets no yes or no is no reason to stop all mail, nor one that was hanging when others were let in.
+    #[tokio::test]
+    async fn a_good_password_stays_good_without_an_answer() {
+        for failure in
+            [refused(454), ClientError::Timeout(Step::Auth), ClientError::Closed(Step::Auth)]
+        {
+            let login = Login::new();
+            let now = Instant::now();
+            take(&login, now).await;
+            let shared = turn(&login, now).await.unwrap();
+            assert_eq!(shared.tried(Some(&failure), now), Verdict::Open);
+            let _both = (turn(&login, now).await.unwrap(), turn(&login, now).await.unwrap());
+            // The proof has aged, one tries alone, and hangs longer than another one that was under way.
+            let old = now + PROOF;
+            let alone = turn(&login, old).await.unwrap();
+            shared.tried(None, old + SECOND);
+            assert_eq!(alone.tried(Some(&failure), old + 2 * SECOND), Verdict::Open);
+            let later = old + 2 * SECOND;
+            let _both = (turn(&login, later).await.unwrap(), turn(&login, later).await.unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_proof_ages_and_is_renewed() {
+        let login = Login::new();
+        let start = Instant::now();
+        take(&login, start).await;
+        let now = start + PROOF - SECOND;
+        let busy = turn(&login, now).await.unwrap();
+        let _both = (turn(&login, now).await.unwrap(), turn(&login, now).await.unwrap());
+        busy.tried(None, now);
+        let later = start + PROOF;
+        let _both = (turn(&login, later).await.unwrap(), turn(&login, later).await.unwrap());
+        let old = now + PROOF;
+        let _alone = turn(&login, old).await.unwrap();
+        assert!(at_once(&mut Box::pin(turn(&login, old))).await.is_none());
     }
 
     /// A server that cannot be asked has refused nothing.
@@ -200,38 +314,35 @@ mod tests {
     async fn a_probe_without_an_answer_costs_no_further_pause() {
         let login = Login::new();
         let mut now = Instant::now();
-        login.tried(Some(&refused(535)), now);
-        now += UNPROVEN.0;
+        turn(&login, now).await.unwrap().tried(Some(&refused(535)), now);
+        now += REFUSED.0;
         // Whoever has the turn may fail before AUTH, or be broken off.
-        drop(login.turn(now).await.unwrap());
-        drop(login.turn(now).await.unwrap());
-        login.tried(Some(&ClientError::NoTls(None)), now);
-        drop(login.turn(now).await.unwrap());
-        login.tried(Some(&ClientError::Timeout(Step::Auth)), now);
-        assert!(login.turn(now).await.is_err());
-        drop(login.turn(now + UNDECIDED.0).await.unwrap());
+        drop(turn(&login, now).await.unwrap());
+        drop(turn(&login, now).await.unwrap());
+        turn(&login, now).await.unwrap().tried(Some(&ClientError::Timeout(Step::Auth)), now);
+        assert!(turn(&login, now).await.is_err());
+        drop(turn(&login, now + UNDECIDED.0).await.unwrap());
     }
 
     #[tokio::test]
     async fn those_who_wait_take_over_what_comes_of_the_try() {
-        for failure in
-            [refused(535), refused(454), ClientError::Closed(Step::Auth), ClientError::NoTls(None)]
-        {
+        for failure in [refused(535), refused(454), ClientError::Closed(Step::Auth)] {
             let login = Login::new();
             let now = Instant::now();
-            let first = login.turn(now).await.unwrap();
-            let mut waiting = [Box::pin(login.turn(now)), Box::pin(login.turn(now))];
+            let first = turn(&login, now).await.unwrap();
+            assert!(!first.has_waited());
+            let mut waiting = [Box::pin(turn(&login, now)), Box::pin(turn(&login, now))];
             for one in &mut waiting {
                 assert!(at_once(one).await.is_none());
             }
-            login.tried(Some(&failure), now);
+            first.tried(Some(&failure), now);
             drop(first);
             for one in waiting {
                 assert_eq!(one.await.err().unwrap().to_string(), failure.to_string());
             }
             // Who comes later tries alone.
-            let later = login.turn(now + 2 * UNPROVEN.0).await.unwrap();
-            assert!(at_once(&mut Box::pin(login.turn(now + 2 * UNPROVEN.0))).await.is_none());
+            let later = turn(&login, now + 2 * REFUSED.0).await.unwrap();
+            assert!(at_once(&mut Box::pin(turn(&login, now + 2 * REFUSED.0))).await.is_none());
             drop(later);
         }
     }
@@ -240,28 +351,32 @@ mod tests {
     async fn a_password_that_was_taken_frees_all() {
         let login = Login::new();
         let now = Instant::now();
-        let first = login.turn(now).await.unwrap();
-        let mut waiting = [Box::pin(login.turn(now)), Box::pin(login.turn(now))];
+        let first = turn(&login, now).await.unwrap();
+        let mut waiting =
+            [Box::pin(turn(&login, now)), Box::pin(turn(&login, now)), Box::pin(turn(&login, now))];
         for one in &mut waiting {
             assert!(at_once(one).await.is_none());
         }
-        login.tried(None, now);
+        first.tried(None, now);
         drop(first);
-        let [one, other] = waiting;
-        let _free = (one.await.unwrap(), other.await.unwrap());
-        let _free = (login.turn(now).await.unwrap(), login.turn(now).await.unwrap());
+        let [one, other, last] = waiting;
+        let (one, _free) = (one.await.unwrap(), other.await.unwrap());
+        assert!(one.has_waited());
+        // Its connection was closed while it waited: nothing that those behind it take over.
+        one.tried(Some(&ClientError::Closed(Step::Auth)), now);
+        let _free = (last.await.unwrap(), turn(&login, now).await.unwrap());
         // Refused once, it is in doubt again.
-        login.tried(Some(&refused(535)), now);
-        let _alone = login.turn(now + PROVEN.0).await.unwrap();
-        assert!(at_once(&mut Box::pin(login.turn(now + PROVEN.0))).await.is_none());
+        one.tried(Some(&refused(535)), now);
+        let _alone = turn(&login, now).await.unwrap();
+        assert!(at_once(&mut Box::pin(turn(&login, now))).await.is_none());
     }
 
     #[tokio::test]
     async fn a_try_that_is_broken_off_leaves_the_turn_to_the_next() {
         let login = Login::new();
         let now = Instant::now();
-        let first = login.turn(now).await.unwrap();
-        let mut waiting = [Box::pin(login.turn(now)), Box::pin(login.turn(now))];
+        let first = turn(&login, now).await.unwrap();
+        let mut waiting = [Box::pin(turn(&login, now)), Box::pin(turn(&login, now))];
         for one in &mut waiting {
             assert!(at_once(one).await.is_none());
         }
@@ -269,6 +384,19 @@ mod tests {
         let [mut one, mut other] = waiting;
         let _second = at_once(&mut one).await.unwrap().unwrap();
         assert!(at_once(&mut other).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_gives_up_at_the_deadline() {
+        let login = Login::new();
+        let now = Instant::now();
+        let _hangs = turn(&login, now).await.unwrap();
+        let deadline = tokio::time::Instant::now() + SECOND;
+        let late = login.turn(now, deadline).await.err().unwrap();
+        assert!(matches!(late, ClientError::Timeout(Step::SetUp)), "{late:?}");
+        assert!(tokio::time::Instant::now() < deadline + SECOND);
+        // Nobody has learned anything of the password by that.
+        assert!(login.pause(now).is_none());
     }
 
     /// What a future has come to without waiting.

@@ -3,11 +3,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout_at;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use super::Mail;
-use super::login::Login;
+use super::login::{Login, Verdict};
 use super::rest::Rest;
 use crate::smtp::client::{Client, ClientError, ClientOptions, Step};
 use crate::smtp::next_hop::NextHop;
@@ -52,7 +51,7 @@ pub(super) struct Connection {
     transactions: u32,
 }
 
-/// What to do about a server that does not let us in.
+/// What to do about a server that refuses the password.
 pub(super) const LOGIN_HINT: &str =
     "check `user`, `password_file` and `tls` of this next hop; a reload tries at once";
 
@@ -96,11 +95,6 @@ impl Server {
         lock(&self.rest).holds_unless_probing(Instant::now())
     }
 
-    /// Whether it did not take the password lately, so that it is not tried now.
-    pub(super) fn is_shut(&self) -> bool {
-        self.login.pause(Instant::now()).is_some()
-    }
-
     /// Leaves it in peace for a while, as far as there are others.
     pub(super) fn failed(&self) {
         lock(&self.rest).failed(Instant::now());
@@ -127,7 +121,7 @@ impl Server {
         if self.options.credentials.is_some()
             && let Some(failure) = self.login.pause(Instant::now())
         {
-            return Err(failure);
+            return Err(ClientError::Login(failure.into()));
         }
         match self.set_up().await {
             Ok(client) => {
@@ -144,26 +138,59 @@ impl Server {
 
     async fn set_up(&self) -> Result<Client, ClientError> {
         let deadline = tokio::time::Instant::now() + self.options.timeouts.set_up;
-        let mut client = Client::greet(&self.options, deadline).await?;
-        // Known even of a server that does not let us in: it may tomorrow.
-        *lock(&self.capabilities) = Some((client.capabilities().clone(), Instant::now()));
+        let mut client = self.greet(deadline).await?;
         let Some(credentials) = &self.options.credentials else { return Ok(client) };
-        let turn = timeout_at(deadline, self.login.turn(Instant::now())).await;
-        let _turn = match turn.unwrap_or(Err(ClientError::Timeout(Step::SetUp))) {
+        let login_by = self.options.login_by(deadline);
+        let turn = match self.login.turn(Instant::now(), login_by).await {
             Ok(turn) => turn,
             Err(error) => {
                 tokio::spawn(client.quit());
                 return Err(error);
             }
         };
-        let result = client.authenticate(credentials, deadline).await;
-        if self.login.tried(result.as_ref().err(), Instant::now())
-            && let Err(error @ ClientError::Auth(_)) = &result
-        {
-            let next_hop = self.next_hop();
-            error!(%next_hop, %error, hint = LOGIN_HINT, "next hop does not take our password; mail waits");
+        let mut result = client.authenticate(credentials, deadline).await;
+        // A server may have given up a connection that was silent so long. Not because of the password, for all we know.
+        if turn.has_waited() && result.as_ref().is_err_and(ClientError::is_loss) {
+            client = self.greet(deadline).await?;
+            result = client.authenticate(credentials, deadline).await;
         }
-        result.map(|()| client)
+        // Nothing was sent.
+        if let Err(error @ ClientError::Timeout(Step::SetUp)) = result {
+            return Err(error);
+        }
+        let verdict = turn.tried(result.as_ref().err(), Instant::now());
+        result.map(|()| client).map_err(|error| {
+            self.log_failed_login(&error, verdict);
+            ClientError::Login(error.into())
+        })
+    }
+
+    async fn greet(&self, deadline: tokio::time::Instant) -> Result<Client, ClientError> {
+        let greeted = Client::greet(&self.options, deadline).await;
+        let can = match &greeted {
+            Ok(client) => client.capabilities(),
+            // Known even of a server that does not let us in: it may tomorrow.
+            Err(ClientError::NoMechanism { offered }) => offered,
+            Err(_) => return greeted,
+        };
+        *lock(&self.capabilities) = Some((can.clone(), Instant::now()));
+        greeted
+    }
+
+    fn log_failed_login(&self, error: &ClientError, verdict: Verdict) {
+        let next_hop = self.next_hop();
+        match error {
+            ClientError::Auth(reply) if reply.is_permanent() && verdict == Verdict::Pause => {
+                error!(%next_hop, %error, hint = LOGIN_HINT, "next hop does not take our password; mail waits");
+            }
+            ClientError::Auth(reply) if reply.is_permanent() => {
+                warn!(%next_hop, %error, "next hop refuses a password that it took before; it is tried again");
+            }
+            _ => {
+                let hint = "this says nothing about the password: see what ails that server";
+                warn!(%next_hop, %error, hint, "next hop failed at AUTH");
+            }
+        }
     }
 
     /// An idle connection for the client `session`.

@@ -101,16 +101,39 @@ impl Credentials {
 }
 
 impl Client {
+    /// Whether these credentials may be sent over this connection, in a way that the server knows.
+    pub(super) fn may_log_in(&self, credentials: &Credentials) -> Result<(), ClientError> {
+        // RFC 4954 section 4: neither mechanism hides the password.
+        if self.stream.tls().is_none() && !credentials.without_tls {
+            return Err(ClientError::NoTls(None));
+        }
+        if !self.offers("PLAIN") && !self.offers("LOGIN") {
+            return Err(ClientError::NoMechanism { offered: self.capabilities.clone().into() });
+        }
+        Ok(())
+    }
+
+    fn offers(&self, mechanism: &str) -> bool {
+        self.capabilities.auth.iter().any(|offered| offered == mechanism)
+    }
+
     /// Authenticates by PLAIN, or by LOGIN if that is all there is, before the deadline.
     ///
     /// # Errors
     ///
-    /// [`ClientError::NoTls`] and [`ClientError::NoMechanism`] if nothing was sent. After every error the connection is closed.
+    /// [`ClientError::NoTls`], [`ClientError::NoMechanism`] and a time-out of [`Step::SetUp`] if nothing was sent. After every
+    /// error the connection is closed.
     pub async fn authenticate(
         &mut self,
         credentials: &Credentials,
         deadline: Instant,
     ) -> Result<(), ClientError> {
+        if let Err(error) = self.may_log_in(credentials) {
+            return self.broken(error);
+        }
+        if deadline <= Instant::now() {
+            return self.broken(ClientError::Timeout(Step::SetUp));
+        }
         match timeout_at(deadline, self.log_in(credentials)).await {
             Ok(result) => result,
             Err(_) => self.broken(ClientError::Timeout(Step::Auth)),
@@ -118,18 +141,10 @@ impl Client {
     }
 
     async fn log_in(&mut self, credentials: &Credentials) -> Result<(), ClientError> {
-        // RFC 4954 section 4: neither mechanism hides the password.
-        if self.stream.tls().is_none() && !credentials.without_tls {
-            return self.broken(ClientError::NoTls(None));
-        }
-        let offers = |name: &str| self.capabilities.auth.iter().any(|offered| offered == name);
-        let reply = if offers("PLAIN") {
+        let reply = if self.offers("PLAIN") {
             self.auth_plain(credentials).await?
-        } else if offers("LOGIN") {
-            self.auth_login(credentials).await?
         } else {
-            let offered = self.capabilities.auth.join(" ");
-            return self.broken(ClientError::NoMechanism { offered });
+            self.auth_login(credentials).await?
         };
         match reply.code() {
             235 => Ok(()),

@@ -3,9 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::smtp::Reply;
 use crate::smtp::data::Violation;
 use crate::smtp::reply::ReplyError;
+use crate::smtp::{Capabilities, Reply};
 
 /// What the client was doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,11 +101,15 @@ pub enum ClientError {
     #[error("authentication refused: {0}")]
     Auth(Reply),
     /// The next hop offers neither AUTH PLAIN nor AUTH LOGIN.
-    #[error("next hop offers neither AUTH PLAIN nor LOGIN (offered: `{offered}`)")]
+    #[error("next hop offers neither AUTH PLAIN nor LOGIN (offered: `{}`)", .offered.auth.join(" "))]
     NoMechanism {
-        /// The mechanisms that it does offer.
-        offered: String,
+        /// What it does offer.
+        offered: Box<Capabilities>,
     },
+    /// What came of AUTH, or of an earlier one, so that it was not sent this time. Made by those who remember that; they have
+    /// logged it.
+    #[error(transparent)]
+    Login(Box<ClientError>),
     /// The transaction needs what the next hop does not offer. The connection is still good.
     #[error("next hop does not offer {0:?}")]
     Missing(Missing),
@@ -118,6 +122,17 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether the connection has gone without an answer to the command, as servers do when they restart or are tired of
+    /// waiting.
+    pub(crate) fn is_loss(&self) -> bool {
+        match self {
+            Self::Closed(_) => true,
+            Self::Io { step, .. } => *step != Step::Connect,
+            Self::Refused { reply, .. } => reply.code() == 421,
+            _ => false,
+        }
+    }
+
     pub(super) fn io(step: Step, source: io::Error) -> Self {
         Self::Io { step, source: source.into() }
     }

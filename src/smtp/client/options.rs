@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Credentials;
 use crate::smtp::next_hop::NextHop;
 use crate::smtp::tls::ClientTls;
@@ -11,7 +13,7 @@ use crate::smtp::tls::ClientTls;
 pub struct ClientTimeouts {
     /// For a new connection, from the look-up of the host to the end of AUTH, all addresses and steps together; default 120 s,
     /// for an upstream client waits 300 for its reply, and another server may have to be tried. Up to AUTH each address has
-    /// what is left divided by the number of those that are not yet tried.
+    /// what is left divided by the number of those that are not yet tried, but a quarter of the whole if there is so much.
     pub set_up: Duration,
     /// For the look-up of the host and the TCP or unix connection, all addresses together; default 30 s.
     pub connect: Duration,
@@ -86,5 +88,13 @@ impl ClientOptions {
             credentials: None,
             timeouts: ClientTimeouts::default(),
         }
+    }
+
+    /// When all before AUTH must have come to its end, in a set-up with this deadline: a password that is sent too late for an
+    /// answer is a try for nothing.
+    pub(crate) fn login_by(&self, deadline: Instant) -> Instant {
+        let ClientTimeouts { set_up, auth, .. } = self.timeouts;
+        let kept = self.credentials.as_ref().map_or(Duration::ZERO, |_| auth.min(set_up / 4));
+        deadline.checked_sub(kept).unwrap_or(deadline)
     }
 }

@@ -152,6 +152,11 @@ impl ServerConnection {
         match extension {
             Extension::XForward => self.put(&Reply::new(250, (2, 0, 0), "ok")),
             Extension::XClient => {
+                let names = |word: &str| {
+                    word.split_once('=').is_some_and(|(name, _)| name.eq_ignore_ascii_case("ADDR"))
+                };
+                self.addressed &= self.hello.is_none();
+                self.addressed |= arguments.split(' ').any(names);
                 self.hello = None;
                 self.replacing = true;
                 self.forwarded = None;
