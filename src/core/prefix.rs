@@ -370,3 +370,55 @@ impl Decode for Prefix {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn forward(mailbox: &str) -> ForwardPath {
+        ForwardPath::new(mailbox.to_owned(), 6, "rfc822;v@b.example".to_owned()).unwrap()
+    }
+
+    fn reverse(mailbox: &str, smtputf8: bool) -> ReversePathField {
+        ReversePathField::new(mailbox.to_owned(), 2, smtputf8, 1, "QQ314159".to_owned()).unwrap()
+    }
+
+    fn prefix(reverse: ReversePathField, forward: Vec<ForwardPath>) -> Prefix {
+        let domain = Domain::from_canonical(b"a.example").unwrap();
+        Prefix::mail(domain, 7, DeliveryId::from_bytes([3; 16]), reverse, forward)
+    }
+
+    #[test]
+    fn what_is_decoded_is_what_was_given() {
+        let given = prefix(reverse("u@a.example", true), vec![forward("v@b.example")]);
+        let read = Prefix::from_octets(&given.to_octets().unwrap()).unwrap();
+        assert_eq!(read, given);
+        let path = &read.forward_paths[0];
+        let forward = (path.mailbox(), path.notify(), path.orcpt());
+        assert_eq!(forward, ("v@b.example", 6, "rfc822;v@b.example"));
+        let path = &read.reverse_path;
+        assert_eq!((path.mailbox(), path.body(), path.smtputf8()), ("u@a.example", 2, true));
+        assert_eq!((path.ret(), path.envid()), (1, "QQ314159"));
+        for smtputf8 in [false, true] {
+            let given = reverse("u@a.example", smtputf8);
+            let read = ReversePathField::from_octets(&given.to_octets().unwrap()).unwrap();
+            assert_eq!((read.smtputf8(), read), (smtputf8, given));
+        }
+    }
+
+    #[test]
+    fn paths_beyond_ascii_need_smtputf8() {
+        // [R-con-02]
+        let lacks = |from, smtputf8, to| {
+            prefix(reverse(from, smtputf8), vec![forward("w@b.example"), forward(to)])
+                .lacks_smtputf8()
+        };
+        assert!(!lacks("u@a.example", false, "v@b.example"));
+        assert!(!lacks("u@a.example", true, "v@b.example"));
+        assert!(lacks("\u{fc}@a.example", false, "v@b.example"));
+        assert!(lacks("u@a.example", false, "\u{fc}@b.example"));
+        assert!(!lacks("\u{fc}@a.example", true, "\u{fc}@b.example"));
+    }
+}
