@@ -10,9 +10,8 @@ use super::lookup::{Budget, Keys, look_up};
 use crate::core::Domain;
 use crate::dns::Resolver;
 use crate::policy::{
-    self, Alarm, Allowances, Authenticity, Decision, DeferReason, Demand, LocalPolicy,
-    LookupFailure, Memory, MemoryUpdate, Outcome, Promise, SenderDecision, SenderPolicy,
-    SenderVerdict, Verdict,
+    self, Alarm, Allowances, Decision, DeferReason, Demand, LocalPolicy, LookupFailure, Memory,
+    MemoryUpdate, Outcome, Promise, SenderDecision, SenderPolicy, SenderVerdict, Verdict,
 };
 use crate::store::ledger::{Allowance, Ledger, LedgerError, Scope};
 
@@ -250,7 +249,7 @@ impl Recalled {
         let mut verdict = policy::authenticate_sender(local, outcome, self.memory(), now);
         if matches!(self, Self::Damaged { .. }) {
             verdict.alarms.push(Alarm::MemoryDamaged);
-            if local.pin.is_none() && !is_secure(outcome) {
+            if local.pin.is_none() && !outcome.is_secure() {
                 verdict.memory = MemoryUpdate::Keep;
                 if !matches!(verdict.decision, SenderDecision::Defer(_)) {
                     verdict.decision = SenderDecision::Defer(DeferReason::MemoryDamaged);
@@ -267,8 +266,4 @@ impl Recalled {
             promise => promise,
         }
     }
-}
-
-fn is_secure(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Found(found) if found.authenticity == Authenticity::Secure)
 }

@@ -102,7 +102,8 @@ pub fn decide(
 }
 
 /// The same where what is remembered is damaged, but for until when `enforce` forbids clear mail, if it says so: neither is mail
-/// clear before that on the word of DNS, nor is the time forgotten [R-dec-11].
+/// clear before that on the word of DNS, nor is the time forgotten. Of the identity key nothing is known but what DNSSEC or a pin
+/// shows: without them nothing is sealed, nor does what was found take the place of what may be repaired [R-dec-11].
 #[must_use]
 pub fn decide_damaged(
     local: &LocalPolicy,
@@ -114,25 +115,30 @@ pub fn decide_damaged(
     let mut verdict = decide(local, outcome, None, demand, now);
     let alarms = &mut verdict.alarms;
     alarms.push(Alarm::MemoryDamaged);
+    let vouched_for = local.pin.is_some() || outcome.is_secure();
     let enforced = enforce_until.filter(|until| now < *until);
-    if enforced.is_none() {
-        return verdict;
-    }
-    if let MemoryUpdate::Store(memory) = &mut verdict.memory {
-        memory.enforce_until = memory.enforce_until.max(enforced);
-    }
-    match verdict.decision {
-        Decision::Clear(ClearReason::LocalRule) if !alarms.contains(&Alarm::NeverOverEnforce) => {
-            alarms.push(Alarm::NeverOverEnforce);
+    match &mut verdict.memory {
+        MemoryUpdate::Store(memory) if vouched_for => {
+            memory.enforce_until = memory.enforce_until.max(enforced);
         }
-        Decision::Clear(ClearReason::LocalRule | ClearReason::LocalAllowance)
+        memory => *memory = MemoryUpdate::Keep,
+    }
+    let waits = match verdict.decision {
+        Decision::Clear(ClearReason::LocalRule) => {
+            if enforced.is_some() && !alarms.contains(&Alarm::NeverOverEnforce) {
+                alarms.push(Alarm::NeverOverEnforce);
+            }
+            false
+        }
+        Decision::Clear(ClearReason::LocalAllowance)
         | Decision::Reject(RejectReason::LocalRule)
-        | Decision::Seal { .. }
-        | Decision::Defer(_) => {}
-        Decision::Clear(_) | Decision::Reject(_) => {
-            let waits = Decision::Defer(DeferReason::MemoryDamaged);
-            verdict.decision = Case { local, memory: None, demand, now }.overridden(waits, alarms);
-        }
+        | Decision::Defer(_) => false,
+        Decision::Seal { .. } => !vouched_for,
+        Decision::Clear(_) | Decision::Reject(_) => enforced.is_some(),
+    };
+    if waits {
+        let waits = Decision::Defer(DeferReason::MemoryDamaged);
+        verdict.decision = Case { local, memory: None, demand, now }.overridden(waits, alarms);
     }
     verdict
 }
@@ -164,15 +170,16 @@ impl Case<'_> {
             continues: accepted.continues,
         }
         .learn(self.memory, self.now);
-        let enforced = learned.enforces(self.now) || found.policy.record().mode == Mode::Enforce;
         let mode = found.policy.record().mode;
         // [R-dec-28]
         let insecure = found.authenticity != Authenticity::Secure;
         let unsupported = mode == Mode::None && self.local.pin.is_some() && insecure;
-        let update = if unsupported {
-            MemoryUpdate::Keep
+        let (enforced, update) = if unsupported {
+            alarms.push(Alarm::PolicyVanished);
+            (self.memory.is_some_and(|m| m.enforces(self.now)), MemoryUpdate::Keep)
         } else {
-            Lesson::update(self.memory, &learned, self.now)
+            let enforced = learned.enforces(self.now) || mode == Mode::Enforce;
+            (enforced, Lesson::update(self.memory, &learned, self.now))
         };
 
         if let Some(decision) = self.never(enforced, alarms) {
@@ -183,7 +190,6 @@ impl Case<'_> {
         }
         if mode == Mode::None {
             let decision = if unsupported {
-                alarms.push(Alarm::PolicyVanished);
                 Decision::Defer(DeferReason::WithdrawalUnsupported)
             } else if enforced {
                 // [R-dec-21]

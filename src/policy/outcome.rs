@@ -116,3 +116,11 @@ pub enum Outcome {
     /// Nothing to rely on.
     Failed(LookupFailure),
 }
+
+impl Outcome {
+    /// Whether a policy was found, and DNSSEC vouches for it.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        matches!(self, Self::Found(found) if found.authenticity == Authenticity::Secure)
+    }
+}
