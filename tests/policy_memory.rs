@@ -490,6 +490,19 @@ fn a_damaged_memory_that_says_enforce_holds_mail_until_then() {
     let verdict = run(&prefer(), Some(NOW + 1));
     assert_eq!(deferred(&verdict), DeferReason::MemoryDamaged);
     assert_eq!(verdict.alarms, [Alarm::MemoryDamaged]);
+    // Of the key nothing is known but what DNSSEC or a pin shows, and only that takes the place of what is damaged.
+    let until = Some(NOW + 400 * DAY);
+    let seal = |local: &LocalPolicy, outcome: &Outcome| {
+        decide_damaged(local, outcome, until, Demand::Absent, NOW)
+    };
+    let verdict = seal(&prefer(), &policy().insecure());
+    assert_eq!(deferred(&verdict), DeferReason::MemoryDamaged);
+    assert_eq!(verdict.memory, MemoryUpdate::Keep);
+    for verdict in [seal(&prefer(), &policy().secure()), seal(&pinned(OWN), &policy().insecure())] {
+        assert!(matches!(verdict.decision, Decision::Seal { .. }), "{verdict:?}");
+        let MemoryUpdate::Store(learned) = verdict.memory else { panic!("{:?}", verdict.memory) };
+        assert_eq!(learned.enforce_until, until);
+    }
     // [R-dec-04]: the alarm is raised once, though the policy found says the same.
     let never = LocalPolicy { rule: Rule::Never, ..prefer() };
     let verdict = run(&never, Some(NOW + 1));
