@@ -160,6 +160,18 @@ class Runs(unittest.TestCase):
         self.assertEqual(self.go("honest", only="vector "), 0, self.done.stdout)
         self.assertEqual(self.statuses("honest", "vectors smtp"), {"unclaimed"})
 
+    def test_nobody_need_take_randomness_from_elsewhere(self):
+        given = {"randomness": {"salt": "AA=="}}
+        vector = {"name": "seal/done/x", "kind": "seal", "input": given, "expected": {"result": "done", "envelope": ""}}
+        drawn = {**vector, "name": "seal/done/y", "input": {"randomness": None}}
+        self.vectors({"vectors": [vector]})
+        for mode in ("honest", "unsupported"):
+            self.assertEqual(self.go(mode, only="vector "), 0, self.done.stdout)
+            self.assertEqual(self.statuses(mode, "vectors seal"), {"unclaimed"})
+        self.vectors({"vectors": [vector, drawn]})
+        self.assertEqual(self.go("unsupported", only="vector "), 1)
+        self.assertEqual(self.statuses("unsupported", "vectors seal"), {"unclaimed", "unsupported"})
+
     def test_a_wrong_vector_fails(self):
         wrong = json.loads(json.dumps(VECTORS))
         wrong["vectors"][0]["expected"]["padded"] = 4097

@@ -79,7 +79,8 @@ def seal(task):
         f"--mta-seal-{token}--",
         "",
     ]
-    return {"result": "done", "carrier": b64("\r\n".join(lines).encode()), "envelope_id": b64(bytes(32) if MODE == "wrong-id" else envelope_id)}
+    told = bytes(32) if MODE == "wrong-id" else envelope_id
+    return {"result": "done", "carrier": b64("\r\n".join(lines).encode()), "envelope_id": b64(told)}
 
 
 def unseal(task):
@@ -112,7 +113,7 @@ def answer(task):
     if MODE == "unsupported":
         return {"result": "unsupported"}
     if task["kind"] == "seal":
-        return seal(task["input"])
+        return {"result": "unsupported"} if task["input"]["randomness"] else seal(task["input"])
     if task["kind"] == "unseal":
         return unseal(task["input"])
     if task["kind"] == "padding":
