@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from . import canary
 from .contract import Task, b64
 from .parties import BOTH, LONG, NOW, ONE, PARTIES, SENDER, WINDOW, own_keys, preferred, records_of, sender
 
@@ -39,6 +40,7 @@ class Case:
     short: bool = False  # part of a short run
     refusal: dict | None = None
     published: tuple | None = None  # domains whose records there are
+    canaries: tuple = ()  # words that the carrier must not show
 
     def __post_init__(self):
         if self.forward_paths is None:
@@ -105,13 +107,17 @@ def message_of(size):
     return message[:-1] + b"x" if message.endswith(b"\r") else message
 
 
-def without_padding(case, content):
-    """The length of a message whose content with the paths of `case` is of so many octets, if one block holds it."""
+def prefix_length(case):
+    """The length of the prefix with the paths of `case` [R-con-01]."""
     mailboxes = sum(5 + len(path["mailbox"].encode()) + len(path["orcpt"]) for path in case.forward_paths)
     sealed_by = case.reverse_path
     mail_from = 2 + len(sealed_by["mailbox"].encode()) + 4 + len(sealed_by["envid"])
-    prefix = 1 + 1 + len(SENDER) + 32 + 8 + 2 + 16 + mail_from + 3 + mailboxes + 2
-    return content - (3 + prefix + 64 + 64 + 2 + 2)
+    return 1 + 1 + len(SENDER) + 32 + 8 + 2 + 16 + mail_from + 3 + mailboxes + 2
+
+
+def without_padding(case, content):
+    """The length of a message whose content with the paths of `case` is of so many octets, if one block holds it."""
+    return content - (3 + prefix_length(case) + 64 + 64 + 2 + 2)
 
 
 def _sizes():
@@ -177,6 +183,31 @@ def _parameters():
     yield Case("longest ORCPT", forward_paths=[forward(f"v@{BOTH}", 0, "rfc822;" + "o" * 493)])
 
 
+def _canaries():
+    """Words wherever a message has something to say, twice, in messages of the same lengths [R-car-02], [R-car-03]."""
+    for name, domain in (("canaries", BOTH), ("canaries again", BOTH), ("canaries, suite 1", ONE)):
+        words = tuple(
+            canary.make(purpose) for purpose in ("path", "to", "envid", "orcpt", "author", "other", "subject", "body", "attached")
+        )
+        path, to, envid, orcpt, author, other, subject, body, attached = words
+        message = (
+            f"From: {author} <{author}@{author}.example>\r\nTo: {other} <{other}@inner.example>\r\nSubject: {subject}\r\n"
+            "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=inner\r\n\r\n"
+            f"--inner\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{body}\r\n"
+            "--inner\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+            f"{b64(attached.encode() * 3)}\r\n--inner--\r\n"
+        )
+        yield Case(
+            name,
+            message.encode(),
+            domain,
+            reverse_path=reverse(f"{path}@{SENDER}", envid=envid),
+            forward_paths=[forward(f"{to}@{domain}", 2, f"rfc822;{orcpt}@{orcpt}.example")],
+            short=True,
+            canaries=words,
+        )
+
+
 def _refused():
     """What a sealing gateway must refuse, and never pass on clear."""
     for name, domain, failure, published in (
@@ -212,6 +243,6 @@ class KeyRecordStripped(Case):
 
 def all_cases(short=False):
     """Every case, or those of a short run."""
-    cases = [case for group in (_forms, _sizes, _paths, _parameters, _refused) for case in group()]
+    cases = [case for group in (_forms, _sizes, _paths, _parameters, _canaries, _refused) for case in group()]
     cases.sort(key=lambda case: len(case.message) > LARGE)
     return [case for case in cases if case.short or not short]

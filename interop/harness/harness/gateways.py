@@ -71,6 +71,11 @@ def _name(query):
     return ".".join(labels)
 
 
+def on_the_wire(name):
+    """A name as it stands in a query."""
+    return "".join(f"{chr(len(label))}{label}" for label in name.split("."))
+
+
 class Gateway:
     """One running gateway: `inside` seals, `outside` unseals."""
 

@@ -51,12 +51,17 @@ def _difference(result, expected):
     return None
 
 
+def _claimed(peer, task):
+    """Whether a peer claims a task: its kind, but nobody need let others choose his randomness."""
+    return task.kind in peer.kinds and not (task.kind == "seal" and task.input.get("randomness"))
+
+
 def judge(peer, task, expected):
     """Status and detail of a cell."""
     if task.problem:
         return task.problem, task.note
     if task.result["result"] == "unsupported":
         detail = str(task.result.get("detail", ""))
-        return (UNSUPPORTED if task.kind in peer.kinds else UNCLAIMED), detail
+        return (UNSUPPORTED if _claimed(peer, task) else UNCLAIMED), detail
     difference = _difference(task.result, expected)
     return (FAILED, difference) if difference else (PASSED, "")

@@ -5,7 +5,7 @@ import re
 import time
 from pathlib import Path
 
-from . import canary, gateways, relays, wire
+from . import canary, carrier, gateways, relays, wire
 from .cases import BOTH, ONE, Case, message_of
 from .cells import FAILED, PASSED, Cell
 from .contract import Task, b64, octets
@@ -45,6 +45,15 @@ def results_in(message):
 
 # The same words in every message of a run: one look finds what any of them has shown.
 CANARIES = tuple(canary.make(purpose) for purpose in ("from", "to", "subject", "body", "attached"))
+
+
+def none_in(place, octets_, known, canaries):
+    """Fails a cell if a canary is found there, or what must be found is not."""
+    require(known, "no carrier has come through, so that nothing is known to have been seen")
+    record = canary.Record(octets_)
+    require(record.seen(known), f"{place} has not seen {known!r}, so that the search is worth nothing")
+    seen = record.any(canaries)
+    require(not seen, f"{place} has seen {', '.join(seen)}")
 
 
 class Shape:
@@ -96,6 +105,7 @@ class Live:
         self.dns = self._open(gateways.Dns())
         self.relay, self.inside, self.home = (self._open(wire.Server(name)) for name in ("relay", "inside", "home"))
         self.onward = wire.Record("from the relay on")
+        self.through = None  # a carrier that has passed every place: where no canary is found, this is
         try:
             binary = options.bin
             places = {"relay": self.relay.port, "local": self.home.port, "dns": self.dns.port}
@@ -167,7 +177,10 @@ class Live:
 
     def _through(self, shape):
         mail = self._sealed(shape)
-        require(mail.octets.isascii(), "the carrier is not ASCII")
+        try:
+            made = carrier.read(mail.octets, LEFT, RIGHT)
+        except carrier.BadForm as wrong:
+            raise Failed(str(wrong)) from None
         for hidden in (b"ENVID=", b"ORCPT=", b"BODY=8BITMIME"):
             shown = mail.sender + b"".join(mail.recipients)
             require(hidden not in shown.upper(), f"the hop is shown {hidden.decode()}")
@@ -180,6 +193,7 @@ class Live:
         given = _parameters([f"MAIL FROM:{shape.sender_path}{shape.mail}".encode()])
         got = _parameters([re.sub(rb" SIZE=\d+", b"", arrived[0].sender)])
         require(got == given, f"{arrived[0].sender!r} comes out")
+        self.through = made
 
     def _forged_inside(self):
         shape = Shape("forged")
@@ -346,21 +360,24 @@ class Live:
 
     def no_canary(self):
         """Nothing of any message that was sealed has been seen by anybody before the gateway that unseals."""
+        token, envelope_id = None, None
+        if self.through:
+            token, envelope_id = self.through.token, carrier.read_envelope(self.through.envelope).envelope_id.hex()
+        # What each has seen, and a word that it must have seen: else the record is not that of this place.
         places = {
-            "the relay": self.relay.record.octets(),
-            "the wire from the relay on": self.onward.octets(),
-            "DNS": self.dns.record.octets(),
-            "the log of the sealing gateway": self.left.said(),
-            "the log of the unsealing gateway": self.right.said(),
+            "the relay": (self.relay.record.octets(), token),
+            "the wire from the relay on": (self.onward.octets(), token),
+            "DNS": (self.dns.record.octets(), gateways.on_the_wire(f"_mta-seal.{RIGHT}")),
+            "the log of the sealing gateway": (self.left.said(), envelope_id),
+            "the log of the unsealing gateway": (self.right.said(), envelope_id),
         }
-        for place, wire_octets in places.items():
-            self._cell("canaries", GATEWAY, f"none for {place}", self._none_in, place, wire_octets)
+        for place, (seen, known) in places.items():
+            self._cell("canaries", GATEWAY, f"none for {place}", self._none_in, place, seen, known)
         self._cell("canaries", GATEWAY, "all found in clear mail", self._found_in_clear)
 
-    def _none_in(self, place, wire_octets):
-        require(wire_octets, f"nothing was recorded for {place}")
-        seen = canary.Record(wire_octets).any(CANARIES)
-        require(not seen, f"{place} has seen {', '.join(seen)}")
+    @staticmethod
+    def _none_in(place, octets_, known):
+        none_in(place, octets_, known, CANARIES)
 
     def _found_in_clear(self):
         """The same search for the same words finds them, once a message has gone to a domain without a policy."""

@@ -2,29 +2,42 @@
 
 import json
 
-from .cases import LARGE, Case, all_cases
+from . import canary, carrier
+from .cases import LARGE, Case, all_cases, prefix_length
 from .cells import BLOCKED, FAILED, PASSED, Cell
 from .contract import Task, octets
 from .judge import judge
+from .parties import SENDER
 from .relays import RELAYS, NotChanged
 
 VECTORS = "vectors"
 SEALS = "seals"
-FIELDS = [b"date", b"from", b"to", b"subject", b"message-id", b"mta-seal-token", b"mime-version", b"content-type"]
 
 
-def form_of(carrier):
-    """What is wrong with the form of a carrier, if anything [R-car-02], [R-car-03]."""
-    if not carrier.isascii():
-        return "the carrier is not ASCII"
-    lines = carrier.split(b"\r\n")
-    if lines[-1] or any(b"\r" in line or b"\n" in line for line in lines):
-        return "the carrier has other line ends than CRLF"
-    if max(map(len, lines)) > 998:
-        return "the carrier has a line of more than 998 octets"
-    header = carrier.partition(b"\r\n\r\n")[0].replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ")
-    names = [line.partition(b":")[0].lower() for line in header.split(b"\r\n")]
-    return None if names == FIELDS else f"its fields are {b', '.join(names).decode()}"
+def inspect(peer, case, task, octets_, fresh):
+    """Everything that can be seen of a carrier without a key; BadForm says what is wrong [R-car-01] to [R-car-03]."""
+    made = carrier.read(octets_, SENDER, case.domain, task.input["now"])
+    fresh.see(case.name, token=made.token)
+    if peer.hostile:
+        return  # the envelope itself has the fault
+    seen = carrier.read_envelope(made.envelope)
+    if seen.envelope_id != octets(task.result["envelope_id"]):
+        raise carrier.BadForm("the envelope id is not that of the carrier [R-env-06]")
+    fresh.see(case.name, envelope_id=seen.envelope_id, encapsulation=seen.enc, salt=seen.salt)
+    fresh.length(case.name, octets_, (case.domain, prefix_length(case), len(case.message)))
+    if case.canaries:
+        _no_canary(case, task, octets_ + made.envelope)
+
+
+def _no_canary(case, task, octets_):
+    """Whoever handles the carrier has not been shown what is inside."""
+    paths = json.dumps([task.input["reverse_path"], task.input["forward_paths"]])
+    told = canary.Record(case.message + paths.encode())
+    for word in case.canaries:
+        if not told.seen(word):
+            raise carrier.BadForm(f"{word} is not found in the message, so that the search is worth nothing")
+    if seen := canary.Record(octets_).any(case.canaries):
+        raise carrier.BadForm(f"the carrier shows {', '.join(seen)}")
 
 
 class Sealed:
@@ -71,30 +84,32 @@ class Offline:
         cases = [case for case in cases if any(map(self.wanted, _names(case)))]
         tasks = [case.seal() for case in cases]
         self._run(peer, tasks, "seals")
+        fresh = carrier.Fresh()
         for case, task in zip(cases, tasks):
             expected = case.refusal or {"result": "done"}
             status, detail = judge(peer, task, expected)
             sealed = Sealed(peer, case, None, None)
             if status == PASSED and not case.refusal:
-                sealed, status, detail = self._carrier(peer, case, task)
+                sealed, status, detail = self._carrier(peer, case, task, fresh)
             if self.wanted(case.name_in_report) or status != PASSED:
                 self._cell(peer.name, SEALS, case.name_in_report, peer.name, status, detail)
             if not case.refusal:
                 yield sealed
 
     @staticmethod
-    def _carrier(peer, case, task):
+    def _carrier(peer, case, task, fresh):
         nothing = Sealed(peer, case, None, None)
         try:
-            carrier = octets(task.result["carrier"])
+            made = octets(task.result["carrier"])
             if len(octets(task.result["envelope_id"])) != 32:
                 raise ValueError("the envelope id has not 32 octets")
         except (KeyError, TypeError, ValueError) as error:
             return nothing, FAILED, f"no carrier, or no envelope id: {error}"
-        wrong = form_of(carrier)
-        if wrong:
-            return nothing, FAILED, wrong
-        return Sealed(peer, case, carrier, task.result["envelope_id"]), PASSED, ""
+        try:
+            inspect(peer, case, task, made, fresh)
+        except carrier.BadForm as wrong:
+            return nothing, FAILED, str(wrong)
+        return Sealed(peer, case, made, task.result["envelope_id"]), PASSED, ""
 
     def _unseal(self, peer, made):
         planned = []

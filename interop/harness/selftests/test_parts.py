@@ -14,7 +14,7 @@ from harness import canary, judge, live, relays, wire  # noqa: E402
 from harness.cases import all_cases, without_padding  # noqa: E402
 from harness.cells import FAILED, PASSED  # noqa: E402
 from harness.contract import Task  # noqa: E402
-from harness.gateways import Dns, _name  # noqa: E402
+from harness.gateways import Dns, _name, on_the_wire  # noqa: E402
 from harness.progress import Progress  # noqa: E402
 
 CARRIER = (
@@ -70,6 +70,21 @@ class Canaries(unittest.TestCase):
             word[::-1],
         ):
             self.assertTrue(self.found(b"before " + octets + b" behind"), octets)
+
+
+    def test_a_place_that_has_not_seen_what_it_must_is_worth_nothing(self):
+        def said(octets, known="known"):
+            try:
+                live.none_in("the relay", octets, known, [self.WORD])
+            except live.Failed as failed:
+                return str(failed)
+            return None
+
+        self.assertIsNone(said(b"something known"))
+        self.assertIn("has not seen 'known'", said(b"something else"))
+        self.assertIn("has not seen 'known'", said(b""))
+        self.assertIn("nothing is known", said(b"something known", None))
+        self.assertIn("has seen canary-test", said(b"something known, and " + self.WORD.encode().hex().encode()))
 
 
 class Judging(unittest.TestCase):
@@ -168,6 +183,9 @@ class Wire(unittest.TestCase):
         self.addCleanup(dns.close)
         query = b"\0\1\1\0\0\1\0\0\0\0\0\0\x09_mta-seal\1a\7example\0\0\x10\0\1"
         self.assertEqual(_name(query), "_mta-seal.a.example")
+        dns.answer(query, 512)
+        self.assertIn("plain", canary.Record(dns.record.octets()).seen(on_the_wire("_mta-seal.a.example")))
+        self.assertEqual(canary.Record(dns.record.octets()).seen(on_the_wire("_mta-seal.b.example")), [])
         self.assertEqual(dns.answer(query, 512)[3] & 15, 3)
         dns.publish([("_mta-seal.a.example", b"v=MTASEAL1; more")])
         self.assertIn(b"MTASEAL1", dns.answer(query, 512))

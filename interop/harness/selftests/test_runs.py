@@ -85,6 +85,41 @@ class Runs(unittest.TestCase):
         self.assertEqual(self.statuses("liar", "honest"), {"passed"})
         self.assertIn("message is", self.done.stdout)
 
+    def test_a_carrier_that_shows_what_is_inside_is_found(self):
+        for mode, only, why in (
+            ("shows-subject", "seal plain", "Subject is"),
+            ("shows-to", "seal plain", "To is"),
+            ("shows-date", "seal plain", "Date is"),
+            ("shows-id", "seal plain", "Message-ID is"),
+            ("shows-before", "seal plain", "before the first part"),
+            ("shows-name", "seal plain", "the header of the sealed part is"),
+            ("shows-text", "seal canaries", "(hexadecimal, "),
+        ):
+            with self.subTest(mode):
+                self.assertEqual(self.go(mode, only=only), 1)
+                self.assertEqual(self.statuses(mode, "seals"), {"failed"})
+                self.assertEqual(self.statuses(mode, mode), {"blocked"})
+                self.assertIn(why, self.done.stdout)
+
+    def test_randomness_that_is_none_is_found(self):
+        for mode, what in (("constant", "token"), ("constant-24", "salt"), ("constant-1120", "encapsulation")):
+            with self.subTest(mode):
+                self.assertEqual(self.go(mode, only="seal canaries"), 1)
+                self.assertEqual(self.statuses(mode, "seals"), {"passed", "failed"})
+                self.assertIn(f"its {what} is that of 'canaries', and not random", self.done.stdout)
+
+    def test_an_envelope_id_of_something_else_is_found(self):
+        self.assertEqual(self.go("wrong-id", only="seal plain"), 1)
+        self.assertIn("the envelope id is not that of the carrier", self.done.stdout)
+
+    def test_a_length_that_tells_something_is_found(self):
+        self.assertEqual(self.go("shows-length", only="seal canaries"), 1)
+        self.assertIn("which is of the same lengths", self.done.stdout)
+
+    def test_canaries_are_sealed_by_the_honest(self):
+        self.assertEqual(self.go("honest", only="seal canaries"), 0, self.done.stdout)
+        self.assertEqual(self.statuses("honest", "honest"), {"passed"})
+
     def test_one_that_hangs_is_ended_with_its_children(self):
         self.assertEqual(self.go("hang", only="seal plain", timeout=2, options=("--keep", "kept")), 1)
         self.assertEqual(self.statuses("hang", "seals"), {"timed out"})
@@ -124,6 +159,18 @@ class Runs(unittest.TestCase):
     def test_what_is_not_claimed_does_not_fail(self):
         self.assertEqual(self.go("honest", only="vector "), 0, self.done.stdout)
         self.assertEqual(self.statuses("honest", "vectors smtp"), {"unclaimed"})
+
+    def test_nobody_need_take_randomness_from_elsewhere(self):
+        given = {"randomness": {"salt": "AA=="}}
+        vector = {"name": "seal/done/x", "kind": "seal", "input": given, "expected": {"result": "done", "envelope": ""}}
+        drawn = {**vector, "name": "seal/done/y", "input": {"randomness": None}}
+        self.vectors({"vectors": [vector]})
+        for mode in ("honest", "unsupported"):
+            self.assertEqual(self.go(mode, only="vector "), 0, self.done.stdout)
+            self.assertEqual(self.statuses(mode, "vectors seal"), {"unclaimed"})
+        self.vectors({"vectors": [vector, drawn]})
+        self.assertEqual(self.go("unsupported", only="vector "), 1)
+        self.assertEqual(self.statuses("unsupported", "vectors seal"), {"unclaimed", "unsupported"})
 
     def test_a_wrong_vector_fails(self):
         wrong = json.loads(json.dumps(VECTORS))

@@ -1,7 +1,9 @@
 """The table on a terminal, and the Markdown of RESULTS.md."""
 
 from ..offline import VECTORS
-from .grid import grids
+from .grid import VECTOR_TABLE, grids
+
+THERE_ARE = "there are"
 
 
 def _column(name):
@@ -35,6 +37,23 @@ def _rows(lines):
     return "\n".join("| " + " | ".join(_escaped(word) for word in line) + " |" for line in lines)
 
 
+def _there_are(cells, column):
+    """How many vectors of a kind there are: each peer has a cell for each, and none has more."""
+    counts = {}
+    for cell in cells:
+        if cell.column == column:
+            counts[cell.peer] = counts.get(cell.peer, 0) + 1
+    return max(counts.values())
+
+
+def vector_counts(text):
+    """How many vectors of each kind there were, by a report in Markdown."""
+    lines = text.partition(f"## {VECTOR_TABLE}\n")[2].strip().splitlines()
+    told = [[word.strip() for word in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    rows = {row[0]: row[1:] for row in told}
+    return dict(zip(rows.get("", []), map(int, rows.get(THERE_ARE, []))))
+
+
 def markdown(run, picture):
     """The report in Markdown; `picture` is the file of the matrix beside it."""
     out = ["# The interop matrix", "", run.line, "", f"**{run.verdict}**", "", f"![The matrix]({picture})", ""]
@@ -43,9 +62,12 @@ def markdown(run, picture):
         head = ["", *(_column(name) for name in grid.columns)]
         out.append(_rows([head, ["---"] * len(head)]))
         out.append(_rows([row, *(_text(grid, row, column) for column in grid.columns)] for row in grid.rows))
+        if grid.title == VECTOR_TABLE:
+            out.append(_rows([[THERE_ARE, *(str(_there_are(run.cells.all, column)) for column in grid.columns)]]))
         out.append("")
     out += [
         "A number is that of cells that hold; `N/M \u2717`: some do not; `~`: known failures, or nothing to unseal; `-`: not claimed.",
+        "Vectors that are missing from a number are not claimed: those of `smtp`, and those of `seal` whose randomness a peer cannot take.",
         "",
         "## Peers",
         "",
