@@ -383,7 +383,23 @@ def _end(refused):
     blocks = ("blocks", UNAUTHENTIC)
     text = "A block has more octets than the content, whose length is right all the same."
     refused("blocks", "R-con-04 R-uns-01", text, blocks, _unfinished_block)
+    for name, end, text in (
+        ("blocks-cut-in-length", lambda f: f.blocks_end() - 1, "The content ends within the length of a block."),
+        ("blocks-cut-in-block", lambda f: f.blocks_end() - 4, "The content ends within a block."),
+        ("blocks-without-end", lambda f: f.blocks_end() - 2, "The content ends after a block that is not empty."),
+        ("no-blocks", Forgery.blocks_start, "The content ends after the opening signature."),
+    ):
+        refused(name, "R-con-04 R-uns-01", text, blocks, _ending(end))
     padding = ("padding", UNAUTHENTIC)
+    for name, end, text in (
+        ("no-padding", Forgery.blocks_end, "The content ends after the empty block."),
+        ("padding-63", lambda f: f.blocks_end() + 63, "It ends 63 octets after the empty block."),
+        ("padding-64", lambda f: f.blocks_end() + 64, "It ends 64 octets after the empty block."),
+        ("padding-cut", lambda f: -content.SIGNATURE - 1, "It ends within the padding."),
+        ("no-closing-signature", lambda f: -content.SIGNATURE, "It ends after the padding."),
+        ("closing-signature-cut", lambda f: -1, "The closing signature lacks its last octet."),
+    ):
+        refused(name, "R-con-05 R-uns-01", text, padding, _ending(end))
     text = "256 octets of padding too many."
     refused("padding-longer", "R-con-05 R-uns-01", text, padding, setting(extra_padding=256))
     refused("padding-shorter", "R-con-05", "An octet of padding too few.", padding, setting(extra_padding=-1))
@@ -392,6 +408,11 @@ def _end(refused):
     refused("padding-last", "R-con-05", "The last octet of the padding is not zero.", padding, setting(stain=-1))
     closing = ("closing", UNAUTHENTIC)
     refused("closing", "R-con-06 R-uns-01", "By another key.", closing, setting(closing_seed=C.signing[0]))
+
+
+def _ending(at):
+    """A change of a forgery: its content is cut off there."""
+    return lambda forgery: forgery.set(content_end=at(forgery))
 
 
 def _unfinished_block(forgery):
