@@ -212,6 +212,11 @@ def _prefix(refused):
     refused("prefix-too-long", "R-con-01", "The prefix has more than 2^20 octets.", malformed, change)
     change = setting(content=b"\0\x10\0\1".ljust(4096, b"\0"))
     refused("prefix-unended", "R-con-01", "The content ends within the prefix.", malformed, change)
+    for name, content_ in (("content-empty", b""), ("content-of-2", b"\0\0")):
+        text = f"A content of {len(content_)} octets."
+        refused(name, "R-con-01 R-uns-01", text, malformed, setting(content=content_))
+    text = "The content ends an octet before its opening signature does."
+    refused("opening-cut", "R-con-01 R-uns-01", text, malformed, _ending(lambda f: f.blocks_start() - 1))
     extensions = (Extension(5, 1, b"x"),)
     change = setting(extensions=extensions)
     text = "The extension is critical."
