@@ -97,6 +97,7 @@ def vectors():
         ("reverse-path-space", "plain", {"reverse": {"mailbox": "u u@a.example"}}, "A reverse-path with a space."),
         ("envid-space", "envid-100", {"reverse": {"envid": "a b"}}, "ENVID with a space, which is no xtext."),
         ("envid-control", "envid-100", {"reverse": {"envid": "a\x01b"}}, "ENVID with a control character."),
+        ("envid-line-feed", "envid-100", {"reverse": {"envid": "a+0Ab"}}, "ENVID with a line feed in xtext."),
         ("envid-101", "envid-100", {"reverse": {"envid": "a" * 101}}, "ENVID of 101 octets."),
         ("orcpt-no-type", "orcpt-500", {"forward": [{"orcpt": "v@b.example"}]}, "ORCPT without address type."),
         ("orcpt-lower-case", "orcpt-500", {"forward": [{"orcpt": "rfc822;a+2bb"}]}, "ORCPT in xtext in lower case."),

@@ -320,6 +320,8 @@ def _paths(refused):
     refused("orcpt-utf-8-xtext", "R-con-02", text, malformed, change, "orcpt-utf-8")
     change = setting(reverse_path=ReversePath("u@a.example", envid="a b"))
     refused("envid", "R-con-02 R-uns-05", "ENVID with a space.", malformed, change)
+    change = setting(reverse_path=ReversePath("u@a.example", envid="a+0Ab"))
+    refused("envid-line-feed", "R-con-02 R-uns-05", "ENVID with a line feed in xtext.", malformed, change)
     change = setting(reverse_path=ReversePath("u"))
     refused("reverse-path-no-domain", "R-con-02 R-uns-05", "The reverse-path has no domain.", malformed, change)
     change = setting(reverse_path=ReversePath("u@localhost"), flags=2)
