@@ -158,14 +158,12 @@ fn paths(input: &mut Fields, to: &Domain) -> Result<(ReversePathField, Vec<Forwa
     let unfit = ("path", Failure::PathUnfit.name());
     let mut reverse = input.object("reverse_path");
     let mailbox = reverse.text("mailbox");
-    if !mailbox.is_empty() {
-        Mailbox::parse(&mailbox).map_err(|_| unfit)?;
-    }
+    let mut fit = mailbox.is_empty() || Mailbox::parse(&mailbox).is_ok();
     let body = u8::try_from(reverse.number("body")).unwrap();
     let (smtputf8, ret) =
         (reverse.number("smtputf8") == 1, u8::try_from(reverse.number("ret")).unwrap());
     let envid = reverse.text("envid");
-    let mut fit = envid.is_empty() || Envid::parse(&envid).is_some();
+    fit &= envid.is_empty() || Envid::parse(&envid).is_some();
     let field = ReversePathField::new(mailbox, body, smtputf8, ret, envid);
     reverse.end();
     let mut forward = Vec::new();
