@@ -133,8 +133,12 @@ fn check(verified: &Verified, own: &Own) -> Result<(), Failure> {
         return Err(Failure::refused("a signed path is not ASCII, and SMTPUTF8 was not given"));
     }
     let reverse = prefix.reverse_path.mailbox();
-    let aligned = reverse.is_empty()
-        || Mailbox::parse(reverse).is_ok_and(|m| m.domain() == Some(&prefix.sender_domain));
+    let sender = Mailbox::parse(reverse);
+    if !reverse.is_empty() && sender.is_err() {
+        return Err(Failure::refused("the signed sender is no address"));
+    }
+    let aligned =
+        reverse.is_empty() || sender.is_ok_and(|m| m.domain() == Some(&prefix.sender_domain));
     if !aligned && !prefix.foreign_reverse_path {
         return Err(Failure::refused("the signed sender is of another domain than the signature"));
     }

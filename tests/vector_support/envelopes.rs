@@ -6,6 +6,7 @@ use std::path::Path;
 
 use bytes::BytesMut;
 use mta_seal::core::address::Mailbox;
+use mta_seal::core::esmtp::{Envid, Orcpt};
 use mta_seal::core::{
     DeliveryId, Domain, EnvelopeId, ForwardPath, Header, KeyId, NamedKey, Parsed, Prefix, Received,
     ReversePathField, SealTo, SealingPrivateKey, SigningKey, Stage, Step, UnsealError, Verified,
@@ -157,24 +158,25 @@ fn paths(input: &mut Fields, to: &Domain) -> Result<(ReversePathField, Vec<Forwa
     let unfit = ("path", Failure::PathUnfit.name());
     let mut reverse = input.object("reverse_path");
     let mailbox = reverse.text("mailbox");
-    if !mailbox.is_empty() {
-        Mailbox::parse(&mailbox).map_err(|_| unfit)?;
-    }
+    let mut fit = mailbox.is_empty() || Mailbox::parse(&mailbox).is_ok();
     let body = u8::try_from(reverse.number("body")).unwrap();
     let (smtputf8, ret) =
         (reverse.number("smtputf8") == 1, u8::try_from(reverse.number("ret")).unwrap());
-    let field = ReversePathField::new(mailbox, body, smtputf8, ret, reverse.text("envid"));
+    let envid = reverse.text("envid");
+    fit &= envid.is_empty() || Envid::parse(&envid).is_some();
+    let field = ReversePathField::new(mailbox, body, smtputf8, ret, envid);
     reverse.end();
     let mut forward = Vec::new();
-    let mut fit = true;
     for mut path in input.objects("forward_paths") {
         let mailbox = path.text("mailbox");
         fit &= Mailbox::parse(&mailbox).is_ok_and(|mailbox| mailbox.domain() == Some(to));
         let notify = u8::try_from(path.number("notify")).unwrap();
-        forward.push(ForwardPath::new(mailbox, notify, path.text("orcpt")).map_err(|_| unfit)?);
+        let orcpt = path.text("orcpt");
+        fit &= orcpt.is_empty() || Orcpt::parse(&orcpt).is_some();
+        forward.push(ForwardPath::new(mailbox, notify, orcpt).map_err(|_| unfit)?);
         path.end();
     }
-    if fit { Ok((field.map_err(|_| unfit)?, forward)) } else { Err(unfit) }
+    if fit && !forward.is_empty() { Ok((field.map_err(|_| unfit)?, forward)) } else { Err(unfit) }
 }
 
 /// Seals with the randomness of the vector: the octets are those that the other implementation has made.
@@ -194,6 +196,12 @@ pub fn seal(mut input: Fields) -> Answer {
     let records = input.objects("records");
     input.end();
     let (reverse, forward) = paths?;
+    // As the listener takes it, and the next hop gets it [R-seal-07].
+    let (mut encoder, mut wire) = (DataEncoder::new(), BytesMut::new());
+    encoder
+        .encode(&message, &mut wire)
+        .and_then(|()| encoder.finish(&mut wire))
+        .map_err(|_| ("bytes", Failure::BareLineEnd.name()))?;
     let Decision::Seal { key, .. } = decided(&recipient, records, now)? else {
         panic!("not sealed");
     };

@@ -28,7 +28,13 @@ const TIMELESS: [&str; 8] =
 const OF_THE_GATEWAY: [&str; 3] = ["delivered", "recipients", "bytes"];
 
 /// Vectors whose parameters the program does not write to any SMTP envelope.
-const PARAMETERS: [&str; 2] = ["unseal/refused/orcpt", "unseal/refused/envid"];
+const PARAMETERS: [&str; 5] = [
+    "unseal/refused/orcpt",
+    "unseal/refused/orcpt-lower-case",
+    "unseal/refused/orcpt-utf-8-xtext",
+    "unseal/refused/envid",
+    "unseal/refused/envid-line-feed",
+];
 
 pub fn faketime() -> Option<PathBuf> {
     std::env::var_os("MTA_SEAL_TEST_FAKETIME").map(PathBuf::from)

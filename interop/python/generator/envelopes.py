@@ -35,6 +35,7 @@ class Forgery:
         self.opening_prefix = None  # other octets to sign
         self.opening_id = None
         self.content = None
+        self.content_end = None  # where the content is cut off
         self.tail = b""
         self.flip = {}  # by part: the offset of an octet of which a bit is turned, before what follows is computed
         self.fields = {
@@ -76,6 +77,14 @@ class Forgery:
         """The octets of the prefix."""
         return prefix.Prefix(**self.fields).encode() if self.prefix_octets is None else self.prefix_octets
 
+    def blocks_start(self):
+        """Where the blocks begin in the content."""
+        return 3 + len(self.prefix()) + content.SIGNATURE
+
+    def blocks_end(self):
+        """Where the padding begins in the content."""
+        return self.blocks_start() + content.blocks_length(len(self.message), self.block_size)
+
     def _content(self, envelope_id, salt, commitment):
         if self.content is not None:
             return self.content
@@ -111,7 +120,7 @@ class Forgery:
         salt = octets(self.name, "salt", 24)
         chunks = Chunks(content_key, salt, body.context(envelope_id))
         commitment = self._flipped("commitment", chunks.commitment)
-        plaintext = self._content(envelope_id, salt, commitment)
+        plaintext = self._content(envelope_id, salt, commitment)[: self.content_end]
         sealed = self._flipped("chunks", chunks.seal(plaintext))
         return header + enc + sealed_key + salt + commitment + sealed + self.tail, plaintext
 

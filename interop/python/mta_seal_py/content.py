@@ -67,17 +67,16 @@ def message_of(rest, judge):
         judge(b"".join(parts) + rest[start + 2 :])
         raise BlocksRefused(f"blocks: {error}") from None
     judge(b"".join(parts))
-    if len(rest) - reader.position < SIGNATURE:
-        raise BlocksRefused("no room for the closing signature")
     return b"".join(parts), reader.position
 
 
 def check_padding(content_length, rest, blocks_end):
     """The padding has the exact length, and is zero ([R-con-05])."""
-    padding = rest[blocks_end : len(rest) - SIGNATURE]
-    if content_length != padded_length(content_length - len(padding)):
-        raise PaddingRefused(f"content of {content_length} octets with {len(padding)} of padding")
-    if padding.strip(b"\0"):
+    # Below zero where there is no room for the closing signature: that is a wrong length, too.
+    padding_length = len(rest) - SIGNATURE - blocks_end
+    if content_length != padded_length(content_length - padding_length):
+        raise PaddingRefused(f"content of {content_length} octets with {padding_length} of padding")
+    if rest[blocks_end : blocks_end + padding_length].strip(b"\0"):
         raise PaddingRefused("padding is not zero")
 
 

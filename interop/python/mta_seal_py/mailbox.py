@@ -14,7 +14,8 @@ _QUOTED = r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*"'
 _LOCAL = re.compile(rf"{_DOT_STRING}|{_QUOTED}")
 _LITERAL = re.compile(r"\[(?:([0-9.]+)|ipv6:([0-9a-f:.]+))\]", re.IGNORECASE)
 _XTEXT = r"(?:[\x21-\x2a\x2c-\x3c\x3e-\x7e]|\+[0-9A-F]{2})"
-_ENVID = re.compile(rf"{_XTEXT}+")
+# What it stands for is printable US-ASCII ([R-con-02]).
+_ENVID = re.compile(r"(?:[\x21-\x2a\x2c-\x3c\x3e-\x7e]|\+[2-6][0-9A-F]|\+7[0-9A-E])+")
 # Type utf-8 escapes in a way of its own (RFC 6533).
 _ORCPT = re.compile(
     rf"(?!(?i:utf-8);)[A-Za-z0-9!#$%&'*\-/?^_`{{|}}~]+;{_XTEXT}+"

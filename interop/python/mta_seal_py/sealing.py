@@ -5,8 +5,9 @@ import os
 from . import body, carrier, content, ed25519, envelope, prefix, suites
 from .failures import PathRefused, PolicyRefused
 from .identity import identity_of_mailbox
-from .mailbox import is_mailbox
+from .message import check_octets
 from .paths import lacks_smtputf8
+from .wire import WireError
 
 
 def recipient_domain_of(forward_paths):
@@ -18,12 +19,16 @@ def recipient_domain_of(forward_paths):
 
 
 def check_paths(reverse_path, forward_paths):
-    """Every mailbox is one, and ASCII without SMTPUTF8 ([R-con-02])."""
+    """Paths and parameters are of their grammar and length, and ASCII without SMTPUTF8 ([R-con-01], [R-con-02])."""
     if lacks_smtputf8(reverse_path, forward_paths):
         raise PathRefused("a path is not ASCII, and SMTPUTF8 was not given")
-    for mailbox in [path.mailbox for path in forward_paths] + [reverse_path.mailbox] * bool(reverse_path.mailbox):
-        if not is_mailbox(mailbox):
-            raise PathRefused(f"{mailbox!r} is no mailbox")
+    for path in (reverse_path, *forward_paths):
+        if not path.is_well_formed():
+            raise PathRefused(f"{path.mailbox!r} or its parameter is not of its grammar")
+        try:
+            path.encode()
+        except WireError as error:
+            raise PathRefused(f"{path.mailbox!r} or its parameter: {error}") from None
 
 
 def make_prefix(own, reverse_path, forward_paths, now, delivery_id=None, flags=None):
@@ -84,6 +89,7 @@ def recipient_key(records, domain, now, suite=None):
 def seal(own, records, reverse_path, forward_paths, message, now, suite=None):
     """The carrier of a message, and what there is to report about it."""
     check_paths(reverse_path, forward_paths)
+    check_octets(message)
     domain = recipient_domain_of(forward_paths)
     _, entry, public = recipient_key(records, domain, now, suite)
     header = envelope.Header(entry.suite, entry.key_id, domain)

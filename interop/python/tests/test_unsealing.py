@@ -212,8 +212,12 @@ class Content(unittest.TestCase):
         self.assertEqual(self.forge.unseal(self.forge.envelope(b"abc")).message, b"abc")
 
     def test_blocks_that_leave_no_room_for_the_closing_signature(self):
-        with self.assertRaises(failures.BlocksRefused):
-            content.message_of(vector(b"", 0, 65535) + bytes(63), check_octets)
+        for octets in range(content.SIGNATURE):
+            rest = vector(b"", 0, 65535) + bytes(octets)
+            _, end = content.message_of(rest, check_octets)
+            with self.assertRaises(failures.PaddingRefused):
+                # Of a length that would be right with so few octets for the signature.
+                content.check_padding(4096, rest, end)
 
     def test_a_block_that_does_not_end(self):
         start = vector(b"x\r\n", 0, 65535) + b"\xff\xff"

@@ -30,6 +30,25 @@ def vectors():
 VECTORS = vectors()
 
 
+def differences(one, other):
+    """The members in which the inputs of two vectors of kind `decide` differ.
+
+    Those of a policy found and of memory count one by one; the kind of an outcome and whether it is secure are one,
+    and so is a memory that is not there.
+    """
+    for name, mine in one.items():
+        theirs = other[name]
+        if name == "outcome":
+            if (mine["result"], mine.get("secure")) != (theirs["result"], theirs.get("secure")):
+                yield "kind"
+            if mine["result"] == theirs["result"] == "found":
+                yield from (member for member in ("policy", "key_records") if mine[member] != theirs[member])
+        elif name == "memory" and mine and theirs:
+            yield from (member for member in mine if mine[member] != theirs[member])
+        elif mine != theirs:
+            yield name
+
+
 def supported(vector):
     """Whether this implementation is to answer it."""
     return (vector["kind"], vector["expected"]["result"]) not in UNSUPPORTED
@@ -92,6 +111,13 @@ class Form(unittest.TestCase):
         for one in refused:
             self.assertEqual(VECTORS[one["twin"]]["expected"]["result"], "done", one["name"])
             self.assertEqual(VECTORS[one["twin"]]["kind"], one["kind"], one["name"])
+
+    def test_a_refused_decision_differs_from_its_twin_by_the_fault_alone(self):
+        refused = [one for one in VECTORS.values() if one["kind"] == "decide" and "twin" in one]
+        self.assertTrue(refused)
+        for one in refused:
+            with self.subTest(one["name"]):
+                self.assertEqual(len(list(differences(one["input"], VECTORS[one["twin"]]["input"]))), 1)
 
 
 class Disabled(unittest.TestCase):

@@ -37,6 +37,7 @@ export type DeferReason =
   | KeyReason
   | "enforce-remembered"
   | "policy-vanished"
+  | "withdrawal-unsupported"
   | "below-minimum-level"
   | "denial-below-minimum-level"
   | "pinned-without-policy"
@@ -96,13 +97,15 @@ function foundCell(question: Question, policy: Policy, secure: boolean): Cell {
   const level = levelOf(policy, relation, secure, memory, operator.pin);
   if (level === undefined) return withoutPolicy(question, operator.pin === undefined ? "identity-changed" : "pin-mismatch");
   if (memory !== undefined && policy.serial < memory.policy.serial) return withoutPolicy(question, "serial-back");
-  return policy.mode === "none" ? withdrawnCell(question, relation, level) : keyCell(question, policy, level);
+  return policy.mode === "none" ? withdrawnCell(question, relation, level, secure) : keyCell(question, policy, level);
 }
 
 /** A policy in force with mode `none`. */
-function withdrawnCell(question: Question, relation: Relation, level: Level): Cell {
-  const { memory, now } = question;
+function withdrawnCell(question: Question, relation: Relation, level: Level, secure: boolean): Cell {
+  const { memory, now, operator } = question;
   const basis = { level };
+  // Whoever forges DNS may show one of the domain's own, older than what it publishes [R-dec-28].
+  if (operator.pin !== undefined && !secure) return { decision: defer("withdrawal-unsupported") };
   // It does not lift what another identity key has asked for [R-dec-11].
   const lifts = relation !== "other" && !(memory?.replacedWithoutAsking ?? false);
   if (!lifts && enforces(memory, now)) return { decision: defer("enforce-remembered") };

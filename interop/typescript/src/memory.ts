@@ -61,7 +61,7 @@ export interface Observation {
   readonly now: number;
 }
 
-/** What is remembered after a policy in force was seen. */
+/** What is remembered after a policy in force was seen; of an unsupported `none` it is not asked [R-dec-28]. */
 export function learn(memory: Memory | undefined, seen: Observation): Memory | undefined {
   const { policy, relation } = seen;
   // It protects nothing, and one forged answer would keep the domain's own policy from being believed [R-dec-09].

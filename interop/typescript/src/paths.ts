@@ -44,7 +44,8 @@ export function lacksSmtputf8(smtputf8: number, mailboxes: readonly string[]): b
 }
 
 const XTEXT = "(?:[\\x21-\\x2a\\x2c-\\x3c\\x3e-\\x7e]|\\+[0-9A-F]{2})";
-const ENVID = new RegExp(`^${XTEXT}+$`);
+/** What it stands for is printable US-ASCII [R-con-02]. */
+const ENVID = /^(?:[\x21-\x2a\x2c-\x3c\x3e-\x7e]|\+[2-6][0-9A-F]|\+7[0-9A-E])+$/;
 const ORCPT = new RegExp(`^(?![Uu][Tt][Ff]-8;)[!#-'*+/-9=?A-Z^-~-]+;${XTEXT}+$`);
 /** RFC 6533, section 3: what is not ASCII stands as itself or embedded. */
 const UTF8_ORCPT = new RegExp(

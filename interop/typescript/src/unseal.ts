@@ -53,11 +53,10 @@ export async function unseal(message: Octets, context: UnsealContext): Promise<U
   const { envelope } = recognise(message, context.isOwn);
   const { header } = envelope;
   const opened = await open(envelope, context);
-  const { reader, prefix } = opened;
+  const { reader, prefix, openingSignature } = opened;
 
   const signingKey = senderKey(prefix, context);
-  const openingSignature = reader.exactly(SIGNATURE_LENGTH);
-  if (openingSignature === undefined || !ed25519.verify(openingSignature, opened.openingInput, signingKey))
+  if (!ed25519.verify(openingSignature, opened.openingInput, signingKey))
     throw new Refusal("opening", "unauthentic", "the opening signature does not verify");
 
   checkPaths(prefix, header.recipientDomain);
@@ -75,6 +74,7 @@ interface Opened {
   readonly reader: ContentReader;
   readonly prefix: Prefix;
   readonly openingInput: Octets;
+  readonly openingSignature: Octets;
 }
 
 /** Checks 3 to 6. */
@@ -92,7 +92,10 @@ async function open(envelope: Envelope, context: UnsealContext): Promise<Opened>
 
   const reader = new ContentReader(opener);
   const encodedPrefix = readPrefix(reader);
-  return { envelopeId: id, reader, prefix: interpretPrefix(encodedPrefix), openingInput: openingInput(id, opener.head, encodedPrefix) };
+  const openingSignature = reader.exactly(SIGNATURE_LENGTH);
+  if (openingSignature === undefined) throw malformedPrefix("the content ends in the opening signature");
+  const prefix = interpretPrefix(encodedPrefix);
+  return { envelopeId: id, reader, prefix, openingInput: openingInput(id, opener.head, encodedPrefix), openingSignature };
 }
 
 function malformedPrefix(message: string): Refusal {

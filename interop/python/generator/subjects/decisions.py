@@ -54,17 +54,24 @@ def refused(*case, failure, twin, **rest):
 
 def _cases():
     """Name, requirements, comment, outcome, memory, changes of the rest, failure and twin."""
+    calm, calm_at_dnssec = (memory(level=level, key=False, enforce=False) for level in ("first-use", "dnssec"))
     k, ke, e = memory("testing", enforce=False), memory(), memory(key=False)
     yield done("first-use", "R-dec-01", "Found, nothing remembered.", found(), None)
     yield done("dnssec", "R-dec-01", "Found, secure.", found(secure=True), None)
     yield done("remembered", "R-dec-01 R-dec-10", "A new text of the remembered key.", found(), ke)
-    yield done("rollover", "R-dec-07 R-rec-08", "Of its proven successor.", found(**ROLLED), ke)
+    yield done("enforce-found", "R-dec-01", "The same, without a remembered key.", found(), e)
+    yield done("rollover", "R-dec-07 R-rec-08", "Of its proven successor.", found(**ROLLED), e)
     announced = memory(next_identity=keyids.fingerprint(identity_public(NEW)))
     yield done("announced", "R-dec-01", "Of the key that was announced.", found(NEW), announced)
-    yield done("stronger", "R-dec-07", "Another identity key by stronger evidence.", found(NEW, secure=True), ke)
+    yield done("stronger", "R-dec-07", "Another identity key by stronger evidence.", found(NEW, secure=True), calm)
     yield done("none", "R-dec-05 R-dec-20", "Mode none.", found(mode="none"), None)
     yield done("none-lifts", "R-dec-11", "Mode none of the remembered key lifts enforce.", found(mode="none"), ke)
+    text = "Secure, too."
+    yield done("none-lifts-secure", "R-dec-11", text, found(secure=True, mode="none"), ke)
     yield done("denied", "R-dec-05", "There is no policy.", denied(), None)
+    yield done("denied-secure", "R-dec-05", "There is none, securely.", denied(secure=True), None)
+    text = "There is none any more, and neither key nor enforce is remembered."
+    yield done("denied-calm", "R-dec-05 R-dec-11", text, denied("nodata", True), calm)
     yield done("denied-remembered", "R-dec-06", "There is none any more: memory.", denied(secure=True), k)
     yield done("servfail-remembered", "R-dec-06", "The look-up fails: memory.", {"result": "servfail"}, ke)
     yield done("expired-remembered", "R-dec-08", "The policy has expired: memory.", found(expiry=NOW), ke)
@@ -91,6 +98,13 @@ def _cases():
     yield done("none-expired-other", "R-dec-06 R-dec-08", text, found(NEW, mode="none", expiry=NOW), none)
     yield done("never", "R-dec-04", "Never wins over enforce.", found(), ke, rule="never")
     yield done("pin", "R-dec-16", "The pinned key.", found(), None, pin=PIN)
+    yield done("pin-secure", "R-dec-16", "The pinned key, secure.", found(secure=True), None, pin=PIN)
+    text = "A secure none of the pinned key."
+    yield done("pin-none", "R-dec-28", text, found(secure=True, mode="none"), None, pin=PIN)
+    text = "It lifts a remembered enforce."
+    yield done("pin-none-lifts", "R-dec-11 R-dec-28", text, found(secure=True, mode="none"), ke, pin=PIN)
+    text = "Never wins over an unsupported none."
+    yield done("never-pin-none", "R-dec-04 R-dec-28", text, found(mode="none"), None, rule="never", pin=PIN)
     yield done("pin-memory", "R-dec-16", "Memory that fits the pin.", {"result": "bogus"}, ke, pin=PIN)
     yield done("minimum", "R-dec-16", "As good as the minimum.", found(secure=True), None, minimum="dnssec")
     yield done("denied-minimum", "R-dec-16", "A secure denial.", denied(secure=True), None, minimum="dnssec")
@@ -109,7 +123,7 @@ def _cases():
         comment = "An error of the look-up never goes clear."
         yield refused(kind, "R-dec-22", comment, {"result": kind}, None, failure=UNKNOWN, twin="denied")
         name, comment = f"{kind}-enforce", "Enforce is remembered, and no key."
-        yield refused(name, "R-dec-21", comment, {"result": kind}, e, failure=UNKNOWN, twin="servfail-remembered")
+        yield refused(name, "R-dec-21", comment, {"result": kind}, e, failure=UNKNOWN, twin="enforce-found")
     yield refused(
         "denied-demand", "R-dec-20", "A demand.", denied(), None, demand=True, failure=REQUIRED, twin="denied"
     )
@@ -124,7 +138,7 @@ def _cases():
         "R-dec-04",
         "A demand.",
         found(),
-        None,
+        ke,
         rule="never",
         demand=True,
         failure="demand-refused",
@@ -135,9 +149,9 @@ def _cases():
         "R-dec-21",
         "Enforce is remembered.",
         denied("nodata", True),
-        e,
+        memory(key=False),
         failure=UNUSABLE,
-        twin="denied-remembered",
+        twin="denied-calm",
     )
     yield refused(
         "expired", "R-rec-06 R-dec-08", "Expired.", found(expiry=NOW), None, failure=UNUSABLE, twin="first-use"
@@ -174,16 +188,15 @@ def _cases():
         failure=UNUSABLE,
         twin="testing-no-key",
     )
-    at_dnssec = memory(level="dnssec", key=False, enforce=False)
     yield refused(
-        "other", "R-dec-07", "Another identity key.", found(NEW), memory(key=False), failure=UNUSABLE, twin="rollover"
+        "other", "R-dec-07", "Another identity key.", found(NEW), e, failure=UNUSABLE, twin="rollover"
     )
     yield refused(
         "other-secure",
         "R-dec-07",
         "The same, secure; memory is at dnssec.",
         found(NEW, secure=True),
-        at_dnssec,
+        calm_at_dnssec,
         failure=UNUSABLE,
         twin="stronger",
     )
@@ -194,7 +207,7 @@ def _cases():
         found(NEW, secure=True, mode="none"),
         ke,
         failure=UNUSABLE,
-        twin="none-lifts",
+        twin="none-lifts-secure",
     )
     yield refused(
         "pin-other",
@@ -204,7 +217,7 @@ def _cases():
         None,
         pin=PIN,
         failure=UNUSABLE,
-        twin="pin",
+        twin="pin-secure",
     )
     yield refused(
         "pin-statement",
@@ -233,7 +246,39 @@ def _cases():
         None,
         pin=PIN,
         failure=UNUSABLE,
-        twin="denied",
+        twin="denied-secure",
+    )
+    yield refused(
+        "pin-none",
+        "R-dec-28",
+        "A none of the pinned key, which is unsupported.",
+        found(mode="none"),
+        None,
+        pin=PIN,
+        failure=UNUSABLE,
+        twin="pin-none",
+    )
+    yield refused(
+        "pin-none-lifts",
+        "R-dec-11 R-dec-28",
+        "It lifts nothing.",
+        found(mode="none"),
+        ke,
+        pin=PIN,
+        failure=UNUSABLE,
+        twin="pin-none-lifts",
+    )
+    yield refused(
+        "never-pin-none-demand",
+        "R-dec-04 R-dec-28",
+        "A demand.",
+        found(mode="none"),
+        None,
+        rule="never",
+        pin=PIN,
+        demand=True,
+        failure="demand-refused",
+        twin="never-pin-none",
     )
     yield refused(
         "below-minimum",
@@ -243,14 +288,14 @@ def _cases():
         None,
         minimum="remembered",
         failure=UNUSABLE,
-        twin="minimum",
+        twin="first-use",
     )
     yield refused(
         "memory-below-minimum",
         "R-dec-23",
         "So is memory.",
-        denied(),
-        ke,
+        denied(secure=True),
+        k,
         minimum="dnssec",
         failure=UNUSABLE,
         twin="denied-remembered",

@@ -14,6 +14,10 @@ DONE = {
     "underscore": ("a_b.example", "Letters, digits, - and _."),
     "label-of-63": ("a" * 63 + ".example", "The longest label."),
     "domain-of-253": (".".join(["a" * 63] * 3 + ["b" * 61]), "The longest name."),
+    "right-to-left": ("\u05d0\u05d11.example", "Right to left, with a digit at its end."),
+    "left-to-right-beside": ("b1.\u05d0\u05d1.example", "Beside it a label from left to right."),
+    "zwnj": ("\u0646\u0627\u0645\u0647\u200c\u0627\u06cc.example", "A non-joiner between letters that would join."),
+    "zwj": ("\u0915\u094d\u200d\u0937.example", "A joiner after a virama."),
     "digits-in-the-last-label": ("b.example1", "The last label is not digits alone."),
     "subdomain": ("x.b.example", "Another identity than b.example."),
 }
@@ -34,6 +38,21 @@ REFUSED = {
     "hyphen-last-in-u-label": ("b\u00fc-.example", "u-label", "A U-label ends with -."),
     "hyphens-and-u-label": ("ab--c.b\u00fccher.example", "u-label", "Nor - in third and fourth place."),
     "no-a-label-and-u-label": ("xn--99999999999.b\u00fccher.example", "u-label", "Nor an A-label that is none."),
+    "mark-first": ("\u0301\u00fc.example", "u-label", "A label begins with a combining mark (UTS #46)."),
+    "bidi-digit-first": ("1\u05d0\u05d1.example", "right-to-left", "It begins with the digit (CheckBidi)."),
+    "bidi-mixed": ("\u05d0b\u05d11.example", "right-to-left", "A letter from left to right within (CheckBidi)."),
+    "bidi-digits": ("\u05d0\u06611.example", "right-to-left", "Digits of two kinds (CheckBidi)."),
+    "bidi-beside": (
+        "1b.\u05d0\u05d1.example",
+        "left-to-right-beside",
+        "The label beside it begins with a digit (CheckBidi).",
+    ),
+    "joiner-alone": ("\u0915\u200d\u0937.example", "zwj", "The joiner is not after a virama (CheckJoiners)."),
+    "non-joiner-alone": (
+        "\u0646\u0627\u0645\u0627\u200c\u0627\u06cc.example",
+        "zwnj",
+        "The letter before the non-joiner does not join (CheckJoiners).",
+    ),
     "literal": ("[192.0.2.1]", "plain", "An address literal has no identity [R-id-02]."),
 }
 

@@ -22,7 +22,7 @@ def _task(name, suite, message=MESSAGE, reverse=None, forward=None, records=None
         "records": in_json(published(own) if records is None else records),
         "now": NOW,
         "reverse_path": {**PLAIN, **(reverse or {})},
-        "forward_paths": [{**TO, **one} for one in (forward or [{}])],
+        "forward_paths": [{**TO, **one} for one in ([{}] if forward is None else forward)],
         "message": b64(message),
         "block_size": BLOCK,
         "randomness": {
@@ -78,6 +78,10 @@ def vectors():
         reverse={"mailbox": "\u00fc@a.example", "smtputf8": 1},
         forward=[{"mailbox": "\u00e4@b.example"}],
     )
+    text = "The longest ENVID."
+    yield _done("envid-100", "R-con-01", text, reverse={"envid": "a" * 100})
+    text = "The longest ORCPT."
+    yield _done("orcpt-500", "R-con-01", text, forward=[{"orcpt": "rfc822;" + "a" * 493}])
     path = ("path", "path-unfit")
     for name, mailbox, comment in (
         ("no-domain", "postmaster", "A recipient without domain."),
@@ -87,6 +91,27 @@ def vectors():
     ):
         forward = [{}, {"mailbox": mailbox}]
         yield _refused(name, "R-seal-01 R-con-02 R-id-02", comment, path, "parameters", forward=forward)
+    yield _refused("no-forward-path", "R-seal-01 R-con-02", "No recipient.", path, forward=[])
+    for name, twin, changes, comment in (
+        ("forward-path-space", "plain", {"forward": [{"mailbox": "v v@b.example"}]}, "A recipient with a space."),
+        ("reverse-path-space", "plain", {"reverse": {"mailbox": "u u@a.example"}}, "A reverse-path with a space."),
+        ("envid-space", "envid-100", {"reverse": {"envid": "a b"}}, "ENVID with a space, which is no xtext."),
+        ("envid-control", "envid-100", {"reverse": {"envid": "a\x01b"}}, "ENVID with a control character."),
+        ("envid-line-feed", "envid-100", {"reverse": {"envid": "a+0Ab"}}, "ENVID with a line feed in xtext."),
+        ("envid-101", "envid-100", {"reverse": {"envid": "a" * 101}}, "ENVID of 101 octets."),
+        ("orcpt-no-type", "orcpt-500", {"forward": [{"orcpt": "v@b.example"}]}, "ORCPT without address type."),
+        ("orcpt-lower-case", "orcpt-500", {"forward": [{"orcpt": "rfc822;a+2bb"}]}, "ORCPT in xtext in lower case."),
+        ("orcpt-501", "orcpt-500", {"forward": [{"orcpt": "rfc822;" + "a" * 494}]}, "ORCPT of 501 octets."),
+    ):
+        yield _refused(name, "R-con-01 R-con-02", comment, path, twin, **changes)
+    bare = ("bytes", "bare-line-end")
+    for name, octets_, comment in (
+        ("bare-lf", b"a\nb", "A bare LF."),
+        ("bare-cr", b"a\rb", "A bare CR."),
+        ("nul", b"a\0b", "A NUL."),
+        ("cr-at-the-end", b"a\r", "A CR is the last octet."),
+    ):
+        yield _refused(name, "R-seal-07", comment, bare, message=MESSAGE + octets_)
     for name, changes, comment in (
         ("forward-path-smtputf8", {"forward": [{"mailbox": "\u00e4@b.example"}]}, "A recipient"),
         ("reverse-path-smtputf8", {"reverse": {"mailbox": "\u00fc@a.example"}}, "The reverse-path"),

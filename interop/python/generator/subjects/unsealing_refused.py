@@ -212,6 +212,11 @@ def _prefix(refused):
     refused("prefix-too-long", "R-con-01", "The prefix has more than 2^20 octets.", malformed, change)
     change = setting(content=b"\0\x10\0\1".ljust(4096, b"\0"))
     refused("prefix-unended", "R-con-01", "The content ends within the prefix.", malformed, change)
+    for name, content_ in (("content-empty", b""), ("content-of-2", b"\0\0")):
+        text = f"A content of {len(content_)} octets."
+        refused(name, "R-con-01 R-uns-01", text, malformed, setting(content=content_))
+    text = "The content ends an octet before its opening signature does."
+    refused("opening-cut", "R-con-01 R-uns-01", text, malformed, _ending(lambda f: f.blocks_start() - 1))
     extensions = (Extension(5, 1, b"x"),)
     change = setting(extensions=extensions)
     text = "The extension is critical."
@@ -315,6 +320,8 @@ def _paths(refused):
     refused("orcpt-utf-8-xtext", "R-con-02", text, malformed, change, "orcpt-utf-8")
     change = setting(reverse_path=ReversePath("u@a.example", envid="a b"))
     refused("envid", "R-con-02 R-uns-05", "ENVID with a space.", malformed, change)
+    change = setting(reverse_path=ReversePath("u@a.example", envid="a+0Ab"))
+    refused("envid-line-feed", "R-con-02 R-uns-05", "ENVID with a line feed in xtext.", malformed, change)
     change = setting(reverse_path=ReversePath("u"))
     refused("reverse-path-no-domain", "R-con-02 R-uns-05", "The reverse-path has no domain.", malformed, change)
     change = setting(reverse_path=ReversePath("u@localhost"), flags=2)
@@ -383,7 +390,23 @@ def _end(refused):
     blocks = ("blocks", UNAUTHENTIC)
     text = "A block has more octets than the content, whose length is right all the same."
     refused("blocks", "R-con-04 R-uns-01", text, blocks, _unfinished_block)
+    for name, end, text in (
+        ("blocks-cut-in-length", lambda f: f.blocks_end() - 1, "The content ends within the length of a block."),
+        ("blocks-cut-in-block", lambda f: f.blocks_end() - 4, "The content ends within a block."),
+        ("blocks-without-end", lambda f: f.blocks_end() - 2, "The content ends after a block that is not empty."),
+        ("no-blocks", Forgery.blocks_start, "The content ends after the opening signature."),
+    ):
+        refused(name, "R-con-04 R-uns-01", text, blocks, _ending(end))
     padding = ("padding", UNAUTHENTIC)
+    for name, end, text in (
+        ("no-padding", Forgery.blocks_end, "The content ends after the empty block."),
+        ("padding-63", lambda f: f.blocks_end() + 63, "It ends 63 octets after the empty block."),
+        ("padding-64", lambda f: f.blocks_end() + 64, "It ends 64 octets after the empty block."),
+        ("padding-cut", lambda f: -content.SIGNATURE - 1, "It ends within the padding."),
+        ("no-closing-signature", lambda f: -content.SIGNATURE, "It ends after the padding."),
+        ("closing-signature-cut", lambda f: -1, "The closing signature lacks its last octet."),
+    ):
+        refused(name, "R-con-05 R-uns-01", text, padding, _ending(end))
     text = "256 octets of padding too many."
     refused("padding-longer", "R-con-05 R-uns-01", text, padding, setting(extra_padding=256))
     refused("padding-shorter", "R-con-05", "An octet of padding too few.", padding, setting(extra_padding=-1))
@@ -392,6 +415,11 @@ def _end(refused):
     refused("padding-last", "R-con-05", "The last octet of the padding is not zero.", padding, setting(stain=-1))
     closing = ("closing", UNAUTHENTIC)
     refused("closing", "R-con-06 R-uns-01", "By another key.", closing, setting(closing_seed=C.signing[0]))
+
+
+def _ending(at):
+    """A change of a forgery: its content is cut off there."""
+    return lambda forgery: forgery.set(content_end=at(forgery))
 
 
 def _unfinished_block(forgery):
