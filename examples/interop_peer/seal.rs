@@ -4,6 +4,7 @@ use crate::answer::{Answer, No, refused, unsupported};
 use crate::json::{Exactly, Id, Name, Octets, b64};
 use crate::records::{Record, refusal, required};
 use mta_seal::core::address::Mailbox;
+use mta_seal::core::esmtp::{Envid, Orcpt};
 use mta_seal::core::{
     BLOCK, DeliveryId, Domain, ForwardPath, Prefix, ReversePathField, SealTo, SigningKey,
     seal as sealed,
@@ -130,6 +131,9 @@ fn prefix(mail: &Mail, delivery: DeliveryId) -> Result<Prefix, No> {
     let (sender, recipient) = (&mail.sender.domain.0, &mail.recipient_domain.0);
     let from = &mail.reverse_path;
     let foreign = !from.mailbox.is_empty() && mailbox(&from.mailbox)?.domain() != Some(sender);
+    if !from.envid.is_empty() && Envid::parse(&from.envid).is_none() {
+        return Err(unfit("ENVID".to_owned()));
+    }
     let reverse = ReversePathField::new(
         from.mailbox.clone(),
         from.body,
@@ -142,12 +146,21 @@ fn prefix(mail: &Mail, delivery: DeliveryId) -> Result<Prefix, No> {
         if mailbox(&path.mailbox)?.domain() != Some(recipient) {
             return Err(unfit(format!("{} is not of {recipient}", path.mailbox)));
         }
+        if !path.orcpt.is_empty() && Orcpt::parse(&path.orcpt).is_none() {
+            return Err(unfit("ORCPT".to_owned()));
+        }
         let path = ForwardPath::new(path.mailbox.clone(), path.notify, path.orcpt.clone());
         forward.push(path.map_err(|field| unfit(field.to_string()))?);
+    }
+    if forward.is_empty() {
+        return Err(unfit("no forward-path".to_owned()));
     }
     let reverse = reverse.map_err(|field| unfit(field.to_string()))?;
     let mut prefix = Prefix::mail(sender.clone(), mail.now, delivery, reverse, forward);
     prefix.foreign_reverse_path = foreign;
+    if prefix.lacks_smtputf8() {
+        return Err(unfit("a path is not ASCII, without SMTPUTF8".to_owned()));
+    }
     Ok(prefix)
 }
 
