@@ -102,6 +102,29 @@ async fn strangers_do_not_push_partners_out() {
 }
 
 #[tokio::test]
+async fn strangers_leave_room_for_those_to_whom_mail_is_sent() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { max_remembered: 8, ..Options::default() };
+    let ledger = open(directory.path(), &options);
+    for n in 0..6 {
+        let stranger = domain(&format!("s{n}.example"));
+        assert_eq!(ledger.remember(Scope::Incoming, &stranger, &seen(1), NOW).await, Ok(true));
+    }
+    let used = ledger.memory_use(Scope::Incoming).await.unwrap();
+    assert!(used.is_nearly_full() && used.most == 6, "{used:?}");
+    let full = Err(LedgerError::Limit(Bound::Remembered));
+    let [late, partner, other, third] =
+        ["late", "partner", "other", "third"].map(|name| domain(&format!("{name}.example")));
+    assert_eq!(ledger.remember(Scope::Incoming, &late, &seen(1), NOW).await, full);
+    for known in [&partner, &other, &third] {
+        assert_eq!(ledger.remember(Scope::Outgoing, known, &seen(1), NOW).await, Ok(true));
+    }
+    assert_eq!(ledger.remember(Scope::Incoming, &partner, &seen(1), NOW).await, Ok(true));
+    assert_eq!(ledger.remember(Scope::Incoming, &other, &seen(1), NOW).await, Ok(true));
+    assert_eq!(ledger.remember(Scope::Incoming, &third, &seen(1), NOW).await, full);
+}
+
+#[tokio::test]
 async fn oversize_records_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open(directory.path(), &Options::default());

@@ -31,7 +31,7 @@ impl Scope {
 pub struct MemoryUse {
     /// The domains that are remembered.
     pub domains: u64,
-    /// Most that may be.
+    /// Most that may be, but for room that is kept for domains to which mail is sent.
     pub most: u64,
 }
 

@@ -95,7 +95,7 @@ pub(super) fn remember(
             return Ok(false);
         }
         Some(_) => {}
-        None => make_room(connection, instance, scope, now)?,
+        None => make_room(connection, room_of(connection, instance, scope, domain)?, scope, now)?,
     }
     let expires = remembered.until.max(remembered.enforce_until.unwrap_or(0));
     connection
@@ -133,15 +133,29 @@ pub(super) fn remember(
     Ok(true)
 }
 
+/// Most domains that may be remembered before a new one. In the incoming scope whoever seals makes himself remembered: the last
+/// quarter is for domains to which mail is sent.
+fn room_of(
+    connection: &Connection,
+    instance: &Instance,
+    scope: Scope,
+    domain: &Domain,
+) -> Result<i64, LedgerError> {
+    let correspondent = connection
+        .prepare_cached("SELECT 1 FROM remembered WHERE scope = ?1 AND domain = ?2")?
+        .exists(params![code(Scope::Outgoing), domain.as_str()])?;
+    let room = if correspondent { instance.max_remembered } else { instance.room_for_all(scope) };
+    Ok(sql_time(room))
+}
+
 /// Lets expired domains go if there are too many; living ones stay, or strangers could make a
 /// gateway forget its partners.
 fn make_room(
     connection: &Connection,
-    instance: &Instance,
+    bound: i64,
     scope: Scope,
     now: u64,
 ) -> Result<(), LedgerError> {
-    let bound = sql_time(instance.max_remembered);
     if count(connection, scope)? < bound {
         return Ok(());
     }

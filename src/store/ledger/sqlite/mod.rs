@@ -39,7 +39,8 @@ pub struct Options {
     /// Seconds for which the outcome of an outgoing transaction is remembered for its retry.
     /// Default 7 days; MTAs usually give up after 5.
     pub retry_memory: u64,
-    /// Most remembered domains in each scope. Default 100,000.
+    /// Most remembered domains in each scope; of the incoming one, a quarter is kept for domains to which mail is sent.
+    /// Default 100,000.
     pub max_remembered: u64,
     /// Most messages in the outbox. Default 10,000.
     pub max_outbox_items: u64,
@@ -84,6 +85,14 @@ struct Instance {
 }
 
 impl Instance {
+    /// Most domains that any domain may be one of.
+    const fn room_for_all(&self, scope: Scope) -> u64 {
+        match scope {
+            Scope::Outgoing => self.max_remembered,
+            Scope::Incoming => self.max_remembered - self.max_remembered / 4,
+        }
+    }
+
     /// A number that is used once in this epoch.
     fn token(&self) -> i64 {
         self.next_token.fetch_add(1, Ordering::Relaxed)
@@ -335,7 +344,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn memory_use(&self, scope: Scope) -> LedgerFuture<'_, MemoryUse> {
-        let most = self.instance.max_remembered;
+        let most = self.instance.room_for_all(scope);
         self.read(move |connection| {
             let domains = unix_time(memory::count(connection, scope)?);
             Ok(MemoryUse { domains, most })
