@@ -6,14 +6,10 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-from .wire import Record
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "python"))
-from tests import rig  # noqa: E402
+from .wire import Record, rig
 
 SERVFAIL = 2
 STARTED = 30

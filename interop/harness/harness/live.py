@@ -11,6 +11,7 @@ from .cells import FAILED, PASSED, Cell
 from .contract import Task, b64, octets
 from .judge import judge, spelt
 from .parties import SENDER, WINDOW, own_keys, preferred, sender, texts_of
+from .wire import rig
 
 GATEWAY = "gateway"
 LEFT, RIGHT = "left.example", "right.example"
@@ -145,7 +146,7 @@ class Live:
     def _sealed(self, shape, domain=RIGHT):
         """Has the left gateway seal a message: the carrier as the relay took it."""
         before = len(self.relay.mails)
-        reply = wire.send(self.left.inside, shape.sender_path + shape.mail, shape.recipients(domain), shape.message)
+        reply = rig.send(self.left.inside, shape.sender_path + shape.mail, shape.recipients(domain), shape.message)
         require(reply.startswith("250"), f"the sealing gateway answers {reply}")
         require(len(self.relay.mails) == before + 1, "the relay has taken no message, or several")
         return self.relay.mails[-1]
@@ -155,7 +156,7 @@ class Live:
         before = len(self.inside.mails)
         path = mail.sender.partition(b":")[2].decode()
         to = recipients or [one.partition(b":")[2].decode() for one in mail.recipients]
-        reply = wire.send(self.right.outside, path, to, mail.octets if octets_ is None else octets_, self.onward)
+        reply = rig.send(self.right.outside, path, to, mail.octets if octets_ is None else octets_, self.onward)
         return reply, self.inside.mails[before:]
 
     def _arrived(self, message, arrived, verdict=b"mta-seal=pass"):
@@ -281,7 +282,7 @@ class Live:
     def _taken(self, task, case, recipient, failure):
         before = len(self.inside.mails)
         carrier = octets(task.result["carrier"])
-        reply = wire.send(self.right.outside, f"<u@{SENDER}>", [f"<{recipient}>"], carrier)
+        reply = rig.send(self.right.outside, f"<u@{SENDER}>", [f"<{recipient}>"], carrier)
         wanted = self.replies[failure] if failure else "250"
         require(reply.startswith(wanted), f"answered {reply}, not {wanted}")
         arrived = self.inside.mails[before:]
@@ -346,7 +347,7 @@ class Live:
     def _answered(self, domain, failure):
         before = len(self.relay.mails)
         shape = Shape("to nobody")
-        reply = wire.send(self.left.inside, shape.sender_path, [f"<v@{domain}>"], shape.message)
+        reply = rig.send(self.left.inside, shape.sender_path, [f"<v@{domain}>"], shape.message)
         require(reply.startswith(self.replies[failure]), f"answered {reply}, not {self.replies[failure]}")
         require(len(self.relay.mails) == before, "and yet something has left")
 
@@ -382,7 +383,7 @@ class Live:
     def _found_in_clear(self):
         """The same search for the same words finds them, once a message has gone to a domain without a policy."""
         shape = Shape("clear")
-        reply = wire.send(self.left.inside, shape.sender_path, [f"<v@{CLEAR}>"], shape.message)
+        reply = rig.send(self.left.inside, shape.sender_path, [f"<v@{CLEAR}>"], shape.message)
         require(reply.startswith("250"), f"clear mail is answered {reply}")
         record = canary.Record(self.relay.record.octets())
         for word in CANARIES:

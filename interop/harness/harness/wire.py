@@ -1,13 +1,16 @@
-"""SMTP on loopback: a server that takes messages and a client, both with a record of every octet in both directions."""
+"""SMTP on loopback: a server that takes messages, with a record of every octet in both directions, and a client that leaves too early."""
 
 import contextlib
-import re
 import socket
 import socketserver
+import sys
 import threading
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "python"))
+from tests import rig  # noqa: E402
 
 EXTENSIONS = (b"8BITMIME", b"SMTPUTF8", b"DSN", b"ENHANCEDSTATUSCODES")
-TIMEOUT = 60
 
 
 class Record:
@@ -43,7 +46,7 @@ class Server:
         server = self
 
         class Session(socketserver.StreamRequestHandler):
-            timeout = TIMEOUT
+            timeout = rig.TIMEOUT
 
             def handle(self):
                 with contextlib.suppress(OSError):
@@ -106,58 +109,17 @@ class Server:
         self._listener.server_close()
 
 
-def stuffed(message):
-    """A message as DATA carries it, with the final dot."""
-    end = b"" if message.endswith(b"\r\n") or not message else b"\r\n"
-    return re.sub(rb"(\A|\r\n)\.", rb"\1..", message) + end + b".\r\n"
-
-
-def send(port, sender, recipients, message, record=None):
-    """Sends a message; `sender` and `recipients` are what follows the colon. The last reply: that to the final dot, or the
-    first that is no success."""
-    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as connection:
-        replies = connection.makefile("rb")
-
-        def command(octets):
-            if record:
-                record.add(octets)
-            connection.sendall(octets)
-            while True:
-                line = replies.readline()
-                if record:
-                    record.add(line)
-                if line[3:4] != b"-":
-                    return line.decode("utf-8", "replace").strip()
-
-        command(b"")
-        command(b"EHLO client.example\r\n")
-        for line in [f"MAIL FROM:{sender}", *(f"RCPT TO:{one}" for one in recipients)]:
-            reply = command(line.encode() + b"\r\n")
-            if not reply.startswith("250"):
-                return reply
-        reply = command(b"DATA\r\n")
-        return command(stuffed(message)) if reply.startswith("354") else reply
-
-
 def abandon(port, sender, recipients, message, record=None):
     """Sends a part of a message and leaves, without the final dot."""
-    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as connection:
-        replies = connection.makefile("rb")
-
-        def command(octets):
-            connection.sendall(octets)
-            while (line := replies.readline())[3:4] == b"-":
-                pass
-            return line
-
-        command(b"")
+    with socket.create_connection(("127.0.0.1", port), timeout=rig.TIMEOUT) as connection:
+        command = rig.dialog(connection)
         command(b"EHLO client.example\r\n")
         command(f"MAIL FROM:{sender}\r\n".encode())
         for one in recipients:
             command(f"RCPT TO:{one}\r\n".encode())
-        if command(b"DATA\r\n").startswith(b"354"):
+        if command(b"DATA\r\n").startswith("354"):
             if record:
                 record.add(message)
             connection.sendall(message)
             connection.shutdown(socket.SHUT_WR)
-            replies.read()  # whatever it says, until it closes too
+            connection.makefile("rb").read()  # whatever it says, until it closes too

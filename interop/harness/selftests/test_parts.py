@@ -15,6 +15,7 @@ from harness.cases import all_cases, without_padding  # noqa: E402
 from harness.cells import FAILED, PASSED  # noqa: E402
 from harness.contract import Task  # noqa: E402
 from harness.gateways import Dns, _name, on_the_wire  # noqa: E402
+from harness.wire import rig  # noqa: E402
 from harness.progress import Progress  # noqa: E402
 
 CARRIER = (
@@ -165,7 +166,7 @@ class Wire(unittest.TestCase):
         self.addCleanup(server.close)
         record = wire.Record("client")
         message = b"Subject: x\r\n\r\n.\r\n..\r\nno end"
-        reply = wire.send(server.port, "<u@a.example> BODY=8BITMIME", ["<v@b.example>"], message, record)
+        reply = rig.send(server.port, "<u@a.example> BODY=8BITMIME", ["<v@b.example>"], message, record)
         self.assertTrue(reply.startswith("250"))
         self.assertEqual(server.mails[0].octets, message + b"\r\n")
         for octets in (record.octets(), server.record.octets()):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import socket
 import socketserver
 import struct
@@ -9,6 +10,7 @@ import subprocess
 import threading
 import time
 
+TIMEOUT = 60
 TXT, SOA = 16, 6
 UDP_LIMIT = 1200
 
@@ -161,30 +163,44 @@ def free_port():
         return one.getsockname()[1]
 
 
-def send(port, sender, recipients, message):
-    """Sends a message; the reply to the final dot, or the first one that is no success."""
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-        replies = connection.makefile("rb")
+def stuffed(message):
+    """A message as DATA carries it, with the final dot."""
+    end = b"" if message.endswith(b"\r\n") or not message else b"\r\n"
+    return re.sub(rb"(\A|\r\n)\.", rb"\1..", message) + end + b".\r\n"
 
-        def command(octets):
-            connection.sendall(octets)
-            while True:
-                line = replies.readline()
-                if line[3:4] != b"-":
-                    return line.decode("utf-8", "replace").strip()
 
-        command(b"")
+def dialog(connection, record=None):
+    """What sends a command and returns the last line of the reply, on a connection on which the greeting has been read; `record`
+    gets every octet."""
+    replies = connection.makefile("rb")
+
+    def command(octets):
+        if record:
+            record.add(octets)
+        connection.sendall(octets)
+        while True:
+            line = replies.readline()
+            if record:
+                record.add(line)
+            if line[3:4] != b"-":
+                return line.decode("utf-8", "replace").strip()
+
+    command(b"")
+    return command
+
+
+def send(port, sender, recipients, message, record=None):
+    """Sends a message; `sender` and `recipients` are what follows the colon. The last reply: that to the final dot, or the
+    first that is no success."""
+    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as connection:
+        command = dialog(connection, record)
         command(b"EHLO client.example\r\n")
         for line in [f"MAIL FROM:{sender}", *(f"RCPT TO:{one}" for one in recipients)]:
             reply = command(line.encode() + b"\r\n")
             if not reply.startswith("250"):
                 return reply
         reply = command(b"DATA\r\n")
-        if not reply.startswith("354"):
-            return reply
-        end = b"" if message.endswith(b"\r\n") else b"\r\n"
-        stuffed = (b"\r\n" + message).replace(b"\r\n.", b"\r\n..")[2:]
-        return command(stuffed + end + b".\r\n")
+        return command(stuffed(message)) if reply.startswith("354") else reply
 
 
 class Gateway:
