@@ -7,7 +7,7 @@ use mta_seal::core::VerifyingKey;
 use mta_seal::policy::{
     Alarm, Authenticity, DeferReason, Denial, Hold, Level, LookupFailure, Memory, MemoryUpdate,
     Outcome, Promise, Refusal, RefuseReason, SenderDecision, SenderPolicy, SenderVerdict, Source,
-    authenticate_sender, promise,
+    authenticate_sender, authenticate_sender_damaged, promise, promise_damaged,
 };
 use mta_seal::records::Mode;
 use policy_support::draft::{Evidence, Table, failure_row};
@@ -418,4 +418,27 @@ fn a_sender_is_authenticated_as_the_tables_say() {
         }
     }
     tables.sender.every_cell_was_tried();
+}
+
+/// [R-dec-19]
+#[test]
+fn what_nothing_vouches_for_does_not_count_where_memory_is_damaged() {
+    let free = SenderPolicy::default();
+    let pinned = SenderPolicy { pin: Some(fingerprint(OWN)), ..free };
+    let verdict = authenticate_sender_damaged(&free, &policy().insecure(), NOW);
+    assert_eq!(verdict.decision, SenderDecision::Defer(DeferReason::MemoryDamaged));
+    assert_eq!((verdict.memory, verdict.alarms), (MemoryUpdate::Keep, vec![Alarm::MemoryDamaged]));
+    let failed = Outcome::Failed(LookupFailure::Timeout);
+    let verdict = authenticate_sender_damaged(&free, &failed, NOW);
+    let waits = SenderDecision::Defer(DeferReason::Lookup(LookupFailure::Timeout));
+    assert_eq!(verdict.decision, waits);
+    for (local, outcome) in [(free, policy().secure()), (pinned, policy().insecure())] {
+        let verdict = authenticate_sender_damaged(&local, &outcome, NOW);
+        verified(&verdict);
+        assert!(matches!(verdict.memory, MemoryUpdate::Store(_)));
+        assert_eq!(verdict.alarms, [Alarm::MemoryDamaged]);
+    }
+    let promises = policy().with(|draft| draft.outgoing_always = true);
+    assert_eq!(promise_damaged(&free, &promises.secure(), NOW), Promise::Published);
+    assert_eq!(promise_damaged(&free, &policy().secure(), NOW), Promise::Weak);
 }

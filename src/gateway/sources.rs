@@ -10,8 +10,8 @@ use super::lookup::{Budget, Keys, look_up};
 use crate::core::Domain;
 use crate::dns::Resolver;
 use crate::policy::{
-    self, Alarm, Allowances, Decision, DeferReason, Demand, LocalPolicy, LookupFailure, Memory,
-    MemoryUpdate, Outcome, Promise, SenderDecision, SenderPolicy, SenderVerdict, Verdict,
+    self, Allowances, Decision, Demand, LocalPolicy, LookupFailure, Memory, Outcome, Promise,
+    SenderPolicy, SenderVerdict, Verdict,
 };
 use crate::store::ledger::{Allowance, Ledger, LedgerError, Scope};
 
@@ -238,32 +238,24 @@ impl Recalled {
         }
     }
 
-    /// Where what is remembered is damaged, nothing is known of the identity key but what DNSSEC or a pin shows: without them a policy
-    /// neither verifies nor refuses anything, and does not take the place of what may be repaired [R-dec-19].
     fn authenticate_sender(
         &self,
         local: &SenderPolicy,
         outcome: &Outcome,
         now: u64,
     ) -> SenderVerdict {
-        let mut verdict = policy::authenticate_sender(local, outcome, self.memory(), now);
-        if matches!(self, Self::Damaged { .. }) {
-            verdict.alarms.push(Alarm::MemoryDamaged);
-            if local.pin.is_none() && !outcome.is_secure() {
-                verdict.memory = MemoryUpdate::Keep;
-                if !matches!(verdict.decision, SenderDecision::Defer(_)) {
-                    verdict.decision = SenderDecision::Defer(DeferReason::MemoryDamaged);
-                }
+        match self {
+            Self::Damaged { .. } => policy::authenticate_sender_damaged(local, outcome, now),
+            Self::Nothing | Self::Memory(_) => {
+                policy::authenticate_sender(local, outcome, self.memory(), now)
             }
         }
-        verdict
     }
 
-    /// What is damaged may hold a promise, and so marks as it would.
     fn promise(&self, local: &SenderPolicy, outcome: &Outcome, now: u64) -> Promise {
-        match policy::promise(local, outcome, self.memory(), now) {
-            Promise::None if matches!(self, Self::Damaged { .. }) => Promise::Weak,
-            promise => promise,
+        match self {
+            Self::Damaged { .. } => policy::promise_damaged(local, outcome, now),
+            Self::Nothing | Self::Memory(_) => policy::promise(local, outcome, self.memory(), now),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::core::SealingPublicKey;
 use crate::records::{Mode, VerifiedPolicy};
 
-use super::evidence::{Accepted, Lack, weigh};
+use super::evidence::{Accepted, Lack, is_vouched_for, weigh};
 use super::keys::choose;
 use super::memory::Lesson;
 use super::{
@@ -115,7 +115,7 @@ pub fn decide_damaged(
     let mut verdict = decide(local, outcome, None, demand, now);
     let alarms = &mut verdict.alarms;
     alarms.push(Alarm::MemoryDamaged);
-    let vouched_for = local.pin.is_some() || outcome.is_secure();
+    let vouched_for = is_vouched_for(outcome, local.pin.as_ref());
     let enforced = enforce_until.filter(|until| now < *until);
     match &mut verdict.memory {
         MemoryUpdate::Store(memory) if vouched_for => {

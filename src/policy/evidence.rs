@@ -48,6 +48,11 @@ impl Refusal {
     }
 }
 
+/// Whether what is found is more than an answer that anybody could have forged: all that there is to go by where memory is damaged.
+pub(super) fn is_vouched_for(outcome: &Outcome, pin: Option<&KeyId>) -> bool {
+    pin.is_some() || outcome.is_secure()
+}
+
 /// A believed policy.
 pub(super) struct Accepted<'a> {
     pub(super) found: &'a FoundPolicy,

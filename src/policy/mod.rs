@@ -26,5 +26,6 @@ pub use memory::{FIRST_HOLD, Hold, Memory, MemoryUpdate, OBSERVATION_GAP};
 pub use outcome::{Authenticity, Denial, FetchedKey, FoundPolicy, LookupFailure, Outcome};
 pub use reason::{ClearReason, DeferReason, RefuseReason, RejectReason};
 pub use sender::{
-    Promise, SenderDecision, SenderPolicy, SenderVerdict, authenticate_sender, promise,
+    Promise, SenderDecision, SenderPolicy, SenderVerdict, authenticate_sender,
+    authenticate_sender_damaged, promise, promise_damaged,
 };

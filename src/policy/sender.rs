@@ -4,7 +4,7 @@ use crate::core::{KeyId, VerifyingKey};
 use crate::records::{Mode, VerifiedPolicy};
 
 use super::decide::denial_below;
-use super::evidence::{Accepted, Lack, weigh};
+use super::evidence::{Accepted, Lack, is_vouched_for, weigh};
 use super::keys::choose;
 use super::memory::Lesson;
 use super::{
@@ -84,6 +84,25 @@ pub fn authenticate_sender(
     SenderVerdict { decision, memory, alarms }
 }
 
+/// The same where what is remembered is damaged. Nothing is known of the identity key but what DNSSEC or a pin shows: without them a
+/// policy neither verifies nor refuses anything, and does not take the place of what may be repaired [R-dec-19].
+#[must_use]
+pub fn authenticate_sender_damaged(
+    local: &SenderPolicy,
+    outcome: &Outcome,
+    now: u64,
+) -> SenderVerdict {
+    let mut verdict = authenticate_sender(local, outcome, None, now);
+    verdict.alarms.push(Alarm::MemoryDamaged);
+    if !is_vouched_for(outcome, local.pin.as_ref()) {
+        verdict.memory = MemoryUpdate::Keep;
+        if !matches!(verdict.decision, SenderDecision::Defer(_)) {
+            verdict.decision = SenderDecision::Defer(DeferReason::MemoryDamaged);
+        }
+    }
+    verdict
+}
+
 /// What a domain says about mail in its name that comes in clear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Promise {
@@ -116,6 +135,15 @@ pub fn promise(
         _ if !record.outgoing_always || record.mode == Mode::None => Promise::None,
         Source::Dns if level > Level::FirstUse => Promise::Published,
         Source::Dns | Source::Memory => Promise::Weak,
+    }
+}
+
+/// The same where what is remembered is damaged: it may hold a promise, and so marks as it would.
+#[must_use]
+pub fn promise_damaged(local: &SenderPolicy, outcome: &Outcome, now: u64) -> Promise {
+    match promise(local, outcome, None, now) {
+        Promise::None => Promise::Weak,
+        promise => promise,
     }
 }
 
