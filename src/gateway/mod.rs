@@ -31,6 +31,7 @@ mod metrics;
 mod outbound;
 mod outbox;
 mod parts;
+pub mod publication;
 mod queue_id;
 mod report;
 mod serve;
