@@ -20,6 +20,7 @@ pub mod cli;
 pub mod core;
 pub mod dns;
 pub mod gateway;
+pub mod lifetime;
 pub mod mail;
 pub mod policy;
 pub mod records;

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use mta_seal::dns::authorities::{Direct, MAX_ASKED, NotAsked, Said, Via, ask_all, serials};
+use mta_seal::dns::authorities::{Direct, MAX_ASKED, NotAsked, Said, Via, ask_all, zone_soas};
 use mta_seal::dns::authority::{Authority, Disturbance, ZoneSpec};
 use mta_seal::dns::{
     DnsConfig, Lookup, Mode, NoServers, QueryName, Resolver, Scripted, StubResolver, ZoneServer,
@@ -120,7 +120,7 @@ async fn every_answer_is_the_servers_own() {
         assert_eq!(world.second(&zone, at, Via::Udp).await, said);
     }
     world.second.set_serial(&name("a.example"), 8).unwrap();
-    let told = serials(&zone, &world.direct()).await;
+    let told = zone_soas(&zone, &world.direct()).await;
     let serial = |at: usize| told[at].2.clone().unwrap();
     assert_ne!(serial(0), serial(1));
 }
@@ -157,7 +157,7 @@ async fn private_addresses_are_asked_on_demand_only() {
     for answer in ask_all(&zone, &at, Via::Udp, &direct).await {
         assert_eq!(answer.said, Said::NotAsked(NotAsked::Private), "{:?}", answer.address);
     }
-    for (_, address, serial) in serials(&zone, &direct).await {
+    for (_, address, serial) in zone_soas(&zone, &direct).await {
         assert_eq!(serial, Err(Said::NotAsked(NotAsked::Private)), "{address:?}");
     }
     let direct = Direct::new(port, Duration::from_millis(600), true);

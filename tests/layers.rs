@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The layers, lowest first; `records` and `policy` share a floor in that order.
-const LAYERS: [&str; 9] =
-    ["core", "records", "policy", "mail", "smtp", "dns", "store", "gateway", "cli"];
+/// The layers, lowest first; `records`, `policy` and `lifetime` share a floor in that order.
+const LAYERS: [&str; 10] =
+    ["core", "records", "policy", "lifetime", "mail", "smtp", "dns", "store", "gateway", "cli"];
 
 /// Imports inside these floors that their position in the list would allow, but the design does not: `mail`, `smtp`, `dns` and
 /// `store` use types of `core` only.

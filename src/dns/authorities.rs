@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::delegation::{ZoneServers, text};
-use super::message::{Asking, End, query, read};
+use super::message::{Asking, End, query, read, seconds};
 use super::public::is_public;
 use super::resolver::QueryName;
 use super::transport::{Failure, Question, Transport};
@@ -194,17 +194,26 @@ pub async fn ask_all(
     .collect()
 }
 
-/// Asks every server for the serial of the zone: server, address, serial, or what it said instead of one.
-pub async fn serials(
+/// What the SOA record of a zone says (RFC 1035 section 3.3.13, RFC 2308 section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ZoneSoa {
+    /// The version of the zone.
+    pub serial: u32,
+    /// How long caches may keep a denial.
+    pub negative: Duration,
+}
+
+/// Asks every server for the SOA record of the zone: server, address, and the record or what it said instead of one.
+pub async fn zone_soas(
     zone: &ZoneServers,
     direct: &Direct,
-) -> Vec<(String, Option<IpAddr>, Result<u32, Said>)> {
+) -> Vec<(String, Option<IpAddr>, Result<ZoneSoa, Said>)> {
     let Ok(apex) = zone.zone.parse::<Name<Bytes>>() else { return Vec::new() };
     each(zone, direct, move |address, time| {
         let apex = apex.clone();
         async move {
             let reply = ask(address, &apex, Rtype::SOA, Via::Udp, time).await.map_err(failed)?;
-            serial(&reply).map_err(failed)?.ok_or(Said::Lame)
+            soa(&reply).map_err(failed)?.ok_or(Said::Lame)
         }
     })
     .await
@@ -311,13 +320,15 @@ fn said(reply: Result<Message<Bytes>, Failure>, name: &Name<Bytes>) -> Said {
     }
 }
 
-fn serial(reply: &Message<Bytes>) -> Result<Option<u32>, Failure> {
+fn soa(reply: &Message<Bytes>) -> Result<Option<ZoneSoa>, Failure> {
     if !reply.header().aa() {
         return Ok(None);
     }
     for record in reply.answer()? {
-        if let Some(soa) = record?.to_record::<Soa<ParsedName<_>>>()? {
-            return Ok(Some(soa.data().serial().into_int()));
+        if let Some(record) = record?.to_record::<Soa<ParsedName<_>>>()? {
+            let soa = record.data();
+            let negative = seconds(record.ttl()).min(seconds(soa.minimum()));
+            return Ok(Some(ZoneSoa { serial: soa.serial().into_int(), negative }));
         }
     }
     Ok(None)

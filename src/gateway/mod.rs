@@ -34,6 +34,7 @@ mod parts;
 pub mod publication;
 mod queue_id;
 mod report;
+pub mod rotation;
 mod serve;
 mod session;
 mod settlement;

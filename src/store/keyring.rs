@@ -6,17 +6,21 @@
 //! | `signing-<id>.pem` | a signing key; `<id>` are the first digits of its key id |
 //! | `sealing-<suite>-<selector>.key` | a sealing key |
 //! | `policy.txt` | the signed policy record as published |
-//! | `destroyed` | key ids of destroyed sealing keys, one in a line |
+//! | `ahead.txt` | policies that were signed elsewhere for times to come, one in a line |
+//! | `lifetimes.json` | what is known of the lifetimes of the keys |
+//! | `destroyed` | key ids of destroyed keys, one in a line, with the time |
 //!
 //! The directory has mode 0700 and its files 0600. A file that others can read is refused, since
 //! the key in it must count as known to them.
 
+mod destruction;
 mod disk;
+mod papers;
 mod sealing_file;
 
 use crate::core::{IdentityKey, KeyError, KeyId, SealingPrivateKey, SigningKey};
 use disk::Existing;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -26,6 +30,25 @@ use zeroize::Zeroizing;
 const IDENTITY: &str = "identity.pem";
 const POLICY: &str = "policy.txt";
 const DESTROYED: &str = "destroyed";
+const BOOK: &str = "lifetimes.json";
+const AHEAD: &str = "ahead.txt";
+
+/// Name of the file of a sealing key. Selectors may be used again, so a key id stands in it.
+fn sealing_name(stored: &StoredKey) -> String {
+    let (suite, selector) = (stored.key.suite().id(), &stored.selector);
+    let own = StoredKey::selector_of(&stored.key.key_id());
+    if *selector == own {
+        format!("sealing-{suite}-{selector}.key")
+    } else {
+        format!("sealing-{suite}-{selector}-{own}.key")
+    }
+}
+
+/// Name of the file of a signing key.
+fn signing_name(id: &KeyId) -> String {
+    let id = id.to_string();
+    format!("signing-{}.pem", id.get(..12).unwrap_or(&id))
+}
 
 /// Why a keyring cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -143,8 +166,12 @@ impl StoredKey {
     /// Gives a key the selector that follows from its key id.
     #[must_use]
     pub fn new(key: SealingPrivateKey) -> Self {
-        let id = key.key_id().to_string();
-        Self { selector: format!("k{}", id.get(..12).unwrap_or(&id)), key }
+        Self { selector: Self::selector_of(&key.key_id()), key }
+    }
+
+    fn selector_of(id: &KeyId) -> String {
+        let id = id.to_string();
+        format!("k{}", id.get(..12).unwrap_or(&id))
     }
 }
 
@@ -167,6 +194,10 @@ pub struct Keyring {
     sealing: Vec<StoredKey>,
     destroyed: HashSet<KeyId>,
     policy: Option<String>,
+    book: Option<String>,
+    ahead: Option<String>,
+    /// Where the private part of each key lies.
+    files: HashMap<KeyId, PathBuf>,
 }
 
 impl Keyring {
@@ -207,6 +238,9 @@ impl Keyring {
             sealing: Vec::new(),
             destroyed: HashSet::new(),
             policy: None,
+            book: None,
+            ahead: None,
+            files: HashMap::new(),
         };
         let mut paths: Vec<PathBuf> = fs::read_dir(directory)
             .map_err(failed)?
@@ -229,12 +263,20 @@ impl Keyring {
             self.identity = Some(IdentityKey::from_pem(&text).map_err(key)?);
         } else if name.starts_with("signing-") && name.ends_with(".pem") {
             let text = disk::read_secret(path)?;
-            self.signing.push(SigningKey::from_pem(&text).map_err(key)?);
+            let signing = SigningKey::from_pem(&text).map_err(key)?;
+            self.files.insert(signing.key_id(), path.to_owned());
+            self.signing.push(signing);
         } else if name.starts_with("sealing-") && name.ends_with(".key") {
             let text = disk::read_secret(path)?;
-            self.sealing.push(sealing_file::parse(&text).map_err(malformed)?);
+            let stored = sealing_file::parse(&text).map_err(malformed)?;
+            self.files.insert(stored.key.key_id(), path.to_owned());
+            self.sealing.push(stored);
         } else if name == POLICY {
             self.policy = Some(disk::read_public(path)?.trim().to_owned());
+        } else if name == BOOK {
+            self.book = Some(disk::read_public(path)?.to_string());
+        } else if name == AHEAD {
+            self.ahead = Some(disk::read_public(path)?.to_string());
         } else if name == DESTROYED {
             let text = disk::read_public(path)?;
             for line in text.lines().map(str::trim) {
@@ -317,11 +359,11 @@ impl Keyring {
     ///
     /// The key is here already, or the file cannot be written.
     pub fn add_signing(&mut self, key: SigningKey) -> Result<(), KeyringError> {
-        let id = key.key_id().to_string();
-        let path = self.directory.join(format!("signing-{}.pem", id.get(..12).unwrap_or(&id)));
+        let path = self.directory.join(signing_name(&key.key_id()));
         let pem =
             key.to_pem().map_err(|source| KeyringError::Key { path: path.clone(), source })?;
         disk::write(&path, &pem, Existing::Refuse)?;
+        self.files.insert(key.key_id(), path);
         self.signing.push(key);
         Ok(())
     }
@@ -332,13 +374,13 @@ impl Keyring {
     ///
     /// The key is here already, its selector is no DNS label, or the file cannot be written.
     pub fn add_sealing(&mut self, stored: StoredKey) -> Result<(), KeyringError> {
-        let suite = stored.key.suite().id();
         if !sealing_file::is_label(&stored.selector) {
             let path = self.directory.clone();
             return Err(KeyringError::Malformed { path, what: "the selector is no DNS label" });
         }
-        let path = self.directory.join(format!("sealing-{suite}-{}.key", stored.selector));
+        let path = self.directory.join(sealing_name(&stored));
         disk::write(&path, &sealing_file::print(&stored), Existing::Refuse)?;
+        self.files.insert(stored.key.key_id(), path);
         self.sealing.push(stored);
         Ok(())
     }

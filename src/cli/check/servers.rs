@@ -61,8 +61,8 @@ pub(super) async fn serials(look: &Look<'_>, name: &Domain, steps: &mut Steps) {
     let Ok(zone) = look.resolver.servers(name).await else { return };
     let mut known: Vec<(u32, Vec<String>)> = Vec::new();
     let mut others = Vec::new();
-    for (server, address, serial) in authorities::serials(&zone, &look.direct).await {
-        match serial {
+    for (server, address, soa) in authorities::zone_soas(&zone, &look.direct).await {
+        match soa.map(|soa| soa.serial) {
             Err(said) => others.push(ServerAnswer { server, address, said }),
             Ok(serial) => {
                 let place = place(&server, address);

@@ -7,8 +7,11 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// Most octets of any file in a keyring: a guard against reading something else.
-const MAX_FILE: u64 = 65_536;
+/// Most octets of a file with a secret in a keyring: a guard against reading something else.
+const MAX_SECRET: u64 = 65_536;
+
+/// Most octets of any other file in a keyring.
+const MAX_FILE: u64 = 4 << 20;
 
 /// What to do when a file of that name exists.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,24 +55,29 @@ pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyringError
     let mut file = File::open(path).map_err(io(path))?;
     let metadata = file.metadata().map_err(io(path))?;
     check(path, &metadata)?;
-    read(path, &mut file, metadata.len())
+    read(path, &mut file, metadata.len(), MAX_SECRET)
 }
 
 /// Reads a file that holds no secret.
 pub(super) fn read_public(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
     let mut file = File::open(path).map_err(io(path))?;
     let len = file.metadata().map_err(io(path))?.len();
-    read(path, &mut file, len)
+    read(path, &mut file, len, MAX_FILE)
 }
 
-fn read(path: &Path, file: &mut File, len: u64) -> Result<Zeroizing<String>, KeyringError> {
+fn read(
+    path: &Path,
+    file: &mut File,
+    len: u64,
+    most: u64,
+) -> Result<Zeroizing<String>, KeyringError> {
     let malformed = |what| KeyringError::Malformed { path: path.to_owned(), what };
-    if len > MAX_FILE {
+    if len > most {
         return Err(malformed("too large for a file of a keyring"));
     }
     // One octet more than there are, so that the buffer need not grow and leave copies behind.
     let mut octets = Zeroizing::new(Vec::with_capacity(usize::try_from(len).unwrap_or(0) + 1));
-    file.take(MAX_FILE).read_to_end(&mut octets).map_err(io(path))?;
+    file.take(most).read_to_end(&mut octets).map_err(io(path))?;
     let text = std::str::from_utf8(&octets).map_err(|_| malformed("not a text"))?;
     Ok(Zeroizing::new(text.to_owned()))
 }

@@ -1,0 +1,403 @@
+//! The keyring and its book on the desk of whoever has the right to change them: steps are carried out here.
+
+use std::path::Path;
+
+use rand_core::CryptoRng;
+
+use crate::core::{Domain, KeyError, KeyId, SealingPrivateKey, SigningKey, Suite, VerifyingKey};
+use crate::lifetime::{
+    Book, BookError, Kind, Life, Lists, Plan, Schedule, Step, View, names, plan, wanted,
+};
+use crate::records::{
+    DraftError, KeyRecord, PolicyDraft, PolicyRecord, RecordError, SealingEntry, Selector,
+    SignedPolicy, ValueError, VerifiedPolicy, VerifyError,
+};
+use crate::store::keyring::{Keyring, KeyringError, StoredKey};
+use crate::store::replace::Replacing;
+
+/// Most steps of one sitting: more are due only if something goes round in circles.
+const MAX_STEPS: usize = 64;
+
+/// Why the keys of a domain cannot be tended.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    /// The keyring cannot be read or written.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// The keyring holds no policy.
+    #[error("the keyring holds no policy record")]
+    NoPolicy,
+    /// A policy is malformed.
+    #[error("policy record: {0}")]
+    Malformed(#[from] RecordError),
+    /// A policy is not signed for this domain.
+    #[error("policy record: {0}")]
+    NotVerified(#[from] VerifyError),
+    /// What is known of the lifetimes cannot be read.
+    #[error("lifetimes.json: {0}")]
+    Book(#[from] BookError),
+    /// A key cannot be made.
+    #[error("cannot make a key: {0}")]
+    Key(#[from] KeyError),
+    /// A selector is no label.
+    #[error("selector: {0}")]
+    Selector(#[from] ValueError),
+    /// A policy cannot be signed.
+    #[error("cannot sign the policy: {0}")]
+    Draft(#[from] DraftError),
+    /// The identity key is not here.
+    #[error("the identity key is not in the keyring")]
+    NoIdentity,
+    /// A key that is to be listed is not here.
+    #[error("key {0} is not in the keyring")]
+    Missing(KeyId),
+    /// No configured selector is free.
+    #[error("no selector is free for a new key: configure more")]
+    NoSelector,
+    /// The work was broken off.
+    #[error("broken off: {0}")]
+    Ended(String),
+}
+
+/// What a key is made as.
+#[derive(Debug, Clone, Copy)]
+pub struct Made<'a> {
+    /// Where the records stand: the domain, or what it delegates to.
+    pub at: &'a Domain,
+    /// Selectors that are used in turn; none: each key has one of its own.
+    pub selectors: &'a [Selector],
+}
+
+/// Something that was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A key was made.
+    Made(Kind, KeyId),
+    /// A policy was signed and put into the keyring.
+    Signed {
+        /// Its serial.
+        serial: u64,
+        /// Its expiry, Unix seconds.
+        expiry: u64,
+        /// The sealing keys that it lists.
+        sealing: Vec<KeyId>,
+    },
+    /// A policy that was signed elsewhere was put into the keyring.
+    Installed(u64),
+    /// The private part of a key was destroyed.
+    Destroyed(Kind, KeyId),
+    /// Files that a crash had left were erased.
+    Swept(usize),
+    /// A record was handed over for publication.
+    Published(String),
+    /// A record was withdrawn.
+    Withdrawn(String),
+    /// A record is seen at every server.
+    Visible(String),
+}
+
+/// An open keyring with its book. Others wait until it is dropped.
+pub struct Desk {
+    domain: Domain,
+    /// The keys.
+    pub keyring: Keyring,
+    /// What is known of them.
+    pub book: Book,
+    policy: VerifiedPolicy,
+    ahead: Vec<VerifiedPolicy>,
+    /// As it is on the disk.
+    stored: Option<Book>,
+    _right: Replacing,
+}
+
+impl Desk {
+    /// Waits for the right to change the keyring and opens it. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or somebody else keeps the right.
+    pub fn open(directory: &Path, domain: &Domain, now: u64) -> Result<Self, DeskError> {
+        let right = Keyring::lock(directory)?;
+        let keyring = Keyring::load(directory)?;
+        let text = keyring.policy().ok_or(DeskError::NoPolicy)?;
+        let policy = SignedPolicy::parse(text.as_bytes())?.verify(domain)?;
+        let ahead = keyring
+            .ahead()
+            .map(|text| Ok(SignedPolicy::parse(text.as_bytes())?.verify(domain)?))
+            .collect::<Result<_, DeskError>>()?;
+        let stored = keyring.book().map(Book::parse).transpose()?;
+        let mut book = stored.clone().unwrap_or_default();
+        let sealing = keyring.sealing_keys().iter().map(|stored| {
+            let key = &stored.key;
+            let selector = (!key.suite().is_inline()).then(|| stored.selector.clone());
+            (Kind::Sealing(key.suite()), key.key_id(), selector)
+        });
+        let signing = keyring.signing_keys().iter().map(|key| (Kind::Signing, key.key_id(), None));
+        book.adopt(sealing.chain(signing).collect::<Vec<_>>(), &policy, now);
+        Ok(Self { domain: domain.clone(), keyring, book, policy, ahead, stored, _right: right })
+    }
+
+    /// The policy in the keyring.
+    #[must_use]
+    pub fn policy(&self) -> &VerifiedPolicy {
+        &self.policy
+    }
+
+    /// Policies for times to come.
+    #[must_use]
+    pub fn ahead(&self) -> Vec<PolicyRecord> {
+        self.ahead.iter().map(|policy| policy.record().clone()).collect()
+    }
+
+    /// What is due.
+    #[must_use]
+    pub fn plan(&self, schedule: &Schedule, now: u64) -> Plan {
+        plan(&View {
+            now,
+            book: &self.book,
+            policy: self.policy.record(),
+            schedule,
+            identity: self.keyring.identity().is_some(),
+            ahead: &self.ahead(),
+        })
+    }
+
+    /// Does everything that is due, and returns what is left to be told. After an error what was done before it stands.
+    ///
+    /// # Errors
+    ///
+    /// A step cannot be done; the keys that are in use stay in use.
+    pub fn work(
+        &mut self,
+        schedule: &Schedule,
+        made: Made<'_>,
+        now: u64,
+        rng: &mut impl CryptoRng,
+        events: &mut Vec<Event>,
+    ) -> Result<Plan, DeskError> {
+        let swept = self.keyring.sweep()?;
+        if swept > 0 {
+            events.push(Event::Swept(swept));
+        }
+        let mut left = MAX_STEPS;
+        loop {
+            let mut plan = self.plan(schedule, now);
+            if plan.steps.is_empty() || left == 0 {
+                self.book.prune(now);
+                self.want(made, now);
+                self.save(now)?;
+                return Ok(plan);
+            }
+            left = left.saturating_sub(plan.steps.len());
+            for step in std::mem::take(&mut plan.steps) {
+                events.push(self.step(step, made, now, rng)?);
+            }
+        }
+    }
+
+    fn step(
+        &mut self,
+        step: Step,
+        made: Made<'_>,
+        now: u64,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Event, DeskError> {
+        match step {
+            Step::Make(kind) => {
+                let id = self.make(kind, made, now, rng)?;
+                Ok(Event::Made(kind, id))
+            }
+            Step::Sign { lists, serial, expiry } => {
+                self.sign(&lists, serial, expiry, now)?;
+                Ok(Event::Signed { serial, expiry, sealing: lists.sealing })
+            }
+            Step::Install(serial) => {
+                self.install(serial, now)?;
+                Ok(Event::Installed(serial))
+            }
+            Step::Destroy(id) => {
+                let kind = self.destroy(&id, now)?;
+                Ok(Event::Destroyed(kind, id))
+            }
+        }
+    }
+
+    /// Makes a key and enters it.
+    ///
+    /// # Errors
+    ///
+    /// The file system refuses, or no selector is free.
+    pub fn make(
+        &mut self,
+        kind: Kind,
+        made: Made<'_>,
+        now: u64,
+        rng: &mut impl CryptoRng,
+    ) -> Result<KeyId, DeskError> {
+        let (id, selector) = match kind {
+            Kind::Signing => {
+                let key = SigningKey::generate(rng);
+                let id = key.key_id();
+                self.keyring.add_signing(key)?;
+                (id, None)
+            }
+            Kind::Sealing(suite) => {
+                let mut stored = StoredKey::new(SealingPrivateKey::generate(suite, rng)?);
+                if !suite.is_inline() && !made.selectors.is_empty() {
+                    let free = made
+                        .selectors
+                        .iter()
+                        .find(|selector| self.book.is_free(selector.as_str(), names(made.at)));
+                    free.ok_or(DeskError::NoSelector)?.as_str().clone_into(&mut stored.selector);
+                }
+                let id = stored.key.key_id();
+                let selector = (!suite.is_inline()).then(|| stored.selector.clone());
+                self.keyring.add_sealing(stored)?;
+                (id, selector)
+            }
+        };
+        self.book.keys.push(Life::new(kind, id, selector, now));
+        self.save(now)?;
+        Ok(id)
+    }
+
+    /// Signs a policy that differs from the one in the keyring in its time and its keys, and puts it in its place.
+    fn sign(&mut self, lists: &Lists, serial: u64, expiry: u64, now: u64) -> Result<(), DeskError> {
+        let mut draft = PolicyDraft::from(self.policy.record());
+        (draft.serial, draft.expiry) = (serial, expiry);
+        draft.sealing_keys =
+            lists.sealing.iter().map(|id| self.entry(id)).collect::<Result<_, _>>()?;
+        draft.signing_keys =
+            lists.signing.iter().map(|id| self.verifying(id)).collect::<Result<_, _>>()?;
+        self.put(&draft, now)
+    }
+
+    /// Signs `draft` with the identity key and puts it into the keyring.
+    ///
+    /// # Errors
+    ///
+    /// The identity key is elsewhere, the draft makes no valid policy, or the file system refuses.
+    pub fn put(&mut self, draft: &PolicyDraft, now: u64) -> Result<(), DeskError> {
+        let identity = self.keyring.identity().ok_or(DeskError::NoIdentity)?;
+        let text = draft.sign(&self.domain, identity)?;
+        self.replace_policy(&text, now)
+    }
+
+    /// Puts the policy with this serial, which was signed elsewhere, into the keyring.
+    fn install(&mut self, serial: u64, now: u64) -> Result<(), DeskError> {
+        let Some(next) = self.ahead.iter().find(|policy| policy.record().serial == serial) else {
+            return Ok(());
+        };
+        let text = next.text().to_owned();
+        self.replace_policy(&text, now)?;
+        self.ahead.retain(|policy| policy.record().serial > serial);
+        self.keyring.set_ahead(self.ahead.iter().map(VerifiedPolicy::text))?;
+        Ok(())
+    }
+
+    /// Puts another policy into the keyring. How long its keys live is written down before anybody can see it [R-life-04].
+    ///
+    /// # Errors
+    ///
+    /// It is no policy of this domain, or the file system refuses.
+    pub fn replace_policy(&mut self, text: &str, now: u64) -> Result<(), DeskError> {
+        let policy = SignedPolicy::parse(text.as_bytes())?.verify(&self.domain)?;
+        self.book.announce(policy.record());
+        self.save(now)?;
+        self.keyring.set_policy(text)?;
+        self.policy = policy;
+        self.book.enter(self.policy.record(), now);
+        self.book.installed = now;
+        self.book.policy_ready = None;
+        self.save(now)
+    }
+
+    /// Stores policies that were signed elsewhere; how long their keys live is written down first.
+    ///
+    /// # Errors
+    ///
+    /// One is no policy of this domain, or the file system refuses.
+    pub fn set_ahead(&mut self, policies: Vec<VerifiedPolicy>, now: u64) -> Result<(), DeskError> {
+        for policy in &policies {
+            self.book.announce(policy.record());
+        }
+        self.save(now)?;
+        self.keyring.set_ahead(policies.iter().map(VerifiedPolicy::text))?;
+        self.ahead = policies;
+        Ok(())
+    }
+
+    /// Destroys the private part of a key.
+    ///
+    /// # Errors
+    ///
+    /// The file system refuses.
+    pub fn destroy(&mut self, id: &KeyId, now: u64) -> Result<Kind, DeskError> {
+        self.keyring.destroy(id, now)?;
+        let life = self.book.life_mut(id).ok_or(DeskError::Missing(*id))?;
+        life.destroyed = Some(now);
+        let kind = life.kind;
+        self.save(now)?;
+        Ok(kind)
+    }
+
+    fn entry(&self, id: &KeyId) -> Result<SealingEntry, DeskError> {
+        let stored = self.keyring.sealing_keys().iter().find(|stored| stored.key.key_id() == *id);
+        let stored = stored.ok_or(DeskError::Missing(*id))?;
+        Ok(SealingEntry::of(stored.key.public(), &stored.selector.parse()?))
+    }
+
+    fn verifying(&self, id: &KeyId) -> Result<VerifyingKey, DeskError> {
+        let own = self.keyring.signing_keys().iter().map(SigningKey::public);
+        let listed = self.policy.record().signing_keys.iter();
+        own.chain(listed).find(|key| key.key_id() == *id).cloned().ok_or(DeskError::Missing(*id))
+    }
+
+    /// The text of a key's record.
+    #[must_use]
+    pub fn key_record(&self, id: &KeyId) -> Option<String> {
+        let stored =
+            self.keyring.sealing_keys().iter().find(|stored| stored.key.key_id() == *id)?;
+        Some(KeyRecord::new(stored.key.public().clone()).to_string())
+    }
+
+    /// Brings what stands to what must stand.
+    fn want(&mut self, made: Made<'_>, now: u64) {
+        let names = names(made.at);
+        let wanted = wanted(&self.book, self.policy.text(), names, |id| self.key_record(id), now);
+        self.book.want(wanted, now);
+    }
+
+    /// Passes what is known of the records on to the keys that wait for it.
+    pub fn settle(&mut self, made: Made<'_>) {
+        let mut book = std::mem::take(&mut self.book);
+        let policy = &self.policy;
+        let key_record = |id: &KeyId| self.key_record(id);
+        book.settle(policy.record(), policy.text(), names(made.at), key_record);
+        self.book = book;
+    }
+
+    /// Writes the book to the disk, if it says something else than there, be it only that an hour has passed.
+    ///
+    /// # Errors
+    ///
+    /// The file system refuses.
+    pub fn save(&mut self, now: u64) -> Result<(), DeskError> {
+        const HOUR: u64 = 3_600;
+        let same = self.stored.as_ref().is_some_and(|stored| {
+            now.abs_diff(stored.seen) < HOUR
+                && Book { seen: stored.seen, ..self.book.clone() } == *stored
+        });
+        if !same {
+            self.keyring.set_book(&self.book.text())?;
+            self.stored = Some(self.book.clone());
+        }
+        Ok(())
+    }
+
+    /// The suites of which the policy lists a key.
+    #[must_use]
+    pub fn suites(&self) -> Vec<Suite> {
+        self.policy.record().sealing_keys.iter().filter_map(SealingEntry::suite).collect()
+    }
+}

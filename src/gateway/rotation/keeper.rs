@@ -1,0 +1,267 @@
+//! Tends the keys of one domain.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::desk::{Desk, DeskError, Event, Made};
+use super::sighting::{Sighting, Sightings};
+use crate::core::Domain;
+use crate::gateway::publication::{Action, Change, Published, Publisher};
+use crate::gateway::system_rng;
+use crate::lifetime::{Concern, Jump, Plan, Schedule};
+use crate::records::Selector;
+
+/// How often what is seen everywhere is looked at again, in seconds.
+const AGAIN: u64 = 3_600;
+
+/// Longest time between two looks at what is not yet seen everywhere, in seconds.
+const SOON: u64 = 300;
+
+/// Turns of one visit: a record that is ready may let a policy be signed, which is published in turn.
+const TURNS: usize = 4;
+
+/// The keys of one domain, where they are published and by whom.
+#[derive(Clone)]
+pub struct Keeper {
+    /// The domain.
+    pub domain: Domain,
+    /// Where its records stand: the domain itself, or the name to which it delegates them.
+    pub at: Domain,
+    /// The directory of its keyring.
+    pub keys: PathBuf,
+    /// The lengths.
+    pub schedule: Schedule,
+    /// Time to live of its records in seconds.
+    pub ttl: u32,
+    /// Selectors that are used in turn; none: each key has one of its own.
+    pub selectors: Arc<[Selector]>,
+    /// Publishes its records.
+    pub publisher: Arc<dyn Publisher>,
+    /// Tells what the servers of its zone have.
+    pub sightings: Arc<dyn Sightings>,
+}
+
+/// What a visit has brought.
+#[derive(Debug, Default)]
+pub struct Tended {
+    /// What was done, in its order.
+    pub events: Vec<Event>,
+    /// What an operator must hear of.
+    pub concerns: Vec<Concern>,
+    /// The clock has jumped since the visit before.
+    pub jump: Option<Jump>,
+    /// Why records could not be published.
+    pub refused: Option<String>,
+    /// Records that the operator has to publish or to withdraw.
+    pub by_hand: Vec<Change>,
+    /// When it is worth to come again, Unix seconds.
+    pub next: u64,
+}
+
+/// What a sitting at the desk has brought.
+struct Sitting {
+    events: Vec<Event>,
+    jump: Option<Jump>,
+    plan: Plan,
+    changes: Vec<Change>,
+    looks: Vec<Look>,
+}
+
+/// A record that is to be looked at.
+struct Look {
+    name: String,
+    value: String,
+    withdrawn: bool,
+}
+
+impl Keeper {
+    fn made(&self) -> Made<'_> {
+        Made { at: &self.at, selectors: &self.selectors }
+    }
+
+    /// Does what is due at `now` (Unix seconds), publishes, looks whether it is seen, and says when to come again. Nothing that was
+    /// done is lost if it is broken off.
+    ///
+    /// # Errors
+    ///
+    /// The keyring cannot be read or changed. The keys that are in use stay in use.
+    pub async fn tend(&self, now: u64) -> Result<Tended, DeskError> {
+        let mut tended = Tended::default();
+        for _ in 0..TURNS {
+            let sitting = self.at_desk(move |keeper| keeper.sit(now)).await?;
+            let mut moved = !sitting.events.is_empty();
+            tended.events.extend(sitting.events);
+            tended.jump = tended.jump.or(sitting.jump);
+            tended.concerns = sitting.plan.concerns;
+            let published = self.publish(sitting.changes, now, &mut tended).await?;
+            moved |= published;
+            let seen = self.look(sitting.looks).await;
+            let (due, visible) = self.at_desk(move |keeper| keeper.enter(&seen, now)).await?;
+            moved |= !visible.is_empty();
+            tended.events.extend(visible);
+            tended.next = sitting.plan.next.min(due).max(now.saturating_add(1));
+            if !moved {
+                break;
+            }
+        }
+        Ok(tended)
+    }
+
+    /// Does what blocks away from the tasks that carry mail.
+    async fn at_desk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, DeskError> + Send + 'static,
+    ) -> Result<T, DeskError> {
+        let keeper = self.clone();
+        match tokio::task::spawn_blocking(move || work(&keeper)).await {
+            Ok(result) => result,
+            Err(error) => Err(DeskError::Ended(error.to_string())),
+        }
+    }
+
+    /// What is due is done; then what is to be published and what is to be looked at.
+    fn sit(&self, now: u64) -> Result<Sitting, DeskError> {
+        let mut desk = Desk::open(&self.keys, &self.domain, now)?;
+        let jump = desk.book.look(now);
+        desk.settle(self.made());
+        let mut events = Vec::new();
+        let plan = desk.work(&self.schedule, self.made(), now, &mut system_rng(), &mut events)?;
+        let due = desk.book.stands.iter().filter(|stand| stand.is_due(now));
+        let changes = due.map(|stand| Change {
+            action: if stand.withdrawn { Action::Remove } else { Action::Add },
+            name: stand.name.clone(),
+            value: stand.value.clone(),
+            ttl: self.ttl,
+        });
+        let changes = changes.collect();
+        let looks = desk.book.stands.iter().map(|stand| Look {
+            name: stand.name.clone(),
+            value: stand.value.clone(),
+            withdrawn: stand.withdrawn,
+        });
+        let looks = looks.collect();
+        Ok(Sitting { events, jump, plan, changes, looks })
+    }
+
+    /// Hands changes over for publication; whether any was made.
+    async fn publish(
+        &self,
+        changes: Vec<Change>,
+        now: u64,
+        tended: &mut Tended,
+    ) -> Result<bool, DeskError> {
+        if changes.is_empty() {
+            return Ok(false);
+        }
+        let result = self.publisher.publish(&changes).await;
+        if let Err(error) = &result {
+            let hint = error.hint();
+            warn!(domain = %self.domain, hint, "records could not be published: {error}");
+            tended.refused = Some(error.to_string());
+        }
+        let result = result.ok();
+        let by_hand = result == Some(Published::ByHand);
+        if by_hand {
+            tended.by_hand.clone_from(&changes);
+        }
+        let events = self.at_desk(move |keeper| keeper.published(&changes, result, now)).await?;
+        let moved = !events.is_empty();
+        tended.events.extend(events);
+        Ok(moved)
+    }
+
+    /// Enters what has become of changes; `None`: they were refused.
+    fn published(
+        &self,
+        changes: &[Change],
+        result: Option<Published>,
+        now: u64,
+    ) -> Result<Vec<Event>, DeskError> {
+        let mut desk = Desk::open(&self.keys, &self.domain, now)?;
+        let mut events = Vec::new();
+        for stand in &mut desk.book.stands {
+            let action = if stand.withdrawn { Action::Remove } else { Action::Add };
+            let of =
+                |c: &Change| c.name == stand.name && c.value == stand.value && c.action == action;
+            if !changes.iter().any(of) {
+                continue;
+            }
+            match result {
+                Some(Published::Done) => {
+                    stand.published(now);
+                    let name = stand.name.clone();
+                    events.push(match action {
+                        Action::Remove => Event::Withdrawn(name),
+                        Action::Add => Event::Published(name),
+                    });
+                }
+                Some(Published::ByHand) => {}
+                None => stand.refused(now),
+            }
+        }
+        desk.save(now)?;
+        Ok(events)
+    }
+
+    /// Looks at each name once.
+    async fn look(&self, looks: Vec<Look>) -> Vec<(Look, Arc<Sighting>)> {
+        let mut seen: Vec<(Look, Arc<Sighting>)> = Vec::new();
+        for look in looks {
+            let known = seen.iter().find(|(other, _)| other.name == look.name);
+            let sighting = match (known, Domain::parse(&look.name)) {
+                (Some((_, sighting)), _) => Arc::clone(sighting),
+                (None, Ok(name)) => Arc::new(self.sightings.look(&name).await),
+                (None, Err(_)) => continue,
+            };
+            seen.push((look, sighting));
+        }
+        seen
+    }
+
+    /// Enters what was seen; when it is worth to look again.
+    fn enter(
+        &self,
+        seen: &[(Look, Arc<Sighting>)],
+        now: u64,
+    ) -> Result<(u64, Vec<Event>), DeskError> {
+        let mut desk = Desk::open(&self.keys, &self.domain, now)?;
+        let mut next = now.saturating_add(AGAIN);
+        let (mut gone, mut events) = (Vec::new(), Vec::new());
+        for (look, sighting) in seen {
+            let of = |s: &crate::lifetime::Stand| {
+                s.name == look.name && s.value == look.value && s.withdrawn == look.withdrawn
+            };
+            let Some(stand) = desk.book.stands.iter_mut().find(|stand| of(stand)) else { continue };
+            let patience = sighting.settle.max(SOON);
+            if look.withdrawn {
+                if sighting.lacks(&look.value) {
+                    gone.push((look.name.clone(), look.value.clone()));
+                    continue;
+                }
+                stand.missing(now, patience);
+            } else if sighting.shows(&look.value) {
+                if stand.seen.is_none() {
+                    events.push(Event::Visible(stand.name.clone()));
+                }
+                stand.everywhere(now, sighting.settle);
+            } else {
+                stand.missing(now, patience);
+            }
+            next = next.min(match stand.ready {
+                Some(at) if at <= now => now.saturating_add(AGAIN),
+                Some(at) => at,
+                None => now
+                    .saturating_add((sighting.settle / 4).clamp(1, SOON))
+                    .max(stand.again.min(now + SOON)),
+            });
+        }
+        desk.book.stands.retain(|stand| {
+            !(stand.withdrawn && gone.iter().any(|(n, v)| *n == stand.name && *v == stand.value))
+        });
+        desk.settle(self.made());
+        desk.save(now)?;
+        Ok((next, events))
+    }
+}

@@ -1,0 +1,12 @@
+//! The rotation of keys: what [`crate::lifetime`] says is due is done here, with keyring, publication and name servers.
+//!
+//! A [`Keeper`] tends the keys of one domain. Whatever it has done stands on the disk before the next step, and it reads the keyring anew
+//! each time: it can be ended at any point, and a command can do the same work beside a daemon.
+
+mod desk;
+mod keeper;
+mod sighting;
+
+pub use desk::{Desk, DeskError, Event, Made};
+pub use keeper::{Keeper, Tended};
+pub use sighting::{Authoritative, Seen, Sighting, SightingFuture, Sightings};

@@ -1,0 +1,312 @@
+//! What is known of a domain's keys: a text beside them, without secrets.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::core::{KeyId, Suite, SuiteId};
+use crate::records::{PolicyRecord, VerifiedPolicy};
+
+use super::publication::Stand;
+use super::schedule::Schedule;
+
+/// How long a destroyed key stays in the book, in seconds: 100 days. The keyring remembers its id for good.
+const REMEMBERED: u64 = 100 * 86_400;
+
+/// What a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Others seal to it.
+    Sealing(Suite),
+    /// It signs content.
+    Signing,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sealing(suite) => write!(f, "sealing-{}", suite.id()),
+            Self::Signing => f.write_str("signing"),
+        }
+    }
+}
+
+impl FromStr for Kind {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let unknown = "neither `signing` nor `sealing-` and a suite";
+        if text == "signing" {
+            return Ok(Self::Signing);
+        }
+        let number = text.strip_prefix("sealing-").and_then(|n| n.parse().ok()).ok_or(unknown)?;
+        Suite::try_from(SuiteId(number)).map(Self::Sealing).map_err(|_| unknown)
+    }
+}
+
+/// That policies list a key, or have listed it. Times are Unix seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// The latest expiry of all policies that list it.
+    pub expiry: u64,
+    /// Until when what was sealed to it may arrive: see [`Schedule::opens_until`].
+    pub opens: u64,
+}
+
+/// The life of one key. Times are Unix seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Life {
+    /// What it is for.
+    #[serde(with = "as_text")]
+    pub kind: Kind,
+    /// Its key id.
+    #[serde(with = "as_text")]
+    pub id: KeyId,
+    /// The selector of its key record; a signing key has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// When it was made, or first found in the keyring.
+    pub made: u64,
+    /// From when on everybody sees what must be seen before it is used: its record, or the policy that lists it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<u64>,
+    /// The policies that list it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing: Option<Listing>,
+    /// Since when it is the one that is used: listed, or the first of the signing keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// When another took its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<u64>,
+    /// When it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<u64>,
+    /// When its private part was destroyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destroyed: Option<u64>,
+}
+
+impl Life {
+    /// The life of a key that was just made.
+    #[must_use]
+    pub fn new(kind: Kind, id: KeyId, selector: Option<String>, now: u64) -> Self {
+        Self {
+            kind,
+            id,
+            selector,
+            made: now,
+            ready: None,
+            listing: None,
+            from: None,
+            to: None,
+            revoked: None,
+            destroyed: None,
+        }
+    }
+
+    /// Whether it needs a record of its own.
+    #[must_use]
+    pub fn has_record(&self) -> bool {
+        matches!(self.kind, Kind::Sealing(suite) if !suite.is_inline())
+    }
+
+    /// Whether it can still be used.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.revoked.is_none() && self.destroyed.is_none()
+    }
+
+    /// Whether all that must be seen before it is used has been seen for long enough.
+    #[must_use]
+    pub fn is_ready(&self, now: u64) -> bool {
+        let inline = matches!(self.kind, Kind::Sealing(suite) if suite.is_inline());
+        inline || self.ready.is_some_and(|at| now >= at)
+    }
+}
+
+/// The keys of a domain, and what is known of what it publishes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Book {
+    /// The latest time at which somebody has looked, Unix seconds.
+    #[serde(default)]
+    pub seen: u64,
+    /// Until when nothing is signed or destroyed after a jump of the clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settles: Option<u64>,
+    /// When the operator has asked for other keys before their time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hurry: Option<u64>,
+    /// When the policy in the keyring was put there.
+    #[serde(default)]
+    pub installed: u64,
+    /// From when on everybody sees that policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_ready: Option<u64>,
+    /// The keys, oldest first.
+    #[serde(default)]
+    pub keys: Vec<Life>,
+    /// What has been published, or is to be.
+    #[serde(default)]
+    pub stands: Vec<Stand>,
+}
+
+/// The text is no book.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not what mta-seal writes: {0}")]
+pub struct BookError(String);
+
+impl Book {
+    /// Reads the text of a book.
+    ///
+    /// # Errors
+    ///
+    /// [`BookError`] with line and column.
+    pub fn parse(text: &str) -> Result<Self, BookError> {
+        serde_json::from_str(text).map_err(|error| BookError(error.to_string()))
+    }
+
+    /// Writes it; whoever reads [`Book::parse`] of it has the same.
+    #[must_use]
+    pub fn text(&self) -> String {
+        // Cannot fail: no map has a key that is no string.
+        serde_json::to_string_pretty(self).map(|text| text + "\n").unwrap_or_default()
+    }
+
+    /// The life of a key.
+    #[must_use]
+    pub fn life(&self, id: &KeyId) -> Option<&Life> {
+        self.keys.iter().find(|life| life.id == *id)
+    }
+
+    /// The same, to be changed.
+    pub fn life_mut(&mut self, id: &KeyId) -> Option<&mut Life> {
+        self.keys.iter_mut().find(|life| life.id == *id)
+    }
+
+    /// Enters keys that are in the keyring and not in the book: made by `init` or by hand, brought back, or because the book was
+    /// lost. What nobody knows is counted as if it began now: too long a life, never too short a one.
+    pub fn adopt(
+        &mut self,
+        keys: impl IntoIterator<Item = (Kind, KeyId, Option<String>)>,
+        policy: &VerifiedPolicy,
+        now: u64,
+    ) {
+        let record = policy.record();
+        for (kind, id, selector) in keys {
+            if self.life(&id).is_some() {
+                continue;
+            }
+            let mut life = Life::new(kind, id, selector, now);
+            match kind {
+                Kind::Sealing(_) if lists_sealing(record, &id) => {
+                    life.ready = Some(now);
+                    life.from = Some(record.serial.min(now));
+                }
+                Kind::Signing if first_signing(record) == Some(id) => {
+                    life.ready = Some(now);
+                    life.from = Some(record.serial.min(now));
+                }
+                Kind::Sealing(_) | Kind::Signing => {
+                    // Perhaps listed once, by whatever policy.
+                    let expiry = record.expiry.max(now);
+                    let opens = Schedule::opens_until(expiry, record.window);
+                    life.listing = Some(Listing { expiry, opens });
+                    life.to = Some(now);
+                    life.from = Some(now);
+                }
+            }
+            self.keys.push(life);
+        }
+        for key in &record.signing_keys {
+            // Its private part is gone or elsewhere; what it has signed may still be on the way.
+            if self.life(&key.key_id()).is_none() {
+                let life = Life::new(Kind::Signing, key.key_id(), None, now);
+                self.keys.push(Life {
+                    ready: Some(now),
+                    from: Some(now),
+                    to: Some(now),
+                    destroyed: Some(now),
+                    ..life
+                });
+            }
+        }
+        if self.installed == 0 {
+            self.installed = record.serial.min(now);
+        }
+        self.enter(record, now);
+    }
+
+    /// Enters a policy that is put into the keyring, or was found there: which keys it lists and until when.
+    pub fn enter(&mut self, policy: &PolicyRecord, now: u64) {
+        self.announce(policy);
+        let first = first_signing(policy);
+        for life in &mut self.keys {
+            let used = match life.kind {
+                Kind::Sealing(_) => lists_sealing(policy, &life.id),
+                Kind::Signing => first == Some(life.id),
+            };
+            if used {
+                life.from.get_or_insert(now);
+                life.to = None;
+            } else if life.from.is_some() {
+                life.to.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Enters a policy that is signed but not yet in force: from now on somebody may have it.
+    pub fn announce(&mut self, policy: &PolicyRecord) {
+        let opens = Schedule::opens_until(policy.expiry, policy.window);
+        for life in &mut self.keys {
+            let listed = match life.kind {
+                Kind::Sealing(_) => lists_sealing(policy, &life.id),
+                Kind::Signing => policy.signing_keys.iter().any(|key| key.key_id() == life.id),
+            };
+            if listed {
+                let before = life.listing.unwrap_or(Listing { expiry: 0, opens: 0 });
+                life.listing = Some(Listing {
+                    expiry: before.expiry.max(policy.expiry),
+                    opens: before.opens.max(opens),
+                });
+            }
+        }
+    }
+
+    /// Leaves out what was destroyed long ago.
+    pub fn prune(&mut self, now: u64) {
+        self.keys
+            .retain(|life| life.destroyed.is_none_or(|at| now <= at.saturating_add(REMEMBERED)));
+    }
+}
+
+/// Whether the policy lists this sealing key.
+pub(super) fn lists_sealing(policy: &PolicyRecord, id: &KeyId) -> bool {
+    policy.sealing_keys.iter().any(|entry| entry.key_id() == Some(*id))
+}
+
+/// The signing key that the policy lists first, which is the one that signs.
+pub(super) fn first_signing(policy: &PolicyRecord) -> Option<KeyId> {
+    policy.signing_keys.first().map(|key| key.key_id())
+}
+
+/// As the text that `Display` writes and `FromStr` reads.
+mod as_text {
+    use super::{Deserialize, Deserializer, FromStr, Serializer, de, fmt};
+
+    pub(super) fn serialize<T: fmt::Display, S: Serializer>(
+        value: &T,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: fmt::Display>,
+        D: Deserializer<'de>,
+    {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
