@@ -5,12 +5,12 @@ use super::failure::Failure;
 use super::fingerprint;
 use super::terminal;
 use super::zone;
-use crate::gateway::Authorisation;
-use crate::gateway::config::{Config, NextHop};
-use crate::gateway::dkim;
+use crate::gateway::config::{Config, LocalDomain, NextHop};
+use crate::gateway::{Authorisation, SystemClock, dkim, publication};
 use crate::store::keyring::Find;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Seconds before a policy's expiry from which it is worth a warning: 14 days.
 const SOON: u64 = 1_209_600;
@@ -35,6 +35,7 @@ pub(super) fn run(given: Option<&Path>) -> Result<(), Failure> {
         let own = Own::load(local)?;
         keys(&own, now)?;
         dkim::signers(local)?;
+        publisher(local, &path)?;
         let fingerprint = own.policy.identity().fingerprint();
         let spoken = fingerprint::lines(&fingerprint, "  ");
         fingerprints.push_str(&format!("identity of {}: {spoken}\n", local.name));
@@ -74,6 +75,19 @@ pub(super) fn run(given: Option<&Path>) -> Result<(), Failure> {
     std::io::stdout()
         .write_all(text.as_bytes())
         .map_err(|error| Failure::writing("standard output", &error))
+}
+
+/// Whether the records can be published as the configuration says.
+fn publisher(local: &LocalDomain, file: &Path) -> Result<(), Failure> {
+    let publisher = publication::publisher(&local.publication, Arc::new(SystemClock));
+    publisher.map(drop).map_err(|error| {
+        let place = format!("{}: `publish` of {}", file.display(), local.name);
+        let failure = Failure::refused(format!("{place}: {error}"));
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })
 }
 
 /// Whether the certificates and passwords for the next hops are there.

@@ -16,6 +16,8 @@
 //!
 //! [`Resolver::servers`] names the servers of a zone, and [`authorities`] asks each of them, for the operator's commands.
 //!
+//! [`update`] changes the records of a zone at its primary server.
+//!
 //! [`Scripted`] answers from a list and [`authority`] is a whole server on loopback, for tests and
 //! `mta-seal demo`.
 
@@ -34,6 +36,7 @@ mod public;
 mod resolver;
 mod stub;
 mod transport;
+pub mod update;
 mod validate;
 
 pub use anchor::{AnchorError, Anchors};

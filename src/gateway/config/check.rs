@@ -7,7 +7,7 @@ use super::next_hop::NextHops;
 use super::settings::Timeouts;
 use super::{
     Config, ConfigError, DkimEntry, Inbound, ListenerTls, LocalDomain, Metrics, Network, NextHop,
-    Outbound, Partner, Place, Treatment, clients, forwarders,
+    Outbound, Partner, Place, Publication, Treatment, clients, forwarders, publish,
 };
 use crate::core::Domain;
 use crate::dns::{AnchorSource, DnsConfig, Mode, Servers};
@@ -157,7 +157,22 @@ fn domains(
             }
             entries = dkim_entries(&name, tables, base, source)?;
         }
-        domains.push(LocalDomain { name, keys, dkim: entries });
+        let publish_span = table.publish.as_ref().map_or(span, Spanned::span);
+        let publication = match table.publish {
+            Some(table) => publish::check(&name, table, base, source)?,
+            None => Publication::default(),
+        };
+        let local = LocalDomain { name, keys, dkim: entries, publication };
+        let under = local.records_under();
+        if let Some(other) = domains.iter().find(|other| other.records_under() == under) {
+            let what = format!(
+                "domains {} and {} both have their records below {under}",
+                other.name, local.name
+            );
+            let hint = "a policy names its domain: give each a name of its own in `under`";
+            return Err(source.error(publish_span, what, hint));
+        }
+        domains.push(local);
     }
     if domains.is_empty() {
         let hint = "add [[domain]] with `name` and `keys`; `mta-seal init` makes both";

@@ -3,6 +3,7 @@
 use super::clients::{self, Ranges};
 use super::dkim;
 use super::next_hop::NextHops;
+use super::publish;
 use super::settings::{Limits, Log, Timeouts};
 use super::value::{FromText, Text};
 use super::{ClearMail, OutgoingAlways, Recipients};
@@ -54,6 +55,7 @@ pub(super) struct LocalDomain {
     pub(super) name: Spanned<Text<Domain>>,
     pub(super) keys: Spanned<PathBuf>,
     pub(super) dkim: Option<Spanned<dkim::Tables>>,
+    pub(super) publish: Option<Spanned<publish::Table>>,
 }
 
 #[derive(Deserialize)]

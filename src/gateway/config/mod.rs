@@ -15,6 +15,7 @@ mod network;
 mod next_hop;
 mod partners;
 mod permissions;
+mod publish;
 mod settings;
 mod standing;
 mod value;
@@ -25,6 +26,7 @@ pub use error::{ConfigError, ConfigWarning, RESTORE_PARTNERS};
 pub use network::Network;
 pub use next_hop::{NextHop, PasswordError};
 pub use partners::{EditError, NewPartner, PartnersText};
+pub use publish::{Publication, PublicationWay};
 pub use settings::{Limits, Log, LogFormat, LogLevel, Timeouts};
 pub use standing::{Change, Standing};
 
@@ -123,6 +125,16 @@ pub struct LocalDomain {
     pub keys: PathBuf,
     /// Keys that sign its carriers; none if an MTA behind the gateway does.
     pub dkim: Vec<DkimEntry>,
+    /// How its records reach DNS.
+    pub publication: Publication,
+}
+
+impl LocalDomain {
+    /// The name below which its records stand: its own, unless they are published elsewhere and its names are aliases.
+    #[must_use]
+    pub fn records_under(&self) -> &Domain {
+        self.publication.under.as_ref().unwrap_or(&self.name)
+    }
 }
 
 /// The inside listener: takes mail of this organisation and seals it.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Config, NextHop};
+use super::{Config, NextHop, PublicationWay};
 use crate::store::permissions::{PermissionError, private, secret, trusted};
 
 /// Names of the files of a ledger in the state directory: the database and what SQLite keeps beside it.
@@ -10,7 +10,7 @@ const LEDGER: [&str; 3] = ["ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-
 
 impl Config {
     /// Refuses a configuration whose files are open to other users or belong to them: the file itself, that of the partners,
-    /// every secret that it names, and the state directory. Keyrings refuse by themselves when they are read.
+    /// the commands and every secret that it names, and the state directory. Keyrings refuse by themselves when they are read.
     ///
     /// # Errors
     ///
@@ -18,6 +18,11 @@ impl Config {
     pub fn check_permissions(&self) -> Result<(), PermissionError> {
         trusted(&self.file)?;
         trusted(&self.partners_file)?;
+        for local in &self.domains {
+            if let PublicationWay::Hook { command } = &local.publication.way {
+                trusted(command)?;
+            }
+        }
         for path in self.secrets() {
             secret(path)?;
         }
@@ -28,6 +33,11 @@ impl Config {
     /// The files outside keyrings that hold secrets.
     fn secrets(&self) -> Vec<&Path> {
         let mut paths = Vec::new();
+        for local in &self.domains {
+            if let PublicationWay::Update { tsig, .. } = &local.publication.way {
+                paths.push(tsig.as_path());
+            }
+        }
         for tls in [
             self.outbound.as_ref().and_then(|table| table.tls.as_ref()),
             self.inbound.as_ref().and_then(|table| table.tls.as_ref()),

@@ -5,13 +5,20 @@
 
 mod hook;
 mod manual;
+mod update;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 pub use hook::{Hook, HookError};
 pub use manual::Manual;
+pub use update::{Update, UpdateKeyError};
+
+use super::Clock;
+use super::config::{Publication, PublicationWay};
+use crate::dns::update::UpdateError;
 
 /// One change of one TXT record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +103,9 @@ pub enum PublishError {
     /// The command failed.
     #[error(transparent)]
     Hook(#[from] HookError),
+    /// The primary server refuses them, or cannot be believed.
+    #[error(transparent)]
+    Update(#[from] UpdateError),
 }
 
 impl PublishError {
@@ -104,6 +114,29 @@ impl PublishError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Hook(error) => error.hint(),
+            Self::Update(error) => error.hint(),
+        }
+    }
+}
+
+/// Why records cannot be published as the configuration says.
+#[derive(Debug, thiserror::Error)]
+pub enum PublisherError {
+    /// The command cannot be used.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// The key for updates cannot be used.
+    #[error(transparent)]
+    Key(#[from] UpdateKeyError),
+}
+
+impl PublisherError {
+    /// What the operator can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Hook(error) => error.hint(),
+            Self::Key(error) => error.hint(),
         }
     }
 }
@@ -120,4 +153,22 @@ pub trait Publisher: Send + Sync + fmt::Debug {
 
     /// How it does so.
     fn way(&self) -> Way;
+}
+
+/// The publisher that the configuration of a domain asks for. Blocks while it reads files.
+///
+/// # Errors
+///
+/// Its command or key is missing, not usable, or open to others.
+pub fn publisher(
+    publication: &Publication,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Publisher>, PublisherError> {
+    Ok(match &publication.way {
+        PublicationWay::Manual => Arc::new(Manual),
+        PublicationWay::Hook { command } => Arc::new(Hook::new(command.clone())?),
+        PublicationWay::Update { server, tsig, zone } => {
+            Arc::new(Update::load(*server, tsig, zone.clone(), clock)?)
+        }
+    })
 }
