@@ -86,6 +86,9 @@ pub struct Life {
     /// When its private part was destroyed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destroyed: Option<u64>,
+    /// Whether that is in the audit trail.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub noted: bool,
 }
 
 impl Life {
@@ -103,6 +106,7 @@ impl Life {
             to: None,
             revoked: None,
             destroyed: None,
+            noted: false,
         }
     }
 
@@ -228,6 +232,7 @@ impl Book {
                     from: Some(now),
                     to: Some(now),
                     destroyed: Some(now),
+                    noted: true,
                     ..life
                 });
             }
