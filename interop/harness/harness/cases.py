@@ -186,15 +186,15 @@ def _parameters():
 def _canaries():
     """Words wherever a message has something to say, twice, in messages of the same lengths [R-car-02], [R-car-03]."""
     for name, domain in (("canaries", BOTH), ("canaries again", BOTH), ("canaries, suite 1", ONE)):
-        words = tuple(
-            canary.make(purpose) for purpose in ("path", "to", "envid", "orcpt", "author", "other", "subject", "body", "attached")
-        )
-        path, to, envid, orcpt, author, other, subject, body, attached = words
+        purposes = ("path", "to", "envid", "orcpt", "author", "other", "subject", "body", "file", "attached")
+        words = tuple(canary.make(purpose) for purpose in purposes)
+        path, to, envid, orcpt, author, other, subject, body, file, attached = words
         message = (
             f"From: {author} <{author}@{author}.example>\r\nTo: {other} <{other}@inner.example>\r\nSubject: {subject}\r\n"
             "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=inner\r\n\r\n"
             f"--inner\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{body}\r\n"
-            "--inner\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+            "--inner\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n"
+            f"Content-Disposition: attachment; filename={file}.txt\r\n\r\n"
             f"{b64(attached.encode() * 3)}\r\n--inner--\r\n"
         )
         yield Case(

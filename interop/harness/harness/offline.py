@@ -32,11 +32,14 @@ def inspect(peer, case, task, octets_, fresh):
 def _no_canary(case, task, octets_):
     """Whoever handles the carrier has not been shown what is inside."""
     paths = json.dumps([task.input["reverse_path"], task.input["forward_paths"]])
-    told = canary.Record(case.message + paths.encode())
-    for word in case.canaries:
-        if not told.seen(word):
+    for word, ways in canary.Record(case.message + paths.encode()).find(case.canaries).items():
+        if not ways:
             raise carrier.BadForm(f"{word} is not found in the message, so that the search is worth nothing")
-    if seen := canary.Record(octets_).any(case.canaries):
+    try:
+        seen = canary.Record(octets_).any(case.canaries)
+    except canary.TooMuch as error:
+        raise carrier.BadForm(f"the carrier: {error}") from None
+    if seen:
         raise carrier.BadForm(f"the carrier shows {', '.join(seen)}")
 
 

@@ -2,10 +2,8 @@
 
 import base64
 import io
-import quopri
 import sys
 import unittest
-import urllib.parse
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -26,66 +24,6 @@ CARRIER = (
     + relays._lines(b"\xd3MTASEAL" + bytes(40) + b"b.example" + bytes(range(256)) * 20)
     + b"\r\n--mark--\r\n"
 )
-
-
-class Canaries(unittest.TestCase):
-    """The search finds a word however it is encoded, and nothing where there is none."""
-
-    WORD = canary.make("test")
-
-    def found(self, octets):
-        """The encodings that are seen."""
-        return canary.Record(octets).seen(self.WORD)
-
-    def test_nothing_is_found_in_noise(self):
-        self.assertEqual(self.found(bytes(range(256)) * 1000), [])
-        self.assertEqual(self.found(canary.make("test").encode()), [])
-
-    def test_plain_and_folded(self):
-        self.assertIn("plain", self.found(b"x" + self.WORD.encode() + b"x"))
-        self.assertIn("plain", self.found(self.WORD.upper().encode()))
-        self.assertIn("plain", self.found(self.WORD[:9].encode() + b"\r\n " + self.WORD[9:].encode()))
-        self.assertIn("plain", self.found(self.WORD[:9].encode() + b"=\r\n" + self.WORD[9:].encode()))
-
-    def test_base64_at_every_offset_and_wrapping(self):
-        for before in range(7):
-            for after in range(4):
-                octets = bytes(range(1, before + 1)) + self.WORD.encode() + b"\xff" * after
-                coded = base64.b64encode(octets)
-                self.assertTrue(self.found(coded), (before, after))
-                self.assertTrue(self.found(coded[:11] + b"\r\n" + coded[11:]), (before, after))
-                self.assertTrue(self.found(base64.urlsafe_b64encode(octets)), (before, after))
-
-    def test_other_encodings(self):
-        word = self.WORD.encode()
-        for octets in (
-            quopri.encodestring(word),
-            b"".join(b"=%02x" % octet for octet in word),
-            word.hex().encode(),
-            word.hex().upper().encode(),
-            self.WORD.encode("utf-16"),
-            self.WORD.encode("utf-16-be"),
-            base64.b64encode(self.WORD.encode("utf-16-le")),
-            urllib.parse.quote(self.WORD).encode(),
-            "".join(f"%{octet:02x}" for octet in word).encode(),
-            word[::-1],
-        ):
-            self.assertTrue(self.found(b"before " + octets + b" behind"), octets)
-
-
-    def test_a_place_that_has_not_seen_what_it_must_is_worth_nothing(self):
-        def said(octets, known="known"):
-            try:
-                live.none_in("the relay", octets, known, [self.WORD])
-            except live.Failed as failed:
-                return str(failed)
-            return None
-
-        self.assertIsNone(said(b"something known"))
-        self.assertIn("has not seen 'known'", said(b"something else"))
-        self.assertIn("has not seen 'known'", said(b""))
-        self.assertIn("nothing is known", said(b"something known", None))
-        self.assertIn("has seen canary-test", said(b"something known, and " + self.WORD.encode().hex().encode()))
 
 
 class Judging(unittest.TestCase):

@@ -93,7 +93,7 @@ class Runs(unittest.TestCase):
             ("shows-id", "seal plain", "Message-ID is"),
             ("shows-before", "seal plain", "before the first part"),
             ("shows-name", "seal plain", "the header of the sealed part is"),
-            ("shows-text", "seal canaries", "(hexadecimal, "),
+            ("shows-text", "seal canaries", "(hexadecimal)"),
         ):
             with self.subTest(mode):
                 self.assertEqual(self.go(mode, only=only), 1)
