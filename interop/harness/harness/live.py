@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 from . import canary, carrier, gateways, relays, wire
-from .cases import BOTH, ONE, Case, message_of
+from .cases import BOTH, ONE, Case, message_of, versions_of_senders
 from .cells import FAILED, PASSED, Cell
 from .contract import Task, b64, octets
 from .encoders import ENCODERS
 from .judge import judge, spelt
-from .parties import SENDER, WINDOW, own_keys, preferred, sender, texts_of
+from .parties import NEWER, NEXT, OLDER, SENDER, SUITES, WINDOW, own_keys, preferred, texts_of
 from .wire import rig
 
 GATEWAY = "gateway"
@@ -156,7 +156,8 @@ class Live:
         except BaseException:
             self.close()
             raise
-        self.dns.publish([*self.left.records, *self.right.records, *texts_of(SENDER, BOTH, ONE)])
+        published = texts_of(SENDER, BOTH, ONE, OLDER, NEWER, NEXT, SUITES)
+        self.dns.publish([*self.left.records, *self.right.records, *published])
 
     def _open(self, one):
         self.opened.append(one)
@@ -326,22 +327,12 @@ class Live:
 
     def _from_peer(self, peer):
         recipient = f"v@{RIGHT}"
-        made = [Case("plain", domain=RIGHT), Case("100,000 octets", message_of(100000), RIGHT)]
-        made = made[:1] if peer.hostile else made
+        made = [Case("plain", domain=RIGHT)]
+        if not peer.other:
+            made += [Case("100,000 octets", message_of(100000), RIGHT), *versions_of_senders(RIGHT)]
         tasks = []
         for case in made:
-            given = {
-                "sender": sender(SENDER),
-                "recipient_domain": RIGHT,
-                "records": self.right.task_records(),
-                "now": int(time.time()),
-                "reverse_path": case.reverse_path,
-                "forward_paths": case.forward_paths,
-                "message": b64(case.message),
-                "block_size": None,
-                "randomness": None,
-            }
-            tasks.append(Task("seal", given))
+            tasks.append(case.seal(records=self.right.task_records(), now=int(time.time())))
         # A key that the gateway has destroyed is one that it never had, here.
         failure = peer.refused and {"destroyed-key": "unknown-key"}.get(peer.refused["failure"], peer.refused["failure"])
         self.runner.run(peer, tasks)
@@ -350,12 +341,13 @@ class Live:
             if status != PASSED:
                 self.cells.add(Cell(peer.name, GATEWAY, f"live seal {case.name}", peer.name, status, detail))
                 continue
-            self._cell(peer.name, GATEWAY, f"unseal {case.name}", self._taken, task, case, recipient, failure)
+            answer = case.rejection["failure"] if case.rejection else failure
+            self._cell(peer.name, GATEWAY, f"unseal {case.name}", self._taken, task, case, recipient, answer)
 
     def _taken(self, task, case, recipient, failure):
         before = len(self.inside.mails)
         carrier = octets(task.result["carrier"])
-        reply = rig.send(self.right.outside, f"<u@{SENDER}>", [f"<{recipient}>"], carrier)
+        reply = rig.send(self.right.outside, f"<u@{case.sender}>", [f"<{recipient}>"], carrier)
         wanted = self.replies[failure] if failure else "250"
         require(reply.startswith(wanted), f"answered {reply}, not {wanted}")
         arrived = self.inside.mails[before:]
@@ -368,7 +360,7 @@ class Live:
     def to_peers(self, peers):
         """What the left gateway seals, for each peer to unseal."""
         made = []
-        for domain in (BOTH, ONE):
+        for domain in (BOTH, ONE, NEWER):
             for shape in shapes(self.options.short)[:4]:
                 self._cell(GATEWAY, "seals", f"seal {shape.name}, {domain}", self._keep, shape, domain, made)
         for peer in peers:
@@ -416,10 +408,26 @@ class Live:
         self.dns.failing.add(UNKNOWN)
         self._cell(row, GATEWAY, "SERVFAIL for a stranger", self._answered, UNKNOWN, "policy-unknown")
         self._cell(row, GATEWAY, "policy stripped, but remembered", self._remembered)
+        for name, domain, failure in (
+            ("an older version alone, sealing demanded", OLDER, "policy-required"),
+            ("a newer version alone, sealing demanded", NEXT, "policy-required"),
+            ("suites of a newer version alone", SUITES, "policy-unusable"),
+        ):
+            self._cell(row, GATEWAY, name, self._answered, domain, failure, "demanded" in name)
+        for name, domain in (("an older", OLDER), ("a newer", NEXT)):
+            self._cell(row, GATEWAY, f"{name} version alone", self._not_sealed, domain)
 
-    def _answered(self, domain, failure):
+    def _not_sealed(self, domain):
+        """A policy of another version is none [R-rec-01], so that by the rule `prefer` mail goes clear [R-dec-02]."""
+        message = b"Subject: x\r\n\r\nclear\r\n"
+        self._gone_clear(f"<u@{LEFT}>", f"<v@{domain}>", message)
+        require(self.relay.mails[-1].octets.endswith(message), "it has not left as it was")
+
+    def _answered(self, domain, failure, demanded=False):
         before = len(self.relay.mails)
         shape = Shape("to nobody")
+        if demanded:
+            shape.message = b"MTA-Seal-Required: yes\r\n" + shape.message
         reply = rig.send(self.left.inside, shape.sender_path, [f"<v@{domain}>"], shape.message)
         require(reply.startswith(self.replies[failure]), f"answered {reply}, not {self.replies[failure]}")
         require(len(self.relay.mails) == before, "and yet something has left")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from harness import canary, judge, live, relays, wire  # noqa: E402
+from harness import canary, judge, live, parties, relays, wire  # noqa: E402
 from harness.cases import all_cases, without_padding  # noqa: E402
 from harness.cells import FAILED, PASSED  # noqa: E402
 from harness.contract import Task  # noqa: E402
@@ -157,6 +157,43 @@ class Cases(unittest.TestCase):
         case = next(case for case in all_cases() if case.name == "plain")
         prefix = 1 + 10 + 32 + 8 + 2 + 16 + (2 + 11 + 4) + 3 + (2 + 11 + 3) + 2
         self.assertEqual(without_padding(case, 4096), 4096 - 3 - prefix - 128 - 4)
+
+
+class Versions(unittest.TestCase):
+    """What stands for another version differs from this one in what it says, and in nothing that would be refused anyway."""
+
+    @staticmethod
+    def texts(domain):
+        """The records of a domain by name, the text of each once."""
+        found = {}
+        for name, text in parties.texts_of(domain):
+            found.setdefault(name.partition(f".{domain}")[0], []).append(text)
+        return found
+
+    def test_records_say_their_version(self):
+        for domain, policies, keys in (
+            (parties.OLDER, [b"v=MTASEAL0"], [b"v=MTASEALKEY0"]),
+            (parties.NEWER, [b"v=MTASEAL2", b"v=MTASEAL1"], [b"v=MTASEALKEY2", b"v=MTASEALKEY1"]),
+            (parties.NEXT, [b"v=MTASEAL2"], [b"v=MTASEALKEY2"]),
+            (parties.SUITES, [b"v=MTASEAL1"], None),
+        ):
+            texts = self.texts(domain)
+            found = [text.partition(b";")[0] for text in texts.pop("_mta-seal")]
+            self.assertEqual(found, policies, domain)
+            found = [[text.partition(b";")[0] for text in there] for there in texts.values()]
+            self.assertEqual(found, [keys] if keys else [], domain)
+
+    def test_the_newer_one_has_what_this_version_does_not_know(self):
+        for domain, suites in ((parties.NEWER, [b"65281", b"65280", b"2", b"1"]), (parties.SUITES, [b"65281", b"65280"])):
+            tags = dict(one.strip().split(b"=", 1) for one in self.texts(domain)["_mta-seal"][-1].split(b";"))
+            self.assertEqual([entry.partition(b":")[0] for entry in tags[b"k"].split(b",")], suites)
+            self.assertLess({b"z", b"later1"}, set(tags))
+
+    def test_each_is_a_case_both_ways(self):
+        cases = all_cases(True)
+        for domain in (parties.OLDER, parties.NEWER, parties.NEXT):
+            self.assertTrue(any(case.domain == domain for case in cases), domain)
+            self.assertTrue(any(case.sender == domain for case in cases), domain)
 
 
 class Bars(unittest.TestCase):
