@@ -47,9 +47,10 @@ _NO_DIGIT = re.compile(rb"\\x|0[xX]|[:,-]")
 _DECIMAL = re.compile(rb"\d{1,3}(?:,\s*\d{1,3}){12,}")
 _QUOTED = re.compile(rb"=(?:[0-9A-Fa-f]{2}|[ \t]*\r?\n)")
 _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
-_WIDE = {"UTF-16LE": (re.compile(rb"(?:[\t\r\n -~]\0){8,}"), 0), "UTF-16BE": (re.compile(rb"(?:\0[\t\r\n -~]){8,}"), 1)}
+_WIDE = re.compile(rb"\0[\t\r\n -~](?:\0[\t\r\n -~]){7,}")
 _ENCODED_WORD = re.compile(rb"=\?([^?\s]{1,40})\?([BbQq])\?([^?\r\n]*)\?=")
-_PARAMETER = re.compile(rb"([\w-]+)\*(\d+)(\*?)=(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;\"]+))")
+_PARAMETER = re.compile(rb"\*(\d{1,4})(\*?)=(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;\"]+))")
+_NAME = re.compile(rb"[\w-]{1,64}\Z")
 
 
 def _base64_of(text):
@@ -120,9 +121,10 @@ def percent(view):
 
 def wide(view):
     """UTF-16 of both orders, at either offset."""
-    for name, (pattern, at) in _WIDE.items():
-        for run in pattern.finditer(view.raw):
-            yield name, run[0][at::2]
+    for run in _WIDE.finditer(view.raw):
+        yield "UTF-16BE", run[0][1::2]
+        if run.start():
+            yield "UTF-16LE", view.raw[run.start() - 1 : run.end()][::2]
 
 
 def _in_charset(octets, charset):
@@ -153,14 +155,17 @@ def parameters(view):
     """RFC 2231: a value that is cut into numbered pieces, each of them encoded or not."""
     pieces, name = [], None
     for piece in _PARAMETER.finditer(view.raw):
-        if pieces and (piece[1].lower() != name or int(piece[2]) != len(pieces)):
+        before = _NAME.search(view.raw[max(piece.start() - 64, 0) : piece.start()])
+        if not before:
+            continue
+        if pieces and (before[0].lower() != name or int(piece[1]) != len(pieces)):
             yield "RFC 2231", b"".join(pieces)
             pieces = []
-        value = re.sub(rb"\\(.)", rb"\1", piece[4]) if piece[4] is not None else piece[5]
-        name = piece[1].lower()
-        if not pieces and piece[3]:
+        value = re.sub(rb"\\(.)", rb"\1", piece[3]) if piece[3] is not None else piece[4]
+        name = before[0].lower()
+        if not pieces and piece[2]:
             value = value.rpartition(b"'")[2]  # charset and language stand before
-        pieces.append(urllib.parse.unquote_to_bytes(value) if piece[3] else value)
+        pieces.append(urllib.parse.unquote_to_bytes(value) if piece[2] else value)
     if pieces:
         yield "RFC 2231", b"".join(pieces)
 
