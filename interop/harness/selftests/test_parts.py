@@ -159,6 +159,38 @@ class Cases(unittest.TestCase):
         self.assertEqual(without_padding(case, 4096), 4096 - 3 - prefix - 128 - 4)
 
 
+class Outer(unittest.TestCase):
+    """What of the SMTP envelope a hop is shown [R-seal-04]."""
+
+    def test_neither_envid_nor_orcpt(self):
+        rcpt = (" NOTIFY=NEVER ORCPT=rfc822;a@b", " ORCPT=rfc822;a@b")
+        shape = live.Shape("x", mail=" RET=HDRS ENVID=a BODY=8BITMIME SMTPUTF8", rcpt=rcpt)
+        path, to = shape.outer("b.example")
+        self.assertEqual((path, to), ("<u@left.example> RET=HDRS", ["<v0@b.example> NOTIFY=NEVER", "<v1@b.example>"]))
+        path, _ = live.Shape("x", mail=" SMTPUTF8 BODY=8BITMIME", sender_path="<\u00fc@left.example>").outer("b.example")
+        self.assertEqual(path, "<\u00fc@left.example> SMTPUTF8")
+
+    def test_one_that_is_shown_is_found(self):
+        def mail(sender, recipient):
+            return wire.Mail(f"MAIL FROM:<u@left.example>{sender}".encode(), [f"RCPT TO:<v@b.example>{recipient}".encode()], b"")
+
+        def shown(sender, recipient):
+            live.Live._shown(mail(sender, recipient), "<u@left.example> RET=HDRS", ["<v@b.example> NOTIFY=NEVER"])
+
+        shown(" SIZE=100 RET=HDRS", " NOTIFY=NEVER")
+        for sender, recipient in (
+            (" RET=HDRS ENVID=a", " NOTIFY=NEVER"),
+            (" RET=HDRS", " NOTIFY=NEVER ORCPT=rfc822;a@b"),
+            ("", " NOTIFY=NEVER"),
+            (" RET=HDRS", ""),
+        ):
+            with self.assertRaises(live.Failed):
+                shown(sender, recipient)
+
+    def test_xtext_is_compared_by_what_it_stands_for(self):
+        self.assertEqual(live._parameters([b"MAIL FROM:<> ENVID=a+2Db"]), live._parameters([b"MAIL FROM:<> ENVID=a-b"]))
+
+
 class Versions(unittest.TestCase):
     """What stands for another version differs from this one in what it says, and in nothing that would be refused anyway."""
 
