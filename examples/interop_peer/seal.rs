@@ -3,11 +3,9 @@
 use crate::answer::{Answer, No, refused, unsupported};
 use crate::json::{Exactly, Id, Name, Octets, b64};
 use crate::records::{Record, refusal, required};
-use mta_seal::core::address::Mailbox;
-use mta_seal::core::esmtp::{Envid, Orcpt};
 use mta_seal::core::{
-    BLOCK, DeliveryId, Domain, ForwardPath, Prefix, ReversePathField, SealTo, SigningKey,
-    seal as sealed,
+    BLOCK, DeliveryId, Domain, ForwardPath, InvalidField, Prefix, ReversePathField, SealTo,
+    SigningKey, SmtpEnvelope, UnfitPath, seal as sealed,
 };
 use mta_seal::gateway::Failure;
 use mta_seal::mail::carrier::{CarrierWriter, Token};
@@ -36,6 +34,12 @@ impl Reverse {
             envid: path.envid().to_owned(),
         }
     }
+
+    fn field(&self) -> Result<ReversePathField, InvalidField> {
+        let smtputf8 = self.smtputf8 == 1;
+        let Self { mailbox, envid, .. } = self;
+        ReversePathField::new(mailbox.clone(), self.body, smtputf8, self.ret, envid.clone())
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,6 +56,10 @@ impl Forward {
             notify: path.notify(),
             orcpt: path.orcpt().to_owned(),
         }
+    }
+
+    fn field(&self) -> Result<ForwardPath, InvalidField> {
+        ForwardPath::new(self.mailbox.clone(), self.notify, self.orcpt.clone())
     }
 }
 
@@ -123,44 +131,16 @@ pub(crate) fn check_octets(message: &[u8]) -> Result<(), No> {
         .map_err(|_| refused("bytes", &Failure::BareLineEnd, "bare CR, bare LF or NUL"))
 }
 
-/// The prefix of a message: its paths are of their grammar, and of one domain [R-con-01], [R-con-02].
+/// The prefix of a message whose paths are fit to be sealed [R-con-02].
 fn prefix(mail: &Mail, delivery: DeliveryId) -> Result<Prefix, No> {
-    let unfit = |what: String| refused("path", &Failure::PathUnfit, what);
-    let mailbox =
-        |text: &str| Mailbox::parse(text).map_err(|error| unfit(format!("{text}: {error}")));
+    let unfit = |error: UnfitPath| refused("path", &Failure::PathUnfit, error);
     let (sender, recipient) = (&mail.sender.domain.0, &mail.recipient_domain.0);
-    let from = &mail.reverse_path;
-    let foreign = !from.mailbox.is_empty() && mailbox(&from.mailbox)?.domain() != Some(sender);
-    if !from.envid.is_empty() && Envid::parse(&from.envid).is_none() {
-        return Err(unfit("ENVID".to_owned()));
-    }
-    let reverse = ReversePathField::new(
-        from.mailbox.clone(),
-        from.body,
-        from.smtputf8 == 1,
-        from.ret,
-        from.envid.clone(),
-    );
-    let mut forward = Vec::new();
-    for path in &mail.forward_paths {
-        if mailbox(&path.mailbox)?.domain() != Some(recipient) {
-            return Err(unfit(format!("{} is not of {recipient}", path.mailbox)));
-        }
-        if !path.orcpt.is_empty() && Orcpt::parse(&path.orcpt).is_none() {
-            return Err(unfit("ORCPT".to_owned()));
-        }
-        let path = ForwardPath::new(path.mailbox.clone(), path.notify, path.orcpt.clone());
-        forward.push(path.map_err(|field| unfit(field.to_string()))?);
-    }
-    if forward.is_empty() {
-        return Err(unfit("no forward-path".to_owned()));
-    }
-    let reverse = reverse.map_err(|field| unfit(field.to_string()))?;
+    let reverse = mail.reverse_path.field().map_err(|field| unfit(field.into()))?;
+    let forward: Result<Vec<_>, _> = mail.forward_paths.iter().map(Forward::field).collect();
+    let forward = forward.map_err(|field| unfit(field.into()))?;
+    let smtp_envelope = SmtpEnvelope::to_seal(&reverse, &forward, recipient).map_err(unfit)?;
     let mut prefix = Prefix::mail(sender.clone(), mail.now, delivery, reverse, forward);
-    prefix.foreign_reverse_path = foreign;
-    if prefix.lacks_smtputf8() {
-        return Err(unfit("a path is not ASCII, without SMTPUTF8".to_owned()));
-    }
+    prefix.foreign_reverse_path = smtp_envelope.is_foreign_to(sender);
     Ok(prefix)
 }
 

@@ -6,11 +6,10 @@ use std::path::Path;
 
 use bytes::BytesMut;
 use mta_seal::core::address::Mailbox;
-use mta_seal::core::esmtp::{Envid, Orcpt};
 use mta_seal::core::{
-    DeliveryId, Domain, EnvelopeId, ForwardPath, Header, KeyId, NamedKey, Parsed, Prefix, Received,
-    ReversePathField, SealTo, SealingPrivateKey, SigningKey, Stage, Step, UnsealError, Verified,
-    seal as seal_by, unseal as unseal_by,
+    DeliveryId, Domain, EnvelopeId, ForwardPath, Header, InvalidField, KeyId, NamedKey, Parsed,
+    Prefix, Received, ReversePathField, SealTo, SealingPrivateKey, SigningKey, SmtpEnvelope, Stage,
+    Step, UnsealError, Verified, seal as seal_by, unseal as unseal_by,
 };
 use mta_seal::dns::{Authenticity, Scripted};
 use mta_seal::gateway::config::Config;
@@ -153,30 +152,26 @@ impl TryRng for Given {
 
 impl TryCryptoRng for Given {}
 
-/// Reverse-path and forward-paths as an SMTP session would take them up for one envelope.
-fn paths(input: &mut Fields, to: &Domain) -> Result<(ReversePathField, Vec<ForwardPath>), Refusal> {
-    let unfit = ("path", Failure::PathUnfit.name());
+/// Reverse-path and forward-paths; everything is read, fit or not.
+fn paths(
+    input: &mut Fields,
+) -> (Result<ReversePathField, InvalidField>, Result<Vec<ForwardPath>, InvalidField>) {
     let mut reverse = input.object("reverse_path");
     let mailbox = reverse.text("mailbox");
-    let mut fit = mailbox.is_empty() || Mailbox::parse(&mailbox).is_ok();
     let body = u8::try_from(reverse.number("body")).unwrap();
     let (smtputf8, ret) =
         (reverse.number("smtputf8") == 1, u8::try_from(reverse.number("ret")).unwrap());
-    let envid = reverse.text("envid");
-    fit &= envid.is_empty() || Envid::parse(&envid).is_some();
-    let field = ReversePathField::new(mailbox, body, smtputf8, ret, envid);
+    let field = ReversePathField::new(mailbox, body, smtputf8, ret, reverse.text("envid"));
     reverse.end();
-    let mut forward = Vec::new();
-    for mut path in input.objects("forward_paths") {
-        let mailbox = path.text("mailbox");
-        fit &= Mailbox::parse(&mailbox).is_ok_and(|mailbox| mailbox.domain() == Some(to));
-        let notify = u8::try_from(path.number("notify")).unwrap();
-        let orcpt = path.text("orcpt");
-        fit &= orcpt.is_empty() || Orcpt::parse(&orcpt).is_some();
-        forward.push(ForwardPath::new(mailbox, notify, orcpt).map_err(|_| unfit)?);
+    let forward = |mut path: Fields| {
+        let (mailbox, notify) =
+            (path.text("mailbox"), u8::try_from(path.number("notify")).unwrap());
+        let field = ForwardPath::new(mailbox, notify, path.text("orcpt"));
         path.end();
-    }
-    if fit && !forward.is_empty() { Ok((field.map_err(|_| unfit)?, forward)) } else { Err(unfit) }
+        field
+    };
+    let forward: Vec<_> = input.objects("forward_paths").into_iter().map(forward).collect();
+    (field, forward.into_iter().collect())
 }
 
 /// Seals with the randomness of the vector: the octets are those that the other implementation has made.
@@ -192,10 +187,13 @@ pub fn seal(mut input: Fields) -> Answer {
     let drawn = ["content_key", "encapsulation", "salt"].map(|name| randomness.octets(name));
     let delivery_id = DeliveryId::from_bytes(randomness.array("delivery_id"));
     randomness.end();
-    let paths = paths(&mut input, &recipient);
+    let (reverse, forward) = paths(&mut input);
     let records = input.objects("records");
     input.end();
-    let (reverse, forward) = paths?;
+    let unfit = |_| ("path", Failure::PathUnfit.name());
+    let (reverse, forward) = (reverse.map_err(unfit)?, forward.map_err(unfit)?);
+    let smtp_envelope = SmtpEnvelope::to_seal(&reverse, &forward, &recipient)
+        .map_err(|_| ("path", Failure::PathUnfit.name()))?;
     // As the listener takes it, and the next hop gets it [R-seal-07].
     let (mut encoder, mut wire) = (DataEncoder::new(), BytesMut::new());
     encoder
@@ -205,13 +203,9 @@ pub fn seal(mut input: Fields) -> Answer {
     let Decision::Seal { key, .. } = decided(&recipient, records, now)? else {
         panic!("not sealed");
     };
-    let foreign = !reverse.mailbox().is_empty()
-        && Mailbox::parse(reverse.mailbox()).unwrap().domain() != Some(&own);
+    let foreign = smtp_envelope.is_foreign_to(&own);
     let mut prefix = Prefix::mail(own, now, delivery_id, reverse, forward);
     prefix.foreign_reverse_path = foreign;
-    if prefix.lacks_smtputf8() {
-        return Err(("path", Failure::PathUnfit.name()));
-    }
     let mut rng = Given(drawn.concat().into());
     let to = SealTo { recipient_domain: &recipient, key: &key };
     let (envelope, sealed) = seal_by(&message, to, prefix, &signing, &mut rng).unwrap();
