@@ -1,4 +1,4 @@
-//! The client side of a connection to a next hop, once it is there: greeting, commands and replies.
+//! The client side of a connection to a next hop: its commands and their replies.
 
 mod auth;
 mod connect;
