@@ -1,8 +1,9 @@
 //! Sealing.
 
 use crate::answer::{Answer, No, refused, unsupported};
-use crate::json::{Exactly, Id, Name, Octets, b64};
+use crate::json::{Exactly, Id, Name, Octets};
 use crate::records::{Record, refusal, required};
+use crate::results::b64;
 use mta_seal::core::{
     BLOCK, DeliveryId, Domain, ForwardPath, InvalidField, Prefix, ReversePathField, SealTo,
     SigningKey, SmtpEnvelope, UnfitPath, seal as sealed,
@@ -12,10 +13,10 @@ use mta_seal::mail::carrier::{CarrierWriter, Token};
 use mta_seal::policy::Decision;
 use mta_seal::smtp::data::DataEncoder;
 use rand_core::{Rng, TryCryptoRng, TryRng, UnwrapErr};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub(crate) struct Reverse {
     mailbox: String,
     body: u8,
@@ -25,16 +26,6 @@ pub(crate) struct Reverse {
 }
 
 impl Reverse {
-    pub(crate) fn of(path: &ReversePathField) -> Self {
-        Self {
-            mailbox: path.mailbox().to_owned(),
-            body: path.body(),
-            smtputf8: path.smtputf8().into(),
-            ret: path.ret(),
-            envid: path.envid().to_owned(),
-        }
-    }
-
     fn field(&self) -> Result<ReversePathField, InvalidField> {
         let smtputf8 = self.smtputf8 == 1;
         let Self { mailbox, envid, .. } = self;
@@ -42,7 +33,7 @@ impl Reverse {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub(crate) struct Forward {
     mailbox: String,
     notify: u8,
@@ -50,14 +41,6 @@ pub(crate) struct Forward {
 }
 
 impl Forward {
-    pub(crate) fn of(path: &ForwardPath) -> Self {
-        Self {
-            mailbox: path.mailbox().to_owned(),
-            notify: path.notify(),
-            orcpt: path.orcpt().to_owned(),
-        }
-    }
-
     fn field(&self) -> Result<ForwardPath, InvalidField> {
         ForwardPath::new(self.mailbox.clone(), self.notify, self.orcpt.clone())
     }

@@ -23,9 +23,10 @@ use rand_core::{TryCryptoRng, TryRng};
 use serde_json::{Value, json};
 
 use super::Answer;
-use super::fields::{Fields, b64};
+use super::fields::Fields;
 use super::keys::suite;
 use super::records::{decided, outcome_of, publish};
+use super::results::{self, b64};
 
 /// How many octets are handed over at once.
 pub const DIVISIONS: [usize; 3] = [usize::MAX, 1000, 1];
@@ -44,17 +45,7 @@ fn refusal(error: UnsealError) -> Refusal {
     let stage = match error {
         UnsealError::UnknownKey(NamedKey::Sealing) => "key",
         UnsealError::UnknownKey(NamedKey::Signing) => "sender-policy",
-        _ => match error.stage() {
-            Stage::Header => "limits",
-            Stage::Hpke => "hpke",
-            Stage::Commitment => "commitment",
-            Stage::Chunk | Stage::Truncated => "body",
-            Stage::Prefix => "prefix",
-            Stage::OpeningSignature => "opening",
-            Stage::Block => "blocks",
-            Stage::Padding => "padding",
-            Stage::ClosingSignature => "closing",
-        },
+        _ => results::stage(error.stage()),
     };
     (stage, unseal_failure(&error).name())
 }
@@ -76,22 +67,11 @@ fn clear_refusal(error: UnsealError) -> Refusal {
     ("limits", unseal_failure(&error).name())
 }
 
-fn header_value(header: &Header, id: EnvelopeId) -> Value {
-    let types: Vec<u16> = header.extensions.as_slice().iter().map(|e| e.extension_type).collect();
-    json!({
-        "suite": header.suite.id().0,
-        "key_id": b64(header.key_id.as_bytes()),
-        "recipient_domain": header.recipient_domain.as_str(),
-        "extensions": types,
-        "envelope_id": b64(id.as_bytes()),
-    })
-}
-
 pub fn ids(mut input: Fields, division: usize) -> Answer {
     let octets = input.octets("octets");
     input.end();
     let (parsed, _) = clear_part(&octets, division).map_err(clear_refusal)?;
-    Ok(header_value(parsed.header(), parsed.envelope_id()))
+    Ok(results::clear_part(&parsed))
 }
 
 /// The envelope in a carrier.
@@ -123,7 +103,7 @@ pub fn inspect(mut input: Fields, division: usize) -> Answer {
     input.end();
     let envelope = scanned(&carrier, division)?;
     let (parsed, _) = clear_part(&envelope, division).map_err(clear_refusal)?;
-    let mut shown = header_value(parsed.header(), parsed.envelope_id());
+    let mut shown = results::clear_part(&parsed);
     shown["envelope_octets"] = envelope.len().into();
     Ok(shown)
 }
@@ -320,13 +300,7 @@ fn no_config() -> Config {
 /// Checks 8 to 10, whose failures do not overlap but for the three of check 9.
 fn judged(verified: Verified, task: &Task, level: Level) -> Result<Genuine, Refusal> {
     Genuine::judge(verified, level, &no_config(), task.window, task.now).map_err(|failure| {
-        let stage = match failure {
-            Failure::CarrierUnsupported => "type",
-            Failure::CarrierMalformed => "paths",
-            Failure::SenderPath => "reverse-path",
-            Failure::TooOld | Failure::InFuture => "time",
-            other => panic!("{other:?}"),
-        };
+        let stage = results::content_stage(&failure).unwrap_or_else(|| panic!("{failure:?}"));
         (stage, failure.name())
     })
 }
@@ -443,35 +417,8 @@ pub fn unseal(input: Fields, division: usize) -> Answer {
     let accepted = finished.map_err(refusal)?;
     encoder.finish(&mut wire).map_err(bare)?;
 
-    let prefix = &accepted.prefix;
-    let reverse = &prefix.reverse_path;
-    let forward: Vec<Value> =
-        kept.iter().map(|n| forward_value(&prefix.forward_paths[*n])).collect();
-    Ok(json!({
-        "message": b64(message),
-        "sender_domain": prefix.sender_domain.as_str(),
-        "recipient_domain": accepted.header.recipient_domain.as_str(),
-        "suite": accepted.header.suite.id().0,
-        "key_id": b64(accepted.header.key_id.as_bytes()),
-        "envelope_id": b64(accepted.envelope_id.as_bytes()),
-        "signing_key_id": b64(prefix.signing_key_id.as_bytes()),
-        "delivery_id": b64(prefix.delivery_id.as_bytes()),
-        "sealed_at": prefix.sealed_at,
-        "foreign": prefix.foreign_reverse_path,
-        "reverse_path": {
-            "mailbox": reverse.mailbox(),
-            "body": reverse.body(),
-            "smtputf8": u8::from(reverse.smtputf8()),
-            "ret": reverse.ret(),
-            "envid": reverse.envid(),
-        },
-        "forward_paths": forward,
-        "refused_recipients": refused,
-    }))
-}
-
-fn forward_value(path: &ForwardPath) -> Value {
-    json!({ "mailbox": path.mailbox(), "notify": path.notify(), "orcpt": path.orcpt() })
+    let delivered = kept.iter().map(|n| &accepted.prefix.forward_paths[*n]);
+    Ok(results::unsealed(&message, &accepted, delivered, &refused))
 }
 
 /// Octets of header, `enc` and sealed key.

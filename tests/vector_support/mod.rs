@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod keys;
 pub mod program;
 pub mod records;
+pub mod results;
 pub mod world;
 
 use std::collections::BTreeMap;

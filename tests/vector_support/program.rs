@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 
 use super::Vector;
 use super::envelopes::{OwnKeys, Task};
-use super::fields::{Fields, b64, octets};
+use super::fields::{Fields, octets};
 use super::gateway::reply_of;
+use super::results::b64;
 use super::world::{config_of, write_keyring};
 
 /// Stages that come before anything depends on the time, if it is the first chunk that is not authentic.

@@ -4,17 +4,15 @@ use std::time::Duration;
 
 use mta_seal::core::{Domain, IdentityPublicKey};
 use mta_seal::dns::{Authenticity, Scripted};
-use mta_seal::gateway::Failure;
 use mta_seal::gateway::lookup::{Keys, look_up};
-use mta_seal::policy::{Decision, Demand, LocalPolicy, LookupFailure, Outcome, Rule, decide};
-use mta_seal::records::{
-    KeyRecord, PolicyRecord, SealingEntry, SignedPolicy, VerifiedPolicy, policy_name,
-};
-use serde_json::{Value, json};
+use mta_seal::policy::{Decision, Demand, LocalPolicy, Outcome, Rule, decide};
+use mta_seal::records::{KeyRecord, SignedPolicy, VerifiedPolicy, policy_name};
+use serde_json::json;
 
 use super::Answer;
-use super::fields::{Fields, b64};
+use super::fields::Fields;
 use super::keys::suite;
+use super::results::{self, b64, published, refusal};
 
 pub fn policy_of(
     domain: &Domain,
@@ -31,60 +29,7 @@ fn domain_of(input: &mut Fields) -> Domain {
 pub fn policy_record(mut input: Fields) -> Answer {
     let (domain, text) = (domain_of(&mut input), input.octets("text"));
     input.end();
-    Ok(said(policy_of(&domain, &text)?.record()))
-}
-
-fn said(record: &PolicyRecord) -> Value {
-    // All members, so that a new one is not forgotten here.
-    let PolicyRecord {
-        mode,
-        serial,
-        expiry,
-        max_age,
-        window,
-        identity,
-        signing_keys,
-        sealing_keys,
-        outgoing_always,
-        rollover,
-        next_identity,
-    } = record;
-    let signing: Vec<Value> = signing_keys
-        .iter()
-        .map(|key| json!({ "public_key": b64(key.as_bytes()), "key_id": b64(key.key_id().as_bytes()) }))
-        .collect();
-    json!({
-        "mode": mode.as_str(),
-        "serial": serial,
-        "expiry": expiry,
-        "max_age": max_age,
-        "window": window,
-        "identity": b64(identity.as_bytes()),
-        "fingerprint": b64(identity.fingerprint().as_bytes()),
-        "signing_keys": signing,
-        "sealing_keys": sealing_keys.iter().filter_map(entry).collect::<Vec<_>>(),
-        "outgoing_always": outgoing_always,
-        "rollover": rollover.as_ref().map(|statement| json!({
-            "old_key": b64(statement.former().unwrap().as_bytes()),
-            "expiry": statement.expiry(),
-        })),
-        "next_identity": next_identity.map(|id| b64(id.as_bytes())),
-    })
-}
-
-/// An entry of a known suite.
-fn entry(entry: &SealingEntry) -> Option<Value> {
-    let (public, selector) = match entry {
-        SealingEntry::Inline(key) => (Some(b64(key.as_bytes())), None),
-        SealingEntry::Listed { selector, .. } => (None, Some(selector.as_str())),
-        SealingEntry::Unknown { .. } => return None,
-    };
-    Some(json!({
-        "suite": entry.suite()?.id().0,
-        "key_id": b64(entry.key_id()?.as_bytes()),
-        "public_key": public,
-        "selector": selector,
-    }))
+    Ok(results::policy(policy_of(&domain, &text)?.record()))
 }
 
 pub fn key_record(mut input: Fields) -> Answer {
@@ -137,25 +82,11 @@ pub fn decided(
     let dns = Scripted::new();
     publish(&dns, records, Authenticity::Insecure);
     let outcome = outcome_of(&dns, domain, Keys::Wanted { remembered: None });
-    let stage = match outcome {
-        Outcome::Failed(LookupFailure::BadSignature) => "record-signature",
-        Outcome::Failed(_) => "record",
-        _ => "policy",
-    };
     let local = LocalPolicy { rule: Rule::Require, ..LocalPolicy::default() };
     let decision = decide(&local, &outcome, None, Demand::Absent, now).decision;
-    match failure_of(domain, &decision) {
-        Some(failure) => Err((stage, failure)),
+    match refusal(domain, &decision) {
+        Some((stage, failure, _)) => Err((stage, failure.name())),
         None => Ok(decision),
-    }
-}
-
-/// How a decision is answered that neither seals nor lets go.
-pub fn failure_of(domain: &Domain, decision: &Decision) -> Option<&'static str> {
-    match decision {
-        Decision::Seal { .. } | Decision::Clear(_) => None,
-        Decision::Defer(why) => Some(Failure::of_deferral(domain, why).name()),
-        Decision::Reject(why) => Some(Failure::of_rejection(domain, why).name()),
     }
 }
 
@@ -164,14 +95,6 @@ pub fn records(mut input: Fields) -> Answer {
     let now = input.number("now");
     input.end();
     assert_eq!(policy_name(&domain), format!("_mta-seal.{domain}"));
-    match decided(&domain, records, now)? {
-        Decision::Seal { key, policy, .. } => Ok(json!({
-            "mode": policy.record().mode.as_str(),
-            "serial": policy.record().serial,
-            "suite": key.suite().id().0,
-            "key_id": b64(key.key_id().as_bytes()),
-            "public_key": b64(key.as_bytes()),
-        })),
-        other => panic!("{other:?}"),
-    }
+    let decision = decided(&domain, records, now)?;
+    Ok(published(&decision).unwrap_or_else(|| panic!("{decision:?}")))
 }
