@@ -1,12 +1,14 @@
 //! The decision table [R-dec-02].
 
 use crate::answer::{Answer, No, refused, unsupported};
+use crate::asking::looked_up;
 use crate::json::{Id, Name, Octets};
 use crate::keys::suite;
-use crate::records::{Record, looked_up, script, verified};
+use crate::records::{Record, script, verified};
 use crate::results::{refusal, verdict};
 use mta_seal::core::{Domain, SealingPublicKey};
 use mta_seal::dns;
+use mta_seal::gateway::lookup::Keys;
 use mta_seal::policy::{
     Allowances, Authenticity, Demand, Denial, Hold, LocalPolicy, LookupFailure, Memory, Outcome,
     decide as decision_of,
@@ -72,7 +74,8 @@ impl Told {
                 let script = script(key_records, authenticity);
                 let name = Domain::from_canonical(policy_name(domain).as_bytes());
                 script.set_txt(name.map_err(unsupported)?, &[&policy.0], authenticity);
-                looked_up(&script, domain, Some(memory))?
+                looked_up(&script, domain, Keys::Wanted { remembered: memory })
+                    .map_err(unsupported)?
             }
             Self::Nxdomain { secure } => denied(Denial::NxDomain, *secure),
             Self::Nodata { secure } => denied(Denial::NoData, *secure),

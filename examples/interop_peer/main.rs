@@ -4,6 +4,8 @@
 //! share it.
 
 mod answer;
+#[path = "../../tests/vector_support/asking.rs"]
+mod asking;
 mod carrier;
 mod decide;
 mod json;

@@ -1,22 +1,17 @@
 //! Records, and what they say together.
 
-use crate::answer::{Answer, No, not_good, refused};
+use crate::answer::{Answer, No, not_good, refused, unsupported};
+use crate::asking;
 use crate::json::{Id, Name, Octets};
 use crate::keys::suite;
 use crate::results::{self, b64};
 use mta_seal::core::{Domain, IdentityPublicKey};
 use mta_seal::dns::{Authenticity, Scripted};
 use mta_seal::gateway::Failure;
-use mta_seal::gateway::lookup::{Keys, look_up};
-use mta_seal::policy::{Decision, Demand, LocalPolicy, Memory, Outcome, Rule, Verdict};
-use mta_seal::records::{KeyRecord, SignedPolicy, VerifiedPolicy};
+use mta_seal::policy::Decision;
+use mta_seal::records::{KeyRecord, VerifiedPolicy};
 use serde::Deserialize;
 use serde_json::json;
-use std::collections::HashMap;
-use std::time::Duration;
-
-/// No name is looked up elsewhere, so that nothing is waited for.
-const BUDGET: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 pub(crate) struct Record {
@@ -26,40 +21,15 @@ pub(crate) struct Record {
 
 /// Records in place of DNS.
 pub(crate) fn script(records: &[Record], authenticity: Authenticity) -> Scripted {
-    let mut by_name: HashMap<&str, Vec<&[u8]>> = HashMap::new();
-    for record in records {
-        by_name.entry(&record.name).or_default().push(&record.text.0);
-    }
     let script = Scripted::new();
-    for (name, texts) in by_name {
-        // A name that cannot be asked for is not there.
-        if let Ok(name) = Domain::from_canonical(name.as_bytes()) {
-            script.set_txt(name, &texts, authenticity);
-        }
-    }
+    let records = records.iter().map(|record| (record.name.clone(), record.text.0.clone()));
+    asking::publish(&script, records, authenticity);
     script
 }
 
-/// What looking `domain` up brings, with key records if `remembered` is given.
-pub(crate) fn looked_up(
-    script: &Scripted,
-    domain: &Domain,
-    remembered: Option<Option<&Memory>>,
-) -> Result<Outcome, No> {
-    let keys = remembered.map_or(Keys::NotNeeded, |remembered| Keys::Wanted { remembered });
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .map_err(crate::answer::unsupported)?;
-    Ok(runtime.block_on(look_up(script, domain, keys, BUDGET)))
-}
-
 /// What an operator who demands sealing and remembers nothing decides.
-pub(crate) fn required(records: &[Record], domain: &Domain, now: u64) -> Result<Verdict, No> {
-    let script = script(records, Authenticity::Insecure);
-    let outcome = looked_up(&script, domain, Some(None))?;
-    let local = LocalPolicy { rule: Rule::Require, ..LocalPolicy::default() };
-    Ok(mta_seal::policy::decide(&local, &outcome, None, Demand::Absent, now))
+pub(crate) fn required(records: &[Record], domain: &Domain, now: u64) -> Result<Decision, No> {
+    asking::required(&script(records, Authenticity::Insecure), domain, now).map_err(unsupported)
 }
 
 /// The refusal that a decision is, if it seals nothing.
@@ -79,7 +49,7 @@ pub(crate) struct Published {
 
 pub(crate) fn records(input: &Published) -> Answer {
     let domain = &input.domain.0;
-    let decision = required(&input.records, domain, input.now)?.decision;
+    let decision = required(&input.records, domain, input.now)?;
     results::published(&decision).ok_or_else(|| refusal(&decision, domain))
 }
 
@@ -91,11 +61,8 @@ pub(crate) struct Policy {
 
 /// A policy whose signature holds.
 pub(crate) fn verified(domain: &Domain, text: &[u8]) -> Result<VerifiedPolicy, No> {
-    let unknown = Failure::PolicyUnknown(domain.clone());
-    SignedPolicy::parse(text)
-        .map_err(|error| refused("record", &unknown, error))?
-        .verify(domain)
-        .map_err(|error| refused("record-signature", &unknown, error))
+    asking::policy(domain, text)
+        .map_err(|(stage, why)| refused(stage, &Failure::PolicyUnknown(domain.clone()), why))
 }
 
 pub(crate) fn policy(input: &Policy) -> Answer {

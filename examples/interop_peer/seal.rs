@@ -1,6 +1,7 @@
 //! Sealing.
 
 use crate::answer::{Answer, No, refused, unsupported};
+use crate::asking::{Given, is_text};
 use crate::json::{Exactly, Id, Name, Octets};
 use crate::records::{Record, refusal, required};
 use crate::results::b64;
@@ -11,8 +12,7 @@ use mta_seal::core::{
 use mta_seal::gateway::Failure;
 use mta_seal::mail::carrier::{CarrierWriter, Token};
 use mta_seal::policy::Decision;
-use mta_seal::smtp::data::DataEncoder;
-use rand_core::{Rng, TryCryptoRng, TryRng, UnwrapErr};
+use rand_core::{Rng, UnwrapErr};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -73,45 +73,13 @@ pub(crate) struct Mail {
     randomness: Option<Randomness>,
 }
 
-/// The octets that a vector gives, in the order in which the library asks for them; then there are no more.
-struct Given(Vec<u8>);
-
-#[derive(Debug, thiserror::Error)]
-#[error("more randomness is asked for than the vector has")]
-struct Exhausted;
-
-impl TryRng for Given {
-    type Error = Exhausted;
-
-    fn try_next_u32(&mut self) -> Result<u32, Exhausted> {
-        let mut octets = [0; 4];
-        self.try_fill_bytes(&mut octets).map(|()| u32::from_le_bytes(octets))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Exhausted> {
-        let mut octets = [0; 8];
-        self.try_fill_bytes(&mut octets).map(|()| u64::from_le_bytes(octets))
-    }
-
-    fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), Exhausted> {
-        if to.len() > self.0.len() {
-            return Err(Exhausted);
-        }
-        to.copy_from_slice(&self.0[..to.len()]);
-        self.0.drain(..to.len());
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Given {}
-
 /// [R-seal-07], as a message that is sent by SMTP is checked.
 pub(crate) fn check_octets(message: &[u8]) -> Result<(), No> {
-    let (mut encoder, mut out) = (DataEncoder::new(), bytes::BytesMut::new());
-    encoder
-        .encode(message, &mut out)
-        .and_then(|()| encoder.finish(&mut out).map(|_| ()))
-        .map_err(|_| refused("bytes", &Failure::BareLineEnd, "bare CR, bare LF or NUL"))
+    if is_text(message) {
+        Ok(())
+    } else {
+        Err(refused("bytes", &Failure::BareLineEnd, "bare CR, bare LF or NUL"))
+    }
 }
 
 /// The prefix of a message whose paths are fit to be sealed [R-con-02].
@@ -147,7 +115,7 @@ pub(crate) fn seal(mail: &Mail) -> Answer {
     }
     let prefix = prefix(mail, delivery)?;
     let (sender, recipient) = (&mail.sender.domain.0, &mail.recipient_domain.0);
-    let key = match required(&mail.records, recipient, mail.now)?.decision {
+    let key = match required(&mail.records, recipient, mail.now)? {
         Decision::Seal { key, .. } => key,
         other => return Err(refusal(&other, recipient)),
     };

@@ -1,16 +1,18 @@
 //! Unsealing, check by check in the order of [R-uns-01].
 
 use crate::answer::{Answer, No, refused, unsupported};
+use crate::asking::looked_up;
 use crate::carrier::{clear_part, of_ours, scan};
 use crate::json::{Exactly, Id, Name, Octets};
 use crate::keys::{sealing_key, suite};
-use crate::records::{Record, looked_up, script};
+use crate::records::{Record, script};
 use crate::results;
 use crate::seal::check_octets;
 use mta_seal::core::address::Mailbox;
 use mta_seal::core::{Domain, ForwardPath, KeyId, SealingPrivateKey, Stage, Step, UnsealError};
 use mta_seal::dns::Authenticity;
 use mta_seal::gateway::config::Config;
+use mta_seal::gateway::lookup::Keys;
 use mta_seal::gateway::{Failure, Genuine, signing_key, unseal_failure};
 use mta_seal::policy::{SenderPolicy, authenticate_sender};
 use serde::Deserialize;
@@ -145,7 +147,8 @@ pub(crate) fn unseal(incoming: &Incoming) -> Answer {
         Step::More(opened) => opened.end().map_err(wrong)?,
     };
     let script = script(&incoming.records, Authenticity::Insecure);
-    let outcome = looked_up(&script, decrypted.sender_domain(), None)?;
+    let outcome =
+        looked_up(&script, decrypted.sender_domain(), Keys::NotNeeded).map_err(unsupported)?;
     let sender = authenticate_sender(&SenderPolicy::default(), &outcome, None, incoming.now);
     let (signing, level) = signing_key(&decrypted, sender.decision)
         .map_err(|failure| refused("sender-policy", &failure, decrypted.sender_domain()))?;

@@ -11,9 +11,10 @@ use mta_seal::records::policy_name;
 use serde_json::Value;
 
 use super::Answer;
+use super::asking::looked_up;
 use super::fields::{Fields, octets};
 use super::keys::suite;
-use super::records::{outcome_of, policy_of, publish};
+use super::records::{policy_of, publish};
 use super::results::{refusal, verdict};
 
 fn failure(result: &str) -> LookupFailure {
@@ -43,7 +44,7 @@ fn outcome(mut told: Fields, domain: &Domain, memory: Option<&Memory>) -> Outcom
             let name = Domain::from_canonical(policy_name(domain).as_bytes()).unwrap();
             dns.set_txt(name, &[&told.octets("policy")], authenticity);
             publish(&dns, told.objects("key_records"), authenticity);
-            outcome_of(&dns, domain, Keys::Wanted { remembered: memory })
+            looked_up(&dns, domain, Keys::Wanted { remembered: memory }).unwrap()
         }
         "nxdomain" | "nodata" => Outcome::NoPolicy {
             denial: if result == "nodata" { Denial::NoData } else { Denial::NxDomain },

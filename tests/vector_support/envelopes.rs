@@ -1,7 +1,5 @@
 //! Envelopes and carriers, by the library alone, in any division into pieces.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::path::Path;
 
 use bytes::BytesMut;
@@ -19,13 +17,14 @@ use mta_seal::mail::carrier::{Limits, ScanError, Scanner, State};
 use mta_seal::policy::{Decision, Level, Outcome, SenderPolicy, authenticate_sender};
 use mta_seal::smtp::data::DataEncoder;
 use mta_seal::store::ledger::{Claimed, IncomingMessage, IncomingStatus, Ledger, SqliteLedger};
-use rand_core::{TryCryptoRng, TryRng};
+use rand_core::UnwrapErr;
 use serde_json::{Value, json};
 
 use super::Answer;
+use super::asking::{Given, is_text, looked_up};
 use super::fields::Fields;
 use super::keys::suite;
-use super::records::{decided, outcome_of, publish};
+use super::records::{decided, publish};
 use super::results::{self, b64};
 
 /// How many octets are handed over at once.
@@ -108,30 +107,6 @@ pub fn inspect(mut input: Fields, division: usize) -> Answer {
     Ok(shown)
 }
 
-/// Hands out the octets that it is given, and no other.
-struct Given(VecDeque<u8>);
-
-impl TryRng for Given {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        panic!("numbers are not part of the randomness")
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        panic!("numbers are not part of the randomness")
-    }
-
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        for octet in out {
-            *octet = self.0.pop_front().expect("more randomness than is given");
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Given {}
-
 /// Reverse-path and forward-paths; everything is read, fit or not.
 fn paths(
     input: &mut Fields,
@@ -175,21 +150,19 @@ pub fn seal(mut input: Fields) -> Answer {
     let smtp_envelope = SmtpEnvelope::to_seal(&reverse, &forward, &recipient)
         .map_err(|_| ("path", Failure::PathUnfit.name()))?;
     // As the listener takes it, and the next hop gets it [R-seal-07].
-    let (mut encoder, mut wire) = (DataEncoder::new(), BytesMut::new());
-    encoder
-        .encode(&message, &mut wire)
-        .and_then(|()| encoder.finish(&mut wire))
-        .map_err(|_| ("bytes", Failure::BareLineEnd.name()))?;
+    if !is_text(&message) {
+        return Err(("bytes", Failure::BareLineEnd.name()));
+    }
     let Decision::Seal { key, .. } = decided(&recipient, records, now)? else {
         panic!("not sealed");
     };
     let foreign = smtp_envelope.is_foreign_to(&own);
     let mut prefix = Prefix::mail(own, now, delivery_id, reverse, forward);
     prefix.foreign_reverse_path = foreign;
-    let mut rng = Given(drawn.concat().into());
+    let mut rng = UnwrapErr(Given(drawn.concat()));
     let to = SealTo { recipient_domain: &recipient, key: &key };
     let (envelope, sealed) = seal_by(&message, to, prefix, &signing, &mut rng).unwrap();
-    assert!(rng.0.is_empty(), "randomness was left");
+    assert!(rng.0.0.is_empty(), "randomness was left");
     let id = b64(sealed.envelope_id.as_bytes());
     Ok(json!({ "envelope": b64(envelope), "envelope_id": id }))
 }
@@ -384,7 +357,7 @@ pub fn unseal(input: Fields, division: usize) -> Answer {
     };
     let dns = Scripted::new();
     publish(&dns, std::mem::take(&mut task.records), Authenticity::Insecure);
-    let outcome = outcome_of(&dns, decrypted.sender_domain(), Keys::NotNeeded);
+    let outcome = looked_up(&dns, decrypted.sender_domain(), Keys::NotNeeded).unwrap();
     let verdict = authenticate_sender(&SenderPolicy::default(), &outcome, None, task.now);
     let (signing, level) = signing_key(&decrypted, verdict.decision)
         .map_err(|failure| ("sender-policy", failure.name()))?;
@@ -437,7 +410,7 @@ pub fn unseal_in_memory(input: Fields) -> Option<(Vec<u8>, EnvelopeId)> {
     let dns = Scripted::new();
     publish(&dns, task.records, Authenticity::Insecure);
     let sender = Domain::parse("a.example").unwrap();
-    let listed = match outcome_of(&dns, &sender, Keys::NotNeeded) {
+    let listed = match looked_up(&dns, &sender, Keys::NotNeeded).unwrap() {
         Outcome::Found(found) => found.policy.record().signing_keys.clone(),
         _ => Vec::new(),
     };

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
+pub mod asking;
 pub mod decisions;
 pub mod envelopes;
 pub mod fields;

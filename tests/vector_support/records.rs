@@ -1,15 +1,13 @@
 //! Records, and sets of them.
 
-use std::time::Duration;
-
 use mta_seal::core::{Domain, IdentityPublicKey};
 use mta_seal::dns::{Authenticity, Scripted};
-use mta_seal::gateway::lookup::{Keys, look_up};
-use mta_seal::policy::{Decision, Demand, LocalPolicy, Outcome, Rule, decide};
-use mta_seal::records::{KeyRecord, SignedPolicy, VerifiedPolicy, policy_name};
+use mta_seal::policy::Decision;
+use mta_seal::records::{KeyRecord, VerifiedPolicy, policy_name};
 use serde_json::json;
 
 use super::Answer;
+use super::asking;
 use super::fields::Fields;
 use super::keys::suite;
 use super::results::{self, b64, published, refusal};
@@ -18,8 +16,7 @@ pub fn policy_of(
     domain: &Domain,
     text: &[u8],
 ) -> Result<VerifiedPolicy, (&'static str, &'static str)> {
-    let signed = SignedPolicy::parse(text).map_err(|_| ("record", "policy-unknown"))?;
-    signed.verify(domain).map_err(|_| ("record-signature", "policy-unknown"))
+    asking::policy(domain, text).map_err(|(stage, _)| (stage, "policy-unknown"))
 }
 
 fn domain_of(input: &mut Fields) -> Domain {
@@ -52,25 +49,12 @@ pub fn rollover(mut input: Fields) -> Answer {
 
 /// Publishes records; what is at no name does not exist.
 pub fn publish(dns: &Scripted, records: Vec<Fields>, authenticity: Authenticity) {
-    let mut texts: Vec<(String, Vec<Vec<u8>>)> = Vec::new();
-    for mut record in records {
+    let read = |mut record: Fields| {
         let (name, text) = (record.text("name"), record.octets("text"));
         record.end();
-        match texts.iter_mut().find(|(other, _)| *other == name) {
-            Some((_, there)) => there.push(text),
-            None => texts.push((name, vec![text])),
-        }
-    }
-    for (name, texts) in texts {
-        let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
-        dns.set_txt(Domain::from_canonical(name.as_bytes()).unwrap(), &texts, authenticity);
-    }
-}
-
-/// What the gateway's own look-up brings.
-pub fn outcome_of(dns: &Scripted, domain: &Domain, keys: Keys<'_>) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(look_up(dns, domain, keys, Duration::from_secs(20)))
+        (name, text)
+    };
+    asking::publish(dns, records.into_iter().map(read), authenticity);
 }
 
 /// The policy and the key that mail is sealed to, for an operator who requires it and remembers nothing.
@@ -81,9 +65,7 @@ pub fn decided(
 ) -> Result<Decision, (&'static str, &'static str)> {
     let dns = Scripted::new();
     publish(&dns, records, Authenticity::Insecure);
-    let outcome = outcome_of(&dns, domain, Keys::Wanted { remembered: None });
-    let local = LocalPolicy { rule: Rule::Require, ..LocalPolicy::default() };
-    let decision = decide(&local, &outcome, None, Demand::Absent, now).decision;
+    let decision = asking::required(&dns, domain, now).unwrap();
     match refusal(domain, &decision) {
         Some((stage, failure, _)) => Err((stage, failure.name())),
         None => Ok(decision),
