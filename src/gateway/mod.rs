@@ -36,7 +36,6 @@ mod report;
 mod serve;
 mod session;
 mod settlement;
-mod smtp_envelope;
 mod sources;
 mod summary;
 
