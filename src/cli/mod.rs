@@ -19,11 +19,13 @@ mod failure;
 mod fingerprint;
 mod init;
 mod inspect;
+mod keys;
 mod log;
 mod manager;
 mod moment;
 mod operator;
 mod partner;
+mod passphrase;
 mod password;
 mod policy;
 mod record_files;
@@ -78,6 +80,11 @@ enum Command {
     Inspect(inspect::Args),
     /// Print the line of a password file, for clients that log in to the inside listener
     Password(password::Args),
+    /// Work with the keys of a domain
+    Keys {
+        #[command(subcommand)]
+        command: keys::KeysCommand,
+    },
     /// Work with the policy of a domain
     Policy {
         #[command(subcommand)]
@@ -158,6 +165,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Unseal(args) => unseal::run(args, config),
         Command::Inspect(args) => inspect::run(args),
         Command::Password(args) => password::run(args),
+        Command::Keys { command } => keys::run(command, config),
         Command::Policy { command: PolicyCommand::Sign(args) } => policy::sign(args, config),
         Command::Check(args) => check::run(args, config),
         Command::Explain(args) => explain::run(args, config),

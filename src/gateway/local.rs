@@ -8,7 +8,7 @@ use super::dkim::{self, DkimStartError};
 use crate::core::{Domain, SigningKey};
 use crate::mail::dkim::CarrierSigner;
 use crate::records::{RecordError, SignedPolicy, VerifiedPolicy, VerifyError};
-use crate::store::keyring::{Keyring, KeyringError};
+use crate::store::keyring::{Keyring, KeyringError, Passphrase};
 
 /// The keys of a local domain and the policy it publishes.
 pub struct LocalKeys {
@@ -60,7 +60,7 @@ impl LocalKeysError {
 impl LocalKeys {
     /// Reads everything that the configuration names for a domain.
     pub fn of(local: &LocalDomain) -> Result<Self, LocalKeysError> {
-        Ok(Self::load(&local.keys, &local.name)?.with_dkim(dkim::signers(local)?))
+        Ok(Self::new(keyring(local)?, &local.name)?.with_dkim(dkim::signers(local)?))
     }
 
     /// The same, with signers of its carriers.
@@ -88,4 +88,13 @@ impl LocalKeys {
         let signing = keyring.signing_key(listed).cloned().ok_or(LocalKeysError::NoSigningKey)?;
         Ok(Self { keyring, signing, policy, dkim: Arc::new([]) })
     }
+}
+
+/// Reads the keyring of a domain, with the passphrase that its configuration names if it is protected.
+fn keyring(local: &LocalDomain) -> Result<Keyring, KeyringError> {
+    let passphrase = match &local.passphrase {
+        Some(path) if Keyring::needs_passphrase(&local.keys)? => Some(Passphrase::read(path)?),
+        _ => None,
+    };
+    Keyring::load_with(&local.keys, passphrase.as_ref())
 }

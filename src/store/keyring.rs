@@ -35,7 +35,6 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use zeroize::Zeroizing;
 
 /// Why a keyring cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -136,15 +135,6 @@ impl KeyringError {
             Self::Io { .. } => None,
         }
     }
-}
-
-/// Reads a file with a secret outside a keyring; it must be its owner's alone, as those in a keyring.
-///
-/// # Errors
-///
-/// The file is open to others, belongs to another user, is no text, or cannot be read.
-pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
-    disk::read_secret(path)
 }
 
 /// Writes a new file of mode 0600 with a secret, whole or not at all.

@@ -14,6 +14,7 @@ use crate::dns::{AnchorSource, DnsConfig, Mode, Servers};
 use crate::policy::{Level, LocalPolicy};
 use crate::smtp::Protocol;
 use crate::smtp::next_hop::NextHop as Address;
+use crate::store::credential;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -144,7 +145,14 @@ fn domains(
             ));
         }
         let keys_span = table.keys.span();
-        let keys = base.join(table.keys.into_inner());
+        let keys = table.keys.into_inner();
+        if keys.to_str().and_then(credential::name).is_some() {
+            let what = "`keys` is a directory to which keys are added, not a credential";
+            let hint = "keep it on the disk, protect it by `mta-seal keys protect`, and make the passphrase a credential: \
+                        passphrase = \"credential:NAME\"";
+            return Err(source.error(keys_span, what, hint));
+        }
+        let keys = base.join(keys);
         if let Some(other) = domains.iter().find(|other| other.keys == keys) {
             let what = format!("domains {} and {name} share one keyring", other.name);
             return Err(source.error(keys_span, what, "give each domain a directory of its own"));
@@ -157,7 +165,8 @@ fn domains(
             }
             entries = dkim_entries(&name, tables, base, source)?;
         }
-        domains.push(LocalDomain { name, keys, dkim: entries });
+        let passphrase = table.passphrase.map(|path| path.0.at(base));
+        domains.push(LocalDomain { name, keys, passphrase, dkim: entries });
     }
     if domains.is_empty() {
         let hint = "add [[domain]] with `name` and `keys`; `mta-seal init` makes both";
@@ -186,7 +195,7 @@ fn dkim_entries(
             let what = format!("`dkim` of {domain} has selector {selector} twice");
             return Err(source.error(span, what, "give each key a selector of its own"));
         }
-        entries.push(DkimEntry { selector, key: base.join(key) });
+        entries.push(DkimEntry { selector, key: key.0.at(base) });
     }
     if entries.is_empty() {
         let hint = "name a key, or remove `dkim` if an MTA behind the gateway signs";
@@ -219,8 +228,8 @@ fn listen(
 
 fn tls(table: Option<file::ListenerTls>, base: &Path) -> Option<ListenerTls> {
     table.map(|tls| ListenerTls {
-        certificate: base.join(tls.certificate),
-        key: base.join(tls.key),
+        certificate: tls.certificate.0.at(base),
+        key: tls.key.0.at(base),
         required: tls.required,
     })
 }

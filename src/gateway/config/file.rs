@@ -3,6 +3,7 @@
 use super::clients::{self, Ranges};
 use super::dkim;
 use super::next_hop::NextHops;
+use super::secret_path::SecretPath;
 use super::settings::{Limits, Log, Timeouts};
 use super::value::{FromText, Text};
 use super::{ClearMail, OutgoingAlways, Recipients};
@@ -53,6 +54,7 @@ pub(super) struct PartnersFile {
 pub(super) struct LocalDomain {
     pub(super) name: Spanned<Text<Domain>>,
     pub(super) keys: Spanned<PathBuf>,
+    pub(super) passphrase: Option<Text<SecretPath>>,
     pub(super) dkim: Option<Spanned<dkim::Tables>>,
 }
 
@@ -91,8 +93,8 @@ pub(super) struct Inbound {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListenerTls {
-    pub(super) certificate: PathBuf,
-    pub(super) key: PathBuf,
+    pub(super) certificate: Text<SecretPath>,
+    pub(super) key: Text<SecretPath>,
     #[serde(default)]
     pub(super) required: bool,
 }

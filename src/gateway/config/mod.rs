@@ -15,6 +15,7 @@ mod network;
 mod next_hop;
 mod partners;
 mod permissions;
+mod secret_path;
 mod settings;
 mod standing;
 mod value;
@@ -121,6 +122,8 @@ pub struct LocalDomain {
     pub name: Domain,
     /// Directory of its keyring.
     pub keys: PathBuf,
+    /// File with the passphrase that its keyring is protected by.
+    pub passphrase: Option<PathBuf>,
     /// Keys that sign its carriers; none if an MTA behind the gateway does.
     pub dkim: Vec<DkimEntry>,
 }

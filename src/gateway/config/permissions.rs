@@ -27,7 +27,8 @@ impl Config {
 
     /// The files outside keyrings that hold secrets.
     fn secrets(&self) -> Vec<&Path> {
-        let mut paths = Vec::new();
+        let mut paths: Vec<&Path> =
+            self.domains.iter().filter_map(|local| local.passphrase.as_deref()).collect();
         for tls in [
             self.outbound.as_ref().and_then(|table| table.tls.as_ref()),
             self.inbound.as_ref().and_then(|table| table.tls.as_ref()),

@@ -299,7 +299,7 @@ impl Export {
         }
         let mut identity = None;
         let (mut signing, mut sealing) = (Vec::new(), Vec::new());
-        for File { name, content } in self.files.iter().map(|file| &*file) {
+        for File { name, content } in &self.files {
             let path = || keyring.directory.join(name);
             let key = |source| KeyringError::Key { path: PathBuf::from(name), source };
             match Kind::of(name) {
