@@ -345,6 +345,7 @@ fn credentials_of_systemd() {
         let said = refusal(&mta_seal_with(&gw, &["config", "check"], &handed, ""));
         assert!(said.contains("is no name of a credential"), "{said}");
     }
+    configure(&gw, "");
     let config = gw.join("mta-seal.toml");
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace("keys/company1.example", "credential:keys")).unwrap();

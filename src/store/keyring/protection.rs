@@ -252,7 +252,8 @@ impl Keyring {
 
 /// The right to change a keyring, which one process has at a time.
 fn alone(directory: &Path) -> Result<Replacing, KeyringError> {
-    Replacing::begin(&directory.join(PASSPHRASE)).map_err(|source| match source.kind() {
+    // The lock is on the directory of a file; this one is never there.
+    Replacing::begin(&directory.join(".any")).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => KeyringError::Missing(directory.to_owned()),
         _ => KeyringError::Io { path: directory.to_owned(), source },
     })
