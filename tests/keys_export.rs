@@ -260,7 +260,7 @@ fn what_does_not_belong_is_refused_and_changes_nothing() {
     try_import("holds no keyring", &change("/format", "something else"));
     try_import("holds no keyring", &serde_json::json!({ "format": "mta-seal keyring" }));
     try_import("policy of company1.example", &change(&at("policy"), "v=MTASEAL1"));
-    try_import("no number after `suite:`", &change(&at("sealing-1"), "no key"));
+    try_import("a line without `:`", &change(&at("sealing-1"), "no key"));
     // Another keyring of the domain.
     let other = init(&{
         let other = base.path().join("other");
