@@ -7,7 +7,7 @@ use super::terminal;
 use super::zone;
 use crate::gateway::config::{Config, LocalDomain, NextHop};
 use crate::gateway::{Authorisation, SystemClock, dkim, publication};
-use crate::store::keyring::Find;
+use crate::store::keyring::{Find, KeyringError};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,6 +34,7 @@ pub(super) fn run(given: Option<&Path>) -> Result<(), Failure> {
     for local in &config.domains {
         let own = Own::load(local)?;
         keys(&own, now)?;
+        at_rest(local, &own)?;
         dkim::signers(local)?;
         publisher(local, &path)?;
         let fingerprint = own.policy.identity().fingerprint();
@@ -101,6 +102,27 @@ fn next_hops(servers: &[NextHop], place: &str) -> Result<(), Failure> {
                 None => failure,
             }
         })?;
+    }
+    Ok(())
+}
+
+/// Says what of a passphrase has no effect.
+fn at_rest(local: &LocalDomain, own: &Own) -> Result<(), Failure> {
+    let directory = local.keys.display();
+    let hint = "run `mta-seal keys protect`";
+    if local.passphrase.is_some() && !own.keyring.is_protected() {
+        terminal::warning(&format!(
+            "`passphrase` of {}: the keys in {directory} are in clear",
+            local.name
+        ));
+        terminal::hint(hint);
+    }
+    for path in own.keyring.exposed()? {
+        terminal::warning(&format!("{} is in clear, in a protected keyring", path.display()));
+        terminal::hint(hint);
+    }
+    if local.passphrase.is_none() && own.keyring.is_protected() {
+        return Err(KeyringError::Protected(local.keys.clone()).into());
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What several commands need: the configuration, the clock, keyrings with their policies.
 
 use super::failure::Failure;
-use super::terminal;
+use super::{passphrase, terminal};
 use crate::core::{Domain, SigningKey};
 use crate::gateway::LEDGER_FILE;
 use crate::gateway::config::{Config, LocalDomain};
@@ -63,7 +63,7 @@ pub(super) struct Own {
 
 impl Own {
     pub(super) fn load(local: &LocalDomain) -> Result<Self, Failure> {
-        let keyring = Keyring::load(&local.keys)?;
+        let keyring = passphrase::keyring(&local.keys, local.passphrase.as_deref())?;
         let file = local.keys.join("policy.txt");
         let text = keyring.policy().ok_or_else(|| {
             Failure::refused(format!("{} is missing", file.display()))

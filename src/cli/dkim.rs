@@ -8,7 +8,8 @@ use crate::gateway::config::LocalDomain;
 use crate::gateway::dkim::{DkimStartError, keys};
 use crate::mail::dkim::{DkimKey, Selector};
 use crate::records::DnsRecord;
-use crate::store::keyring::{KeyringError, write_secret};
+use crate::store::keyring::write_secret;
+use crate::store::secret_file::SecretFileError;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use ed25519_dalek::pkcs8::SecretDocument;
@@ -83,7 +84,7 @@ pub(super) fn records(local: &LocalDomain) -> Result<Vec<DnsRecord>, Failure> {
 impl From<DkimStartError> for Failure {
     fn from(error: DkimStartError) -> Self {
         let failure = match &error {
-            DkimStartError::Read(KeyringError::Io { path, source }) => {
+            DkimStartError::Read(SecretFileError::Io { path, source }) => {
                 Self::refused(format!("dkim: {}: {}", path.display(), words(source)))
             }
             other => Self::refused(other),

@@ -1,8 +1,9 @@
 //! How a command fails: exit code, text, hint.
 
 use crate::gateway::config::ConfigError;
-use crate::store::keyring::KeyringError;
+use crate::store::keyring::{KeyringError, PassphraseError};
 use crate::store::permissions::PermissionError;
+use crate::store::secret_file::SecretFileError;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
@@ -121,7 +122,13 @@ impl From<PermissionError> for Failure {
 impl From<KeyringError> for Failure {
     fn from(error: KeyringError) -> Self {
         let text = match &error {
-            KeyringError::Io { path, source } => format!("{}: {}", path.display(), words(source)),
+            KeyringError::Io { path, source }
+            | KeyringError::Passphrase(PassphraseError::File(SecretFileError::Io {
+                path,
+                source,
+            })) => {
+                format!("{}: {}", path.display(), words(source))
+            }
             other => other.to_string(),
         };
         match error.hint() {

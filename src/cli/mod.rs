@@ -25,6 +25,7 @@ mod manager;
 mod moment;
 mod operator;
 mod partner;
+mod passphrase;
 mod password;
 mod policy;
 mod record_files;
@@ -79,15 +80,15 @@ enum Command {
     Inspect(inspect::Args),
     /// Print the line of a password file, for clients that log in to the inside listener
     Password(password::Args),
+    /// Work with the keys of a domain
+    Keys {
+        #[command(subcommand)]
+        command: keys::KeysCommand,
+    },
     /// Work with the policy of a domain
     Policy {
         #[command(subcommand)]
         command: PolicyCommand,
-    },
-    /// Work with the private keys of a domain
-    Keys {
-        #[command(subcommand)]
-        command: keys::KeysCommand,
     },
     /// Say which mail waits, since when, why, and what to do
     Deferred(deferred::Args),
@@ -164,8 +165,8 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Unseal(args) => unseal::run(args, config),
         Command::Inspect(args) => inspect::run(args),
         Command::Password(args) => password::run(args),
-        Command::Policy { command: PolicyCommand::Sign(args) } => policy::sign(args, config),
         Command::Keys { command } => keys::run(command, config),
+        Command::Policy { command: PolicyCommand::Sign(args) } => policy::sign(args, config),
         Command::Check(args) => check::run(args, config),
         Command::Explain(args) => explain::run(args, config),
         Command::Bypass(args) => bypass::run(args, config),

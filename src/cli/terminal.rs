@@ -1,12 +1,18 @@
 //! What goes to standard error beside errors: colours, questions and a progress line, on a terminal only.
 
-use std::io::{self, BufRead, IsTerminal, Write, stderr, stdin, stdout};
+use std::io::{self, BufRead, IsTerminal, Read, Write, stderr, stdin, stdout};
 use std::time::{Duration, Instant};
 
-use rustix::termios::{QueueSelector, tcflush};
+use rustix::termios::{LocalModes, OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
+
+use super::failure::Failure;
 
 /// Input from which a progress line is worth its place, in octets.
 const LARGE: u64 = 8 << 20;
+
+/// Most octets read as a password or passphrase, with its line end: more than can be one.
+const MAX_SECRET: u64 = 1_100;
 
 /// Whether standard error may be coloured.
 fn colours() -> bool {
@@ -69,6 +75,45 @@ pub(super) fn is_yes(input: &mut impl BufRead) -> io::Result<bool> {
     let mut line = String::new();
     io::Read::take(input, 64).read_line(&mut line)?;
     Ok(["y", "yes"].iter().any(|yes| line.trim().eq_ignore_ascii_case(yes)))
+}
+
+/// Reads a password or passphrase that is being chosen: twice from the terminal, else a line of standard input.
+pub(super) fn new_secret(what: &str) -> Result<Zeroizing<String>, Failure> {
+    if !can_ask() {
+        return secret_line();
+    }
+    let first = ask_secret(&format!("{what}: "))?;
+    if *first != *ask_secret("once more: ")? {
+        return Err(Failure::refused("the two differ"));
+    }
+    Ok(first)
+}
+
+/// Reads a line from the terminal without showing it.
+pub(super) fn ask_secret(prompt: &str) -> Result<Zeroizing<String>, Failure> {
+    let failed = |error: io::Error| Failure::reading("the terminal", &error);
+    let before = tcgetattr(stdin()).map_err(|error| failed(error.into()))?;
+    let mut silent = before.clone();
+    silent.local_modes.remove(LocalModes::ECHO);
+    // If nobody sees the prompt, the answer is awaited all the same.
+    let _ = write!(stderr(), "{prompt}");
+    let _ = stderr().flush();
+    tcsetattr(stdin(), OptionalActions::Flush, &silent).map_err(|error| failed(error.into()))?;
+    let read = secret_line();
+    let restored = tcsetattr(stdin(), OptionalActions::Flush, &before);
+    let _ = writeln!(stderr());
+    restored.map_err(|error| failed(error.into()))?;
+    read
+}
+
+/// Reads one line from standard input; its end does not belong to it.
+pub(super) fn secret_line() -> Result<Zeroizing<String>, Failure> {
+    let mut text = Zeroizing::new(String::with_capacity(2_048));
+    let mut input = stdin().lock().take(MAX_SECRET);
+    input.read_line(&mut text).map_err(|error| Failure::reading("standard input", &error))?;
+    let end = text.trim_end_matches(['\r', '\n']).len();
+    text.truncate(end);
+    Ok(text)
 }
 
 /// A line that says how far a stream is, once there is a terminal and much to do.

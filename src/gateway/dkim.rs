@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use super::config::LocalDomain;
 use crate::mail::dkim::{CarrierSigner, DkimError, DkimKey, DkimKeyError};
-use crate::store::keyring::{KeyringError, read_secret};
+use crate::store::secret_file::{self, SecretFileError};
 
 /// Why a DKIM key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DkimStartError {
     /// Its file cannot be read, or others can read it.
     #[error("dkim: {0}")]
-    Read(KeyringError),
+    Read(SecretFileError),
     /// Its file holds no usable key.
     #[error("dkim: {}: {error}", .path.display())]
     Key {
@@ -35,10 +35,7 @@ impl DkimStartError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Read(KeyringError::Open { .. } | KeyringError::Owner { .. }) => {
-                let Self::Read(error) = self else { return None };
-                error.hint()
-            }
+            Self::Read(SecretFileError::Permission(error)) => error.hint(),
             _ => {
                 Some("make a key with `mta-seal dkim`, or correct `dkim` of the domain".to_owned())
             }
@@ -54,7 +51,7 @@ impl DkimStartError {
 /// A key cannot be read or used.
 pub fn keys(local: &LocalDomain) -> Result<Vec<DkimKey>, DkimStartError> {
     let read = |path: &PathBuf| {
-        let text = read_secret(path).map_err(DkimStartError::Read)?;
+        let text = secret_file::read(path).map_err(DkimStartError::Read)?;
         DkimKey::from_pem(&text).map_err(|error| DkimStartError::Key { path: path.clone(), error })
     };
     local.dkim.iter().map(|entry| read(&entry.key)).collect()

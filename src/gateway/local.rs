@@ -8,7 +8,7 @@ use super::dkim::{self, DkimStartError};
 use crate::core::{Domain, SigningKey};
 use crate::mail::dkim::CarrierSigner;
 use crate::records::{RecordError, SignedPolicy, VerifiedPolicy, VerifyError};
-use crate::store::keyring::{Keyring, KeyringError};
+use crate::store::keyring::{Keyring, KeyringError, Passphrase};
 
 /// The keys of a local domain and the policy it publishes.
 pub struct LocalKeys {
@@ -60,7 +60,17 @@ impl LocalKeysError {
 impl LocalKeys {
     /// Reads everything that the configuration names for a domain.
     pub fn of(local: &LocalDomain) -> Result<Self, LocalKeysError> {
-        Ok(Self::load(&local.keys, &local.name)?.with_dkim(dkim::signers(local)?))
+        let passphrase = passphrase(local)?;
+        Self::unlocked(local, passphrase.as_ref())
+    }
+
+    /// The same with the passphrase of its keyring, if it is protected.
+    pub(super) fn unlocked(
+        local: &LocalDomain,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<Self, LocalKeysError> {
+        let keyring = Keyring::load_with(&local.keys, passphrase)?;
+        Ok(Self::new(keyring, &local.name)?.with_dkim(dkim::signers(local)?))
     }
 
     /// The same, with signers of its carriers.
@@ -88,4 +98,12 @@ impl LocalKeys {
         let signing = keyring.signing_key(listed).cloned().ok_or(LocalKeysError::NoSigningKey)?;
         Ok(Self { keyring, signing, policy, dkim: Arc::new([]) })
     }
+}
+
+/// The passphrase that the configuration names, if the keyring of the domain is protected.
+pub(super) fn passphrase(local: &LocalDomain) -> Result<Option<Passphrase>, KeyringError> {
+    Ok(match &local.passphrase {
+        Some(path) if Keyring::needs_passphrase(&local.keys)? => Some(Passphrase::read(path)?),
+        _ => None,
+    })
 }

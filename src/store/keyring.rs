@@ -9,46 +9,36 @@
 //! | `ahead.txt` | policies that were signed elsewhere for times to come, one in a line |
 //! | `lifetimes.json` | what is known of the lifetimes of the keys |
 //! | `destroyed` | key ids of destroyed keys, one in a line, with the time |
+//! | `passphrase.age` | in a protected keyring: the secret that opens the private keys, encrypted to a passphrase |
+//! | `NAME.age` | in a protected keyring: the private key `NAME`, encrypted to that secret |
 //!
 //! The directory has mode 0700 and its files 0600. A file that others can read is refused, since
 //! the key in it must count as known to them.
 
+mod age_file;
 mod destruction;
 mod disk;
+mod erase;
+mod names;
 mod papers;
+mod passphrase;
+mod protection;
 mod sealing_file;
+mod transfer;
+
+pub use passphrase::{Passphrase, PassphraseError};
+pub use protection::Converted;
+pub use transfer::{AgeIdentities, AgeRecipient, Export, Merged, Opener, Reader, TransferError};
 
 use crate::core::{IdentityKey, KeyError, KeyId, SealingPrivateKey, SigningKey};
 use disk::Existing;
+use names::{AHEAD, BOOK, DESTROYED, IDENTITY, Kind, POLICY};
+use protection::{Protection, files};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use zeroize::Zeroizing;
-
-const IDENTITY: &str = "identity.pem";
-const POLICY: &str = "policy.txt";
-const DESTROYED: &str = "destroyed";
-const BOOK: &str = "lifetimes.json";
-const AHEAD: &str = "ahead.txt";
-
-/// Name of the file of a sealing key. Selectors may be used again, so a key id stands in it.
-fn sealing_name(stored: &StoredKey) -> String {
-    let (suite, selector) = (stored.key.suite().id(), &stored.selector);
-    let own = StoredKey::selector_of(&stored.key.key_id());
-    if *selector == own {
-        format!("sealing-{suite}-{selector}.key")
-    } else {
-        format!("sealing-{suite}-{selector}-{own}.key")
-    }
-}
-
-/// Name of the file of a signing key.
-fn signing_name(id: &KeyId) -> String {
-    let id = id.to_string();
-    format!("signing-{}.pem", id.get(..12).unwrap_or(&id))
-}
 
 /// Why a keyring cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +66,15 @@ pub enum KeyringError {
         /// Numeric user id of this process.
         own: u32,
     },
+    /// A passphrase is needed, and none was given.
+    #[error("the keys in {} are protected by a passphrase, and none was given", .0.display())]
+    Protected(PathBuf),
+    /// The passphrase cannot be had.
+    #[error("passphrase: {0}")]
+    Passphrase(#[from] PassphraseError),
+    /// The passphrase is not that of the keyring.
+    #[error("{}: wrong passphrase", .0.display())]
+    WrongPassphrase(PathBuf),
     /// The file would be overwritten.
     #[error("{} exists already", .0.display())]
     Exists(PathBuf),
@@ -121,6 +120,16 @@ impl KeyringError {
             Self::Owner { path, own, .. } => {
                 Some(format!("chown {own} {}, or run as its owner", path.display()))
             }
+            Self::Protected(_) => Some(
+                "set `passphrase = \"FILE\"` or \"credential:NAME\" in its [[domain]]; commands also take \
+                 MTA_SEAL_PASSPHRASE_FILE, or ask on a terminal"
+                    .to_owned(),
+            ),
+            Self::Passphrase(error) => error.hint(),
+            Self::WrongPassphrase(path) => Some(format!(
+                "correct `passphrase` in its [[domain]], or MTA_SEAL_PASSPHRASE_FILE; `age -d {}` tries one too",
+                path.display()
+            )),
             Self::Exists(_) => {
                 Some("keys are never overwritten; choose another directory".to_owned())
             }
@@ -130,15 +139,6 @@ impl KeyringError {
             Self::Io { .. } => None,
         }
     }
-}
-
-/// Reads a file with a secret outside a keyring; it must be its owner's alone, as those in a keyring.
-///
-/// # Errors
-///
-/// The file is open to others, belongs to another user, is no text, or cannot be read.
-pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
-    disk::read_secret(path)
 }
 
 /// Writes a new file of mode 0600 with a secret, whole or not at all.
@@ -198,6 +198,7 @@ pub struct Keyring {
     ahead: Option<String>,
     /// Where the private part of each key lies.
     files: HashMap<KeyId, PathBuf>,
+    protection: Option<Protection>,
 }
 
 impl Keyring {
@@ -215,12 +216,24 @@ impl Keyring {
         Self::load(directory)
     }
 
-    /// Reads a keyring.
+    /// Reads a keyring that is not protected.
     ///
     /// # Errors
     ///
-    /// Any file in it is open to others, belongs to another user, or is malformed.
+    /// Any file in it is open to others, belongs to another user, or is malformed; or it needs a passphrase.
     pub fn load(directory: &Path) -> Result<Self, KeyringError> {
+        Self::load_with(directory, None)
+    }
+
+    /// Reads a keyring; the passphrase is used if it is protected.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Keyring::load`], or the passphrase is wrong.
+    pub fn load_with(
+        directory: &Path,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<Self, KeyringError> {
         let failed = |source| KeyringError::Io { path: directory.to_owned(), source };
         let metadata = match fs::metadata(directory) {
             Ok(metadata) if metadata.is_dir() => metadata,
@@ -241,14 +254,9 @@ impl Keyring {
             book: None,
             ahead: None,
             files: HashMap::new(),
+            protection: Protection::open(directory, passphrase)?,
         };
-        let mut paths: Vec<PathBuf> = fs::read_dir(directory)
-            .map_err(failed)?
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect::<Result<_, _>>()
-            .map_err(failed)?;
-        paths.sort();
-        for path in paths {
+        for path in files(directory)? {
             keyring.read(&path)?;
         }
         Ok(keyring)
@@ -258,32 +266,37 @@ impl Keyring {
         let key = |source| KeyringError::Key { path: path.to_owned(), source };
         let malformed = |what| KeyringError::Malformed { path: path.to_owned(), what };
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(()) };
-        if name == IDENTITY {
-            let text = disk::read_secret(path)?;
-            self.identity = Some(IdentityKey::from_pem(&text).map_err(key)?);
-        } else if name.starts_with("signing-") && name.ends_with(".pem") {
-            let text = disk::read_secret(path)?;
-            let signing = SigningKey::from_pem(&text).map_err(key)?;
-            self.files.insert(signing.key_id(), path.to_owned());
-            self.signing.push(signing);
-        } else if name.starts_with("sealing-") && name.ends_with(".key") {
-            let text = disk::read_secret(path)?;
-            let stored = sealing_file::parse(&text).map_err(malformed)?;
-            self.files.insert(stored.key.key_id(), path.to_owned());
-            self.sealing.push(stored);
-        } else if name == POLICY {
-            self.policy = Some(disk::read_public(path)?.trim().to_owned());
-        } else if name == BOOK {
-            self.book = Some(disk::read_public(path)?.to_string());
-        } else if name == AHEAD {
-            self.ahead = Some(disk::read_public(path)?.to_string());
-        } else if name == DESTROYED {
-            let text = disk::read_public(path)?;
-            for line in text.lines().map(str::trim) {
-                let Some(id) = line.split_whitespace().next() else { continue };
-                if !id.starts_with('#') {
-                    self.destroyed
-                        .insert(id.parse().map_err(|_| malformed("a line without key id"))?);
+        match Kind::of(names::encrypted(name).unwrap_or(name)) {
+            None => {}
+            Some(kind) if kind.is_secret() => {
+                let Some(text) = self.secret(path)? else { return Ok(()) };
+                match kind {
+                    Kind::Identity => {
+                        self.identity = Some(IdentityKey::from_pem(&text).map_err(key)?);
+                    }
+                    Kind::Signing => {
+                        let signing = SigningKey::from_pem(&text).map_err(key)?;
+                        self.files.insert(signing.key_id(), path.to_owned());
+                        self.signing.push(signing);
+                    }
+                    _ => {
+                        let stored = sealing_file::parse(&text).map_err(malformed)?;
+                        self.files.insert(stored.key.key_id(), path.to_owned());
+                        self.sealing.push(stored);
+                    }
+                }
+            }
+            Some(Kind::Policy) => self.policy = Some(disk::read_public(path)?.trim().to_owned()),
+            Some(Kind::Book) => self.book = Some(disk::read_public(path)?.to_string()),
+            Some(Kind::Ahead) => self.ahead = Some(disk::read_public(path)?.to_string()),
+            Some(_) => {
+                let text = disk::read_public(path)?;
+                for line in text.lines().map(str::trim) {
+                    let Some(id) = line.split_whitespace().next() else { continue };
+                    if !id.starts_with('#') {
+                        self.destroyed
+                            .insert(id.parse().map_err(|_| malformed("a line without key id"))?);
+                    }
                 }
             }
         }
@@ -348,7 +361,7 @@ impl Keyring {
         let path = self.directory.join(IDENTITY);
         let pem =
             key.to_pem().map_err(|source| KeyringError::Key { path: path.clone(), source })?;
-        disk::write(&path, &pem, Existing::Refuse)?;
+        self.store(&path, &pem)?;
         self.identity = Some(key);
         Ok(())
     }
@@ -359,10 +372,10 @@ impl Keyring {
     ///
     /// The key is here already, or the file cannot be written.
     pub fn add_signing(&mut self, key: SigningKey) -> Result<(), KeyringError> {
-        let path = self.directory.join(signing_name(&key.key_id()));
+        let path = self.directory.join(names::signing(&key.key_id()));
         let pem =
             key.to_pem().map_err(|source| KeyringError::Key { path: path.clone(), source })?;
-        disk::write(&path, &pem, Existing::Refuse)?;
+        let path = self.store(&path, &pem)?;
         self.files.insert(key.key_id(), path);
         self.signing.push(key);
         Ok(())
@@ -378,8 +391,8 @@ impl Keyring {
             let path = self.directory.clone();
             return Err(KeyringError::Malformed { path, what: "the selector is no DNS label" });
         }
-        let path = self.directory.join(sealing_name(&stored));
-        disk::write(&path, &sealing_file::print(&stored), Existing::Refuse)?;
+        let path = self.directory.join(names::sealing(&stored));
+        let path = self.store(&path, &sealing_file::print(&stored))?;
         self.files.insert(stored.key.key_id(), path);
         self.sealing.push(stored);
         Ok(())
@@ -405,6 +418,7 @@ impl fmt::Debug for Keyring {
             .field("signing", &self.signing.iter().map(SigningKey::key_id).collect::<Vec<_>>())
             .field("sealing", &self.sealing.iter().map(|s| s.key.key_id()).collect::<Vec<_>>())
             .field("destroyed", &self.destroyed.len())
+            .field("protected", &self.protection.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 //! What survives a restart: the ledger and the keyring; and the secrets that the operator keeps.
 
+pub mod credential;
 pub mod keyring;
 pub mod ledger;
 pub mod passwords;

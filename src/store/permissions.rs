@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::credential;
+
 /// The superuser, who can read and write everything anyway.
 const ROOT: u32 = 0;
 
@@ -37,6 +39,11 @@ pub enum PermissionError {
         /// What the owner could do.
         why: &'static str,
     },
+    /// It is a credential of systemd, and this process was handed none.
+    #[error(
+        "credential {0}: this process was handed none by systemd (CREDENTIALS_DIRECTORY is not set)"
+    )]
+    NoCredentials(String),
     /// It cannot be looked at.
     #[error("{}: {source}", .path.display())]
     Io {
@@ -60,6 +67,10 @@ impl PermissionError {
             Self::Owner { path, own, .. } => {
                 Some(format!("chown {own} {}, or run as its owner", path.display()))
             }
+            Self::NoCredentials(name) => Some(format!(
+                "add LoadCredential={name}:FILE to the unit; for a command, \
+                 `systemd-run -P --wait -p LoadCredential={name}:FILE mta-seal ...`"
+            )),
             Self::Io { .. } => None,
         }
     }
@@ -73,10 +84,21 @@ impl PermissionError {
 ///
 /// [`PermissionError`], with what to change.
 pub fn secret(path: &Path) -> Result<(), PermissionError> {
+    handed(path)?;
     metadata(path)?.map_or(Ok(()), |file| secret_as(path, &file))
 }
 
-/// The same for a file whose metadata are known.
+/// Refuses the path of a credential if this process was handed none.
+///
+/// # Errors
+///
+/// [`PermissionError::NoCredentials`].
+pub fn handed(path: &Path) -> Result<(), PermissionError> {
+    let name = credential::missing(path);
+    name.map_or(Ok(()), |name| Err(PermissionError::NoCredentials(name.to_owned())))
+}
+
+/// [`secret`] for a file whose metadata are known.
 ///
 /// # Errors
 ///

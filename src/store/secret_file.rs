@@ -55,6 +55,7 @@ impl SecretFileError {
 pub fn read(path: &Path) -> Result<Zeroizing<String>, SecretFileError> {
     let io = |source| SecretFileError::Io { path: path.to_owned(), source };
     let malformed = |what| SecretFileError::Malformed { path: path.to_owned(), what };
+    permissions::handed(path)?;
     // Without waiting for somebody who writes into a pipe.
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let mut file = File::options().read(true).custom_flags(flags).open(path).map_err(io)?;

@@ -1,17 +1,20 @@
 //! `mta-seal keys`: the private keys of a domain.
 
+mod export;
+mod import;
 mod list;
+mod protect;
 mod revoke;
 mod rotate;
 
-use super::context;
 use super::failure::Failure;
+use super::{context, passphrase};
 use crate::core::Domain;
 use crate::gateway::config::{Config, LocalDomain};
 use crate::gateway::rotation::{Desk, DeskError};
 use clap::Subcommand;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What is done with keys.
 #[derive(Debug, Subcommand)]
@@ -22,6 +25,20 @@ pub(super) enum KeysCommand {
     Rotate(rotate::Args),
     /// Take a key out of use that others may know; says first what becomes of mail
     Revoke(revoke::Args),
+    /// Encrypt the private keys of a keyring under a passphrase; may be repeated, above all after a crash
+    ///
+    /// The passphrase is in the file that `passphrase` of its [[domain]] or MTA_SEAL_PASSPHRASE_FILE names, or is asked for.
+    Protect(protect::Args),
+    /// Write the private keys of a keyring in clear again
+    Unprotect(protect::Args),
+    /// Put a keyring into one encrypted file, for a second node or for backup
+    ///
+    /// The file opens recorded mail as long as it exists: destroy it too.
+    Export(export::Args),
+    /// Add the keys of such a file to a keyring
+    ///
+    /// Nothing is overwritten, and no key comes back that is listed as destroyed.
+    Import(import::Args),
 }
 
 pub(super) fn run(command: &KeysCommand, config: Option<&Path>) -> Result<(), Failure> {
@@ -29,6 +46,10 @@ pub(super) fn run(command: &KeysCommand, config: Option<&Path>) -> Result<(), Fa
         KeysCommand::List(args) => list::run(args, config),
         KeysCommand::Rotate(args) => rotate::run(args, config),
         KeysCommand::Revoke(args) => revoke::run(args, config),
+        KeysCommand::Protect(args) => protect::protect(args, config),
+        KeysCommand::Unprotect(args) => protect::unprotect(args, config),
+        KeysCommand::Export(args) => export::run(args, config),
+        KeysCommand::Import(args) => import::run(args, config),
     }
 }
 
@@ -41,7 +62,8 @@ fn locals<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<&'a LocalDom
 }
 
 fn desk(local: &LocalDomain, now: u64) -> Result<Desk, Failure> {
-    Ok(Desk::open(&local.keys, &local.name, now)?)
+    let passphrase = passphrase::existing(&local.keys, local.passphrase.as_deref())?;
+    Ok(Desk::open(&local.keys, &local.name, passphrase.as_ref(), now)?)
 }
 
 fn print(text: &str) -> Result<(), Failure> {
@@ -61,5 +83,52 @@ impl From<DeskError> for Failure {
             }
             other => Self::refused(&other),
         }
+    }
+}
+
+/// The domain in the configuration, which may be left out if there is only one.
+fn local(domain: Option<&str>, config: Option<&Path>) -> Result<LocalDomain, Failure> {
+    let config = context::config(config)?;
+    match (domain, config.domains.as_slice()) {
+        (Some(name), _) => {
+            let domain = Domain::parse(name)
+                .map_err(|error| Failure::usage(format!("--domain `{name}`: {error}")))?;
+            context::local(&config, &domain).cloned()
+        }
+        (None, [only]) => Ok(only.clone()),
+        (None, _) => {
+            Err(Failure::usage("the configuration has several domains")
+                .hint("name one with --domain"))
+        }
+    }
+}
+
+/// Which keyring a command is about.
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// The domain, if the configuration has several
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<String>,
+    /// The directory of a keyring, without a configuration
+    #[arg(long, value_name = "DIR", conflicts_with = "domain")]
+    dir: Option<PathBuf>,
+}
+
+/// Where it is.
+struct Found {
+    directory: PathBuf,
+    /// The file that its `[[domain]]` names.
+    passphrase: Option<PathBuf>,
+    /// The domain in the configuration.
+    domain: Option<Domain>,
+}
+
+impl Place {
+    fn find(&self, config: Option<&Path>) -> Result<Found, Failure> {
+        if let Some(directory) = &self.dir {
+            return Ok(Found { directory: directory.clone(), passphrase: None, domain: None });
+        }
+        let local = local(self.domain.as_deref(), config)?;
+        Ok(Found { directory: local.keys, passphrase: local.passphrase, domain: Some(local.name) })
     }
 }

@@ -7,6 +7,7 @@ use super::{desk, locals, print};
 use crate::cli::context;
 use crate::cli::failure::Failure;
 use crate::cli::moment::utc;
+use crate::cli::passphrase;
 use crate::dns::StubResolver;
 use crate::dns::authorities::DNS_PORT;
 use crate::gateway::SystemClock;
@@ -55,6 +56,7 @@ pub(super) fn tend(config: &Config, local: &LocalDomain, now: u64) -> Result<Ten
         domain: local.name.clone(),
         at: local.records_under().clone(),
         keys: local.keys.clone(),
+        passphrase: passphrase::existing(&local.keys, local.passphrase.as_deref())?,
         schedule: local.rotation.unwrap_or_default(),
         ttl: publication.ttl,
         selectors: publication.selectors.clone().into(),

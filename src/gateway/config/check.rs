@@ -149,8 +149,8 @@ fn listen(
 
 fn tls(table: Option<file::ListenerTls>, base: &Path) -> Option<ListenerTls> {
     table.map(|tls| ListenerTls {
-        certificate: base.join(tls.certificate),
-        key: base.join(tls.key),
+        certificate: tls.certificate.0.at(base),
+        key: tls.key.0.at(base),
         required: tls.required,
     })
 }

@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::clouds;
 use super::error::{Source, nearest};
+use super::secret_path::SecretPath;
 use super::value::{FromText, Text};
 use super::{ConfigError, LocalDomain, Network};
 use crate::core::Domain;
@@ -96,7 +97,7 @@ pub struct SecretField {
 pub(super) struct Table {
     clients: Spanned<Vec<Spanned<Text<Network>>>>,
     domains: Option<Spanned<Vec<Spanned<Text<Domain>>>>>,
-    passwords: Option<Spanned<PathBuf>>,
+    passwords: Option<Spanned<Text<SecretPath>>>,
     client_ca: Option<Spanned<PathBuf>>,
     client_names: Option<Spanned<Vec<Spanned<String>>>>,
     header: Option<Header>,
@@ -106,7 +107,7 @@ pub(super) struct Table {
 #[serde(deny_unknown_fields)]
 struct Header {
     name: Spanned<String>,
-    secret_file: PathBuf,
+    secret_file: Text<SecretPath>,
 }
 
 pub(super) type Ranges = Spanned<Vec<Spanned<Text<Network>>>>;
@@ -222,7 +223,7 @@ pub(super) fn shared(
     };
     let passwords = match table.passwords {
         Some(path) if !around.tls => return Err(no_tls(path.span(), "passwords")),
-        Some(path) => Some(around.base.join(path.into_inner())),
+        Some(path) => Some(path.into_inner().0.at(around.base)),
         None => None,
     };
     let certificate = match (table.client_ca, table.client_names) {
@@ -342,5 +343,5 @@ fn secret_field(
         let what = format!("`{name}` is an ordinary header field: every message would lose it");
         return Err(source.error(span, what, hint));
     }
-    Ok(SecretField { name, secret: base.join(header.secret_file) })
+    Ok(SecretField { name, secret: header.secret_file.0.at(base) })
 }

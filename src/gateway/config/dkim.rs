@@ -1,5 +1,6 @@
 //! The `dkim` setting of a domain: one table, or a list of tables.
 
+use super::secret_path::SecretPath;
 use super::value::{FromText, Text};
 use crate::mail::dkim::Selector;
 use serde::Deserialize;
@@ -22,7 +23,7 @@ pub struct DkimEntry {
 #[serde(deny_unknown_fields)]
 pub(super) struct Table {
     pub(super) selector: Spanned<Text<Selector>>,
-    pub(super) key: PathBuf,
+    pub(super) key: Text<SecretPath>,
 }
 
 /// The tables, in the order of the file.

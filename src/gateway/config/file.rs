@@ -5,6 +5,7 @@ use super::dkim;
 use super::next_hop::NextHops;
 use super::publish;
 use super::rotation;
+use super::secret_path::SecretPath;
 use super::settings::{Limits, Log, Timeouts};
 use super::value::{FromText, Text};
 use super::{ClearMail, OutgoingAlways, Recipients};
@@ -55,6 +56,7 @@ pub(super) struct PartnersFile {
 pub(super) struct LocalDomain {
     pub(super) name: Spanned<Text<Domain>>,
     pub(super) keys: Spanned<PathBuf>,
+    pub(super) passphrase: Option<Text<SecretPath>>,
     pub(super) dkim: Option<Spanned<dkim::Tables>>,
     pub(super) publish: Option<Spanned<publish::Table>>,
     pub(super) rotation: Option<Spanned<rotation::Table>>,
@@ -95,8 +97,8 @@ pub(super) struct Inbound {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListenerTls {
-    pub(super) certificate: PathBuf,
-    pub(super) key: PathBuf,
+    pub(super) certificate: Text<SecretPath>,
+    pub(super) key: Text<SecretPath>,
     #[serde(default)]
     pub(super) required: bool,
 }

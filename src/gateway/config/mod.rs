@@ -17,6 +17,7 @@ mod partners;
 mod permissions;
 mod publish;
 mod rotation;
+mod secret_path;
 mod settings;
 mod standing;
 mod value;
@@ -125,6 +126,8 @@ pub struct LocalDomain {
     pub name: Domain,
     /// Directory of its keyring.
     pub keys: PathBuf,
+    /// File with the passphrase that its keyring is protected by.
+    pub passphrase: Option<PathBuf>,
     /// Keys that sign its carriers; none if an MTA behind the gateway does.
     pub dkim: Vec<DkimEntry>,
     /// How its records reach DNS.

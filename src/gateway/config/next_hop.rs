@@ -1,6 +1,7 @@
 //! Where the gateway passes messages on, with the TLS it demands and the password it has there.
 
 use super::error::with_hint;
+use super::secret_path::SecretPath;
 use super::value::{FromText, Text};
 use crate::smtp::client::{Credentials, CredentialsError};
 use crate::smtp::next_hop::NextHop as Address;
@@ -153,10 +154,10 @@ struct Table {
     tls: Option<Text<TlsLevel>>,
     ca: Option<PathBuf>,
     name: Option<String>,
-    certificate: Option<PathBuf>,
-    key: Option<PathBuf>,
+    certificate: Option<Text<SecretPath>>,
+    key: Option<Text<SecretPath>>,
     user: Option<String>,
-    password_file: Option<PathBuf>,
+    password_file: Option<Text<SecretPath>>,
 }
 
 impl<'de> serde::Deserialize<'de> for NextHop {
@@ -203,7 +204,7 @@ impl<'de> Visitor<'de> for NextHopVisitor {
         hop.ca = table.ca;
         hop.name = table.name;
         hop.client_certificate = match (table.certificate, table.key) {
-            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (Some(certificate), Some(key)) => Some((certificate.0.into_path(), key.0.into_path())),
             (None, None) => None,
             (Some(_), None) => {
                 return Err(A::Error::custom(with_hint(
@@ -219,7 +220,7 @@ impl<'de> Visitor<'de> for NextHopVisitor {
             }
         };
         hop.login = match (table.user, table.password_file) {
-            (Some(user), Some(file)) => Some((user, file)),
+            (Some(user), Some(file)) => Some((user, file.0.into_path())),
             (None, None) => None,
             (Some(_), None) => {
                 return Err(A::Error::custom(with_hint(

@@ -32,7 +32,8 @@ impl Config {
 
     /// The files outside keyrings that hold secrets.
     fn secrets(&self) -> Vec<&Path> {
-        let mut paths = Vec::new();
+        let mut paths: Vec<&Path> =
+            self.domains.iter().filter_map(|local| local.passphrase.as_deref()).collect();
         for local in &self.domains {
             if let PublicationWay::Update { tsig, .. } = &local.publication.way {
                 paths.push(tsig.as_path());

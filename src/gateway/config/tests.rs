@@ -33,8 +33,16 @@ fn example_states_the_real_defaults() {
 }
 
 fn is_default(line: &str) -> bool {
-    const NOT_DEFAULTS: [&str; 7] =
-        ["dkim", "servers", "trust_anchor", "tls", "identity", "next_hop", "delay_notice"];
+    const NOT_DEFAULTS: [&str; 8] = [
+        "passphrase",
+        "dkim",
+        "servers",
+        "trust_anchor",
+        "tls",
+        "identity",
+        "next_hop",
+        "delay_notice",
+    ];
     let Some((key, _)) = line.split_once(" = ") else { return false };
     key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && !NOT_DEFAULTS.contains(&key)
 }

@@ -12,7 +12,7 @@ use crate::records::{
     DraftError, KeyRecord, PolicyDraft, PolicyRecord, RecordError, SealingEntry, Selector,
     SignedPolicy, ValueError, VerifiedPolicy, VerifyError,
 };
-use crate::store::keyring::{Keyring, KeyringError, StoredKey};
+use crate::store::keyring::{Keyring, KeyringError, Passphrase, StoredKey};
 use crate::store::replace::Replacing;
 
 /// Most steps of one sitting: more are due only if something goes round in circles.
@@ -118,9 +118,14 @@ impl Desk {
     /// # Errors
     ///
     /// It cannot be read, or somebody else keeps the right.
-    pub fn open(directory: &Path, domain: &Domain, now: u64) -> Result<Self, DeskError> {
+    pub fn open(
+        directory: &Path,
+        domain: &Domain,
+        passphrase: Option<&Passphrase>,
+        now: u64,
+    ) -> Result<Self, DeskError> {
         let right = Keyring::lock(directory)?;
-        let keyring = Keyring::load(directory)?;
+        let keyring = Keyring::load_with(directory, passphrase)?;
         let text = keyring.policy().ok_or(DeskError::NoPolicy)?;
         let policy = SignedPolicy::parse(text.as_bytes())?.verify(domain)?;
         let ahead = keyring

@@ -12,6 +12,7 @@ use crate::gateway::publication::{Action, Change, Published, Publisher};
 use crate::gateway::system_rng;
 use crate::lifetime::{Concern, Jump, Kind, Plan, Schedule};
 use crate::records::Selector;
+use crate::store::keyring::Passphrase;
 
 /// How often what is seen everywhere is looked at again, in seconds.
 const AGAIN: u64 = 3_600;
@@ -31,6 +32,8 @@ pub struct Keeper {
     pub at: Domain,
     /// The directory of its keyring.
     pub keys: PathBuf,
+    /// Its passphrase, if it is protected.
+    pub passphrase: Option<Passphrase>,
     /// The lengths.
     pub schedule: Schedule,
     /// Time to live of its records in seconds.
@@ -77,6 +80,10 @@ struct Look {
 }
 
 impl Keeper {
+    fn desk(&self, now: u64) -> Result<Desk, DeskError> {
+        Desk::open(&self.keys, &self.domain, self.passphrase.as_ref(), now)
+    }
+
     fn made(&self) -> Made<'_> {
         Made { at: &self.at, selectors: &self.selectors }
     }
@@ -116,7 +123,7 @@ impl Keeper {
     /// The keyring cannot be read.
     pub async fn to_note(&self, now: u64) -> Result<Vec<(Kind, KeyId, u64)>, DeskError> {
         self.at_desk(move |keeper| {
-            let desk = Desk::open(&keeper.keys, &keeper.domain, now)?;
+            let desk = keeper.desk(now)?;
             let ended = desk.book.keys.iter().filter(|life| !life.noted);
             Ok(ended.filter_map(|life| Some((life.kind, life.id, life.destroyed?))).collect())
         })
@@ -130,7 +137,7 @@ impl Keeper {
     /// The keyring cannot be changed.
     pub async fn noted(&self, ids: Vec<KeyId>, now: u64) -> Result<(), DeskError> {
         self.at_desk(move |keeper| {
-            let mut desk = Desk::open(&keeper.keys, &keeper.domain, now)?;
+            let mut desk = keeper.desk(now)?;
             for life in desk.book.keys.iter_mut().filter(|life| ids.contains(&life.id)) {
                 life.noted = true;
             }
@@ -153,7 +160,7 @@ impl Keeper {
 
     /// What is due is done; then what is to be published and what is to be looked at.
     fn sit(&self, now: u64) -> Result<Sitting, DeskError> {
-        let mut desk = Desk::open(&self.keys, &self.domain, now)?;
+        let mut desk = self.desk(now)?;
         let jump = desk.book.look(now);
         desk.settle(self.made());
         let mut events = Vec::new();
@@ -209,7 +216,7 @@ impl Keeper {
         result: Option<Published>,
         now: u64,
     ) -> Result<Vec<Event>, DeskError> {
-        let mut desk = Desk::open(&self.keys, &self.domain, now)?;
+        let mut desk = self.desk(now)?;
         let mut events = Vec::new();
         for stand in &mut desk.book.stands {
             let action = if stand.withdrawn { Action::Remove } else { Action::Add };
@@ -256,7 +263,7 @@ impl Keeper {
         seen: &[(Look, Arc<Sighting>)],
         now: u64,
     ) -> Result<(u64, Vec<Event>), DeskError> {
-        let mut desk = Desk::open(&self.keys, &self.domain, now)?;
+        let mut desk = self.desk(now)?;
         let mut next = now.saturating_add(AGAIN);
         let (mut gone, mut events) = (Vec::new(), Vec::new());
         for (look, sighting) in seen {

@@ -17,10 +17,11 @@ use crate::gateway::alarms::{Alarms, Standing};
 use crate::gateway::clock::Clock;
 use crate::gateway::config::LocalDomain;
 use crate::gateway::generation::{Current, Generation};
-use crate::gateway::local::LocalKeys;
+use crate::gateway::local::{LocalKeys, passphrase};
 use crate::gateway::publication::{PublisherError, publisher};
 use crate::lifetime::Concern;
 use crate::policy::Alarm;
+use crate::store::keyring::Passphrase;
 use crate::store::ledger::{ActionKind, NewAction, Operator, Scope, SharedLedger};
 
 /// How often keyrings are looked at for changes that commands have made.
@@ -48,6 +49,8 @@ struct Known {
     due: u64,
     /// Its keyring as it was taken up.
     stamp: Option<Stamp>,
+    /// What opens it, if it is protected.
+    passphrase: Option<Passphrase>,
 }
 
 impl Rotation {
@@ -79,9 +82,24 @@ impl Rotation {
         if !changed && now < known.due {
             return;
         }
+        match passphrase(local) {
+            Ok(given) => {
+                // The one that is known has the slow derivation behind it.
+                let same =
+                    given.as_ref().zip(known.passphrase.as_ref()).is_some_and(|(a, b)| a.is(b));
+                if !same {
+                    known.passphrase = given;
+                }
+            }
+            Err(error) => {
+                self.raise(local, &Alarm::RotationFailed(error.to_string()));
+                known.due = now.saturating_add(AGAIN);
+                return;
+            }
+        }
         known.due = match local.rotation {
             None => u64::MAX,
-            Some(_) => match self.tend(generation, local, now).await {
+            Some(_) => match self.tend(generation, local, known.passphrase.clone(), now).await {
                 Ok(next) => next,
                 Err(why) => {
                     self.raise(local, &Alarm::RotationFailed(why));
@@ -91,7 +109,7 @@ impl Rotation {
         };
         let stamp = Stamp::of(&local.keys).await;
         if stamp != known.stamp {
-            self.take_up(generation, local).await;
+            self.take_up(generation, local, known.passphrase.clone()).await;
             known.stamp = stamp;
         }
     }
@@ -101,9 +119,11 @@ impl Rotation {
         &self,
         generation: &Generation,
         local: &LocalDomain,
+        passphrase: Option<Passphrase>,
         now: u64,
     ) -> Result<u64, String> {
-        let keeper = self.keeper(generation, local).map_err(|error| error.to_string())?;
+        let keeper =
+            self.keeper(generation, local, passphrase).map_err(|error| error.to_string())?;
         let Some(keeper) = keeper else { return Ok(u64::MAX) };
         let tended = keeper.tend(now).await.map_err(|error| error.to_string())?;
         self.tell(local, &tended);
@@ -115,6 +135,7 @@ impl Rotation {
         &self,
         generation: &Generation,
         local: &LocalDomain,
+        passphrase: Option<Passphrase>,
     ) -> Result<Option<Keeper>, PublisherError> {
         let Some(schedule) = local.rotation else { return Ok(None) };
         let publication = &local.publication;
@@ -123,6 +144,7 @@ impl Rotation {
             domain: local.name.clone(),
             at: local.records_under().clone(),
             keys: local.keys.clone(),
+            passphrase,
             schedule,
             ttl: publication.ttl,
             selectors: publication.selectors.clone().into(),
@@ -217,9 +239,16 @@ impl Rotation {
     }
 
     /// Puts the keys that are in the keyring now into force.
-    async fn take_up(&self, generation: &Generation, local: &LocalDomain) {
+    async fn take_up(
+        &self,
+        generation: &Generation,
+        local: &LocalDomain,
+        passphrase: Option<Passphrase>,
+    ) {
         let (domain, read) = (&local.name, local.clone());
-        let keys = tokio::task::spawn_blocking(move || LocalKeys::of(&read)).await;
+        let keys =
+            tokio::task::spawn_blocking(move || LocalKeys::unlocked(&read, passphrase.as_ref()))
+                .await;
         match keys {
             Ok(Ok(keys)) => {
                 generation.shared.domains().replace(domain, keys);

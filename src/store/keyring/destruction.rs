@@ -1,11 +1,11 @@
 //! The end of a private key: first noted, then overwritten, then unlinked, so that a crash at any point leaves either a key that is
 //! still to be destroyed or one that is known to be.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{DESTROYED, Keyring, KeyringError, disk};
+use super::{DESTROYED, Keyring, KeyringError, disk, names};
 use crate::core::KeyId;
 use disk::Existing;
 
@@ -50,7 +50,7 @@ impl Keyring {
         for entry in fs::read_dir(&self.directory).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if name.starts_with('.') && name.ends_with(".tmp") {
+            if names::is_remnant(name) {
                 left.push(path);
             }
         }
@@ -82,23 +82,12 @@ impl Keyring {
     }
 }
 
-/// Overwrites a file where it lies, and unlinks it once that is on the disk. One that is not there is erased.
-pub(super) fn erase(path: &Path) -> Result<(), KeyringError> {
-    let erased = (|| {
-        // A link would have the wrong file overwritten.
-        if fs::symlink_metadata(path)?.is_file() {
-            let mut file = OpenOptions::new().write(true).open(path)?;
-            let length = file.metadata()?.len();
-            file.seek(SeekFrom::Start(0))?;
-            io::copy(&mut io::Read::take(io::repeat(0), length), &mut file)?;
-            file.flush()?;
-            file.sync_all()?;
-        }
-        fs::remove_file(path)?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
-    })();
+/// Overwrites and unlinks a file, durably. One that is not there is erased.
+fn erase(path: &Path) -> Result<(), KeyringError> {
+    let erased = super::erase::erase(path);
     match erased {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.map_err(|source| KeyringError::Io { path: path.to_owned(), source }),
+        Err(source) => Err(KeyringError::Io { path: path.to_owned(), source }),
+        Ok(()) => disk::sync(path.parent().unwrap_or(Path::new("."))),
     }
 }

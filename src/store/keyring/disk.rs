@@ -1,6 +1,8 @@
 //! Files that hold secrets: written whole or not at all, read only if nobody else can.
 
 use super::KeyringError;
+use super::erase::erase;
+use super::names::temporary;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -34,13 +36,17 @@ pub(super) fn make_directory(path: &Path) -> Result<(), KeyringError> {
 
 /// Refuses what others can read or a different user owns.
 pub(super) fn check(path: &Path, metadata: &fs::Metadata) -> Result<(), KeyringError> {
+    closed(path, metadata, 0o077)
+}
+
+fn closed(path: &Path, metadata: &fs::Metadata, others: u32) -> Result<(), KeyringError> {
     let owner = metadata.uid();
     let own = rustix::process::geteuid().as_raw();
     if owner != own {
         return Err(KeyringError::Owner { path: path.to_owned(), owner, own });
     }
     let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if mode & others != 0 {
         return Err(KeyringError::Open {
             path: path.to_owned(),
             mode,
@@ -58,11 +64,12 @@ pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyringError
     read(path, &mut file, metadata.len(), MAX_SECRET)
 }
 
-/// Reads a file that holds no secret.
+/// Reads a file that holds no secret, but decides what the gateway does: only its owner can write it.
 pub(super) fn read_public(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
     let mut file = File::open(path).map_err(io(path))?;
-    let len = file.metadata().map_err(io(path))?.len();
-    read(path, &mut file, len, MAX_FILE)
+    let metadata = file.metadata().map_err(io(path))?;
+    closed(path, &metadata, 0o022)?;
+    read(path, &mut file, metadata.len(), MAX_FILE)
 }
 
 fn read(
@@ -86,7 +93,12 @@ fn read(
 pub(super) fn write(path: &Path, text: &str, existing: Existing) -> Result<(), KeyringError> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = directory.join(format!(".{name}.{}.tmp", std::process::id()));
+    let temporary = directory.join(temporary(&name, std::process::id()));
+    // Of a process with this number that ended while it was writing; in a container every one has the same.
+    match erase(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(&temporary)(error)),
+        _ => {}
+    }
     let written = (|| {
         let mut file = OpenOptions::new()
             .write(true)
@@ -107,5 +119,10 @@ pub(super) fn write(path: &Path, text: &str, existing: Existing) -> Result<(), K
         let _ = fs::remove_file(&temporary);
     }
     written?;
+    sync(directory)
+}
+
+/// Makes what was done in a directory durable.
+pub(super) fn sync(directory: &Path) -> Result<(), KeyringError> {
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(io(directory))
 }

@@ -2,6 +2,7 @@
 
 use super::{AHEAD, BOOK, Existing, Keyring, KeyringError, disk};
 use crate::store::replace::Replacing;
+use std::io;
 use std::path::Path;
 
 impl Keyring {
@@ -11,8 +12,11 @@ impl Keyring {
     ///
     /// There is no such directory, or somebody keeps the right for longer than 10 s.
     pub fn lock(directory: &Path) -> Result<Replacing, KeyringError> {
-        Replacing::begin(&directory.join(BOOK))
-            .map_err(|source| KeyringError::Io { path: directory.to_owned(), source })
+        // The lock is on the directory of a file.
+        Replacing::begin(&directory.join(BOOK)).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => KeyringError::Missing(directory.to_owned()),
+            _ => KeyringError::Io { path: directory.to_owned(), source },
+        })
     }
 
     /// What is known of the lifetimes of the keys, as [`Keyring::set_book`] has stored it.

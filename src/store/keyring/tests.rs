@@ -76,6 +76,17 @@ fn open_files_are_refused() {
 }
 
 #[test]
+fn what_a_crash_left_of_a_writing_is_in_nobodys_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut made = filled(&dir.path().join("keys"));
+    let left = made.directory().join(names::temporary(POLICY, std::process::id()));
+    fs::write(&left, "half").unwrap();
+    made.set_policy("v=MTASEAL1; third").unwrap();
+    assert!(!left.exists());
+    assert_eq!(Keyring::load(made.directory()).unwrap().policy(), Some("v=MTASEAL1; third"));
+}
+
+#[test]
 fn nothing_is_overwritten() {
     let dir = tempfile::tempdir().unwrap();
     let mut made = filled(&dir.path().join("keys"));

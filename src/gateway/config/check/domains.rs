@@ -9,6 +9,7 @@ use super::super::{
     ConfigError, DkimEntry, LocalDomain, Publication, dkim, file, publish, rotation,
 };
 use crate::core::Domain;
+use crate::store::credential;
 
 /// `outgoing`: whether the gateway seals at all.
 pub(super) fn check(
@@ -31,7 +32,14 @@ pub(super) fn check(
             ));
         }
         let keys_span = table.keys.span();
-        let keys = base.join(table.keys.into_inner());
+        let keys = table.keys.into_inner();
+        if keys.to_str().and_then(credential::name).is_some() {
+            let what = "`keys` is a directory to which keys are added, not a credential";
+            let hint = "keep it on the disk, protect it by `mta-seal keys protect`, and make the passphrase a credential: \
+                        passphrase = \"credential:NAME\"";
+            return Err(source.error(keys_span, what, hint));
+        }
+        let keys = base.join(keys);
         if let Some(other) = domains.iter().find(|other| other.keys == keys) {
             let what = format!("domains {} and {name} share one keyring", other.name);
             return Err(source.error(keys_span, what, "give each domain a directory of its own"));
@@ -44,13 +52,14 @@ pub(super) fn check(
             }
             entries = dkim_entries(&name, tables, base, source)?;
         }
+        let passphrase = table.passphrase.map(|path| path.0.at(base));
         let publish_span = table.publish.as_ref().map_or(span, Spanned::span);
         let publication = match table.publish {
             Some(table) => publish::check(&name, table, base, source)?,
             None => Publication::default(),
         };
         let rotation = rotation::check(&name, table.rotation, &publication, source)?;
-        let local = LocalDomain { name, keys, dkim: entries, publication, rotation };
+        let local = LocalDomain { name, keys, passphrase, dkim: entries, publication, rotation };
         let under = local.records_under();
         if let Some(other) = domains.iter().find(|other| other.records_under() == under) {
             let what = format!(
@@ -89,7 +98,7 @@ fn dkim_entries(
             let what = format!("`dkim` of {domain} has selector {selector} twice");
             return Err(source.error(span, what, "give each key a selector of its own"));
         }
-        entries.push(DkimEntry { selector, key: base.join(key) });
+        entries.push(DkimEntry { selector, key: key.0.at(base) });
     }
     if entries.is_empty() {
         let hint = "name a key, or remove `dkim` if an MTA behind the gateway signs";

@@ -1,0 +1,186 @@
+//! `mta-seal keys import`: adds the keys of an export to a keyring.
+
+use super::Place;
+use crate::cli::failure::Failure;
+use crate::cli::moment::utc;
+use crate::cli::{context, passphrase, terminal};
+use crate::core::Domain;
+use crate::records::{SignedPolicy, VerifiedPolicy};
+use crate::store::keyring::{
+    AgeIdentities, Export, Keyring, Merged, Opener, Passphrase, TransferError,
+};
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Most octets of an export: hundreds of keyrings.
+const MAX_FILE: u64 = 4 << 20;
+
+/// Options of `keys import`.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// The file that `keys export` has made; if a passphrase opens it, that is asked for, or read as a line of standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    place: Place,
+    /// The file with the private key of age that opens it
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
+    let found = args.place.find(config)?;
+    let export = open(args)?;
+    let name = args.file.display();
+    let domain = Domain::parse(export.domain())
+        .map_err(|error| Failure::refused(format!("{name}: domain: {error}")))?;
+    if let Some(other) = found.domain.as_ref().filter(|other| **other != domain) {
+        return Err(Failure::refused(format!("{name} holds the keys of {domain}, not of {other}"))
+            .hint("name the domain with --domain, or the directory with --dir"));
+    }
+    let theirs = match export.policy() {
+        Some(text) => Some(verified(text, &domain, &name.to_string())?),
+        None => None,
+    };
+    let configured = found.passphrase.as_deref();
+    let mut keyring = if is_empty(&found.directory) {
+        made(&found.directory, configured)?
+    } else {
+        passphrase::keyring(&found.directory, configured)?
+    };
+    let _only = Keyring::lock(&found.directory)?;
+    let place = found.directory.display();
+    let ours = match keyring.policy() {
+        Some(text) => Some(verified(
+            text,
+            &domain,
+            &found.directory.join("policy.txt").display().to_string(),
+        )?),
+        None => None,
+    };
+    if let (Some(theirs), Some(ours)) = (&theirs, &ours)
+        && !related(theirs, ours, context::now())
+    {
+        let what =
+            format!("the policy in {name} is signed by another identity key than that in {place}");
+        return Err(Failure::refused(what).hint(
+            "they are different keyrings of the domain: import it into a directory of its own",
+        ));
+    }
+    let merged = export.merge_into(&mut keyring)?;
+    let policy = match (&theirs, &ours, export.policy()) {
+        (Some(theirs), ours, Some(text))
+            if ours.as_ref().is_none_or(|ours| theirs.record().serial > ours.record().serial) =>
+        {
+            keyring.set_policy(text)?;
+            "taken from the export"
+        }
+        (Some(theirs), Some(ours), _) if theirs.record().serial < ours.record().serial => {
+            "kept, since that of the export is older"
+        }
+        (None, None, _) => "none",
+        _ => "there already",
+    };
+    report(&export, &merged, policy, &place.to_string())
+}
+
+fn open(args: &Args) -> Result<Export, Failure> {
+    let mut octets = Vec::new();
+    let file = fs::File::open(&args.file);
+    file.and_then(|file| file.take(MAX_FILE).read_to_end(&mut octets))
+        .map_err(|error| Failure::reading_file(&args.file, &error))?;
+    let failed = |error: TransferError| {
+        let failure = Failure::refused(format!("{}: {error}", args.file.display()));
+        match error {
+            TransferError::Age | TransferError::Format => {
+                failure.hint("`mta-seal keys export` makes such a file")
+            }
+            _ => failure,
+        }
+    };
+    let opener = match (&args.identity, Export::needs_passphrase(&octets).map_err(failed)?) {
+        (None, true) => {
+            let text = if terminal::can_ask() {
+                terminal::ask_secret("passphrase of the export: ")?
+            } else {
+                terminal::secret_line()?
+            };
+            Opener::Passphrase(Passphrase::new(text)?)
+        }
+        (Some(path), false) => Opener::Identities(AgeIdentities::read(path)?),
+        (Some(_), true) => {
+            return Err(Failure::usage("--identity: a passphrase opens this file"));
+        }
+        (None, false) => {
+            return Err(Failure::usage("this file is encrypted to a recipient of age")
+                .hint("name the file with its private key by --identity FILE"));
+        }
+    };
+    Export::decrypt(&octets, &opener).map_err(failed)
+}
+
+/// A new keyring, protected from the beginning if its `[[domain]]` names a passphrase.
+fn made(directory: &Path, configured: Option<&Path>) -> Result<Keyring, Failure> {
+    let keyring = Keyring::create(directory)?;
+    if configured.is_none() {
+        return Ok(keyring);
+    }
+    let passphrase = passphrase::new(configured)?;
+    Keyring::protect(directory, &passphrase, &mut context::rng())?;
+    Ok(Keyring::load_with(directory, Some(&passphrase))?)
+}
+
+/// Whether there is nothing at that place yet.
+fn is_empty(directory: &Path) -> bool {
+    fs::read_dir(directory).map_or_else(
+        |error| error.kind() == std::io::ErrorKind::NotFound,
+        |mut entries| entries.next().is_none(),
+    )
+}
+
+fn verified(text: &str, domain: &Domain, place: &str) -> Result<VerifiedPolicy, Failure> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::refused(format!("{place}: policy of {domain}: {error}"))
+    };
+    let policy = SignedPolicy::parse(text.as_bytes()).map_err(|error| failed(&error))?;
+    policy.verify(domain).map_err(|error| failed(&error))
+}
+
+/// Whether two policies are of one identity key, or one of them says that its key succeeds the other's.
+fn related(one: &VerifiedPolicy, other: &VerifiedPolicy, now: u64) -> bool {
+    let succeeds = |new: &VerifiedPolicy, former: &VerifiedPolicy| {
+        new.succeeds(former.identity(), former.record().next_identity.as_ref(), now)
+    };
+    one.identity().fingerprint() == other.identity().fingerprint()
+        || succeeds(one, other)
+        || succeeds(other, one)
+}
+
+fn report(export: &Export, merged: &Merged, policy: &str, place: &str) -> Result<(), Failure> {
+    let mut text = format!(
+        "{place}: {} added, {} there already, of an export of {}; policy: {policy}\n",
+        merged.added.len(),
+        merged.present.len() + merged.alive.len(),
+        utc(export.exported())
+    );
+    for name in &merged.added {
+        text.push_str(&format!("added {name}\n"));
+    }
+    for name in &merged.destroyed {
+        text.push_str(&format!("left out {name}: destroyed\n"));
+    }
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Failure::writing("standard output", &error))?;
+    for name in &merged.alive {
+        terminal::warning(&format!(
+            "{name} is still here, though it was destroyed where the export was made"
+        ));
+    }
+    for name in &merged.unknown {
+        terminal::warning(&format!("left out {name:?}: no file of a keyring in this version"));
+    }
+    terminal::hint("destroy the export and every copy of it, unless it is your backup");
+    Ok(())
+}
