@@ -3,6 +3,8 @@
 //! | File | Holds |
 //! |---|---|
 //! | `identity.pem` | the identity key (PKCS#8, RFC 8410); may be kept elsewhere |
+//! | `identity-former.pem` | the identity key that it has succeeded, until nobody remembers that one any more |
+//! | `identity-next.pem` | the one that is to succeed it; best kept elsewhere |
 //! | `signing-<id>.pem` | a signing key; `<id>` are the first digits of its key id |
 //! | `sealing-<suite>-<selector>.key` | a sealing key |
 //! | `policy.txt` | the signed policy record as published |
@@ -15,6 +17,7 @@
 
 mod destruction;
 mod disk;
+mod identity;
 mod papers;
 mod sealing_file;
 
@@ -190,6 +193,7 @@ pub enum Find<'a> {
 pub struct Keyring {
     directory: PathBuf,
     identity: Option<IdentityKey>,
+    others: identity::Others,
     signing: Vec<SigningKey>,
     sealing: Vec<StoredKey>,
     destroyed: HashSet<KeyId>,
@@ -234,6 +238,7 @@ impl Keyring {
         let mut keyring = Self {
             directory: directory.to_owned(),
             identity: None,
+            others: identity::Others::default(),
             signing: Vec::new(),
             sealing: Vec::new(),
             destroyed: HashSet::new(),
@@ -261,6 +266,9 @@ impl Keyring {
         if name == IDENTITY {
             let text = disk::read_secret(path)?;
             self.identity = Some(IdentityKey::from_pem(&text).map_err(key)?);
+        } else if identity::Others::is_one(name) {
+            let text = disk::read_secret(path)?;
+            self.others.take(name, IdentityKey::from_pem(&text).map_err(key)?, path);
         } else if name.starts_with("signing-") && name.ends_with(".pem") {
             let text = disk::read_secret(path)?;
             let signing = SigningKey::from_pem(&text).map_err(key)?;

@@ -7,6 +7,6 @@ mod desk;
 mod keeper;
 mod sighting;
 
-pub use desk::{Desk, DeskError, Event, Made};
+pub use desk::{Ask, Desk, DeskError, Event, IdentityError, MAX_WEEKS, Made, NotTaken, Roll};
 pub use keeper::{Keeper, Tended};
 pub use sighting::{Authoritative, Seen, Sighting, SightingFuture, Sightings};

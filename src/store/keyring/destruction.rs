@@ -60,10 +60,10 @@ impl Keyring {
         for id in &back {
             self.destroy(id, 0)?;
         }
-        Ok(left.len() + back.len())
+        Ok(left.len() + back.len() + self.sweep_identities()?)
     }
 
-    fn note_destroyed(&mut self, id: &KeyId, now: u64) -> Result<(), KeyringError> {
+    pub(super) fn note_destroyed(&mut self, id: &KeyId, now: u64) -> Result<(), KeyringError> {
         if !self.destroyed.insert(*id) {
             return Ok(());
         }
