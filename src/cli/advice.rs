@@ -133,6 +133,25 @@ pub(super) fn about_alarm(alarm: &AlarmRow) -> String {
              pin (`mta-seal partner add`) shows its key: look at the disk, and restore the ledger from a backup if there is more of it"
                 .to_owned()
         }
+        AlarmKind::RotationLate => format!(
+            "the keys in use stay in use. `mta-seal keys list` says which record of {domain} is not seen everywhere: publish it, \
+             or see why a name server does not have it"
+        ),
+        AlarmKind::RecordMissing => format!(
+            "`mta-seal check {domain}` asks each name server; see that the way in [domain.publish] works, or publish by hand what \
+             `mta-seal keys list` shows"
+        ),
+        AlarmKind::PolicyEnds => format!(
+            "mail to {domain} waits once the policy has ended. If the identity key is kept elsewhere, sign policies there \
+             (`mta-seal policy request`, `sign`, `install`); else `mta-seal keys rotate` says what is in the way"
+        ),
+        AlarmKind::ClockJumped => {
+            "compare this host's clock with `timedatectl`; if it is right, nothing: it goes on by itself within the hour".to_owned()
+        }
+        AlarmKind::RotationFailed => format!(
+            "the keys of {domain} stay as they are, and it is tried again each minute: see the log, the permissions of the keyring, \
+             and the room left on its disk"
+        ),
         AlarmKind::MemoryFull => {
             "there are more domains than are remembered, and this one is new each time: name it in a [[partner]] with its \
              `identity` if it matters"

@@ -266,6 +266,16 @@ impl From<StartError> for Failure {
                     None => failure,
                 }
             }
+            StartError::Published { error: ref differs, .. } => {
+                Self::refused(&error).hint(differs.hint())
+            }
+            StartError::Publisher { error: ref publisher, .. } => {
+                let failure = Self::refused(&error);
+                match publisher.hint() {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            }
             StartError::Authorisation(ref proofs) => {
                 let failure = Self::refused(&error);
                 match proofs.hint() {

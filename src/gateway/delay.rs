@@ -65,7 +65,7 @@ async fn round(shared: &Shared, delay: Duration) -> Result<(), LedgerError> {
 fn notice(shared: &Shared, waiting: &[Deferral], now: u64) -> Option<NewOutboxItem> {
     let first = waiting.first()?;
     let sender = Mailbox::parse(&first.sender).ok()?;
-    let from = sender.domain().filter(|domain| shared.domains.contains_key(*domain))?;
+    let from = sender.domain().filter(|domain| shared.domains.contains_key(domain))?;
     let told = &waiting[..waiting.len().min(MAX_NAMED)];
     let reasons: Vec<String> = told
         .iter()

@@ -21,6 +21,7 @@ use super::breaker::Breaker;
 use super::clock::Clock;
 use super::config::{self, Config, NextHop, Recipients};
 use super::discovery::Discovery;
+use super::domains::LocalDomains;
 use super::hop::Hop;
 use super::inbound::{Inbound, OneByOne};
 use super::local::LocalKeys;
@@ -81,7 +82,7 @@ impl Generation {
         let breaker = Arc::new(Breaker::new(config.limits.stalled, config.timeouts.stalled));
         let shared = Arc::new(Shared {
             config,
-            domains,
+            domains: LocalDomains::new(domains),
             ledger: Arc::clone(&foundation.ledger),
             discovery,
             clock: Arc::clone(&foundation.clock),

@@ -16,6 +16,7 @@ pub mod config;
 mod delay;
 mod discovery;
 pub mod dkim;
+mod domains;
 mod failure;
 mod generation;
 mod hop;
@@ -42,7 +43,6 @@ mod smtp_envelope;
 mod sources;
 mod summary;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use rand_core::UnwrapErr;
@@ -60,7 +60,6 @@ pub use parts::{LEDGER_FILE, Parts, Settings, StartError, refuse_lost_partners};
 pub use serve::Gateway;
 pub use sources::{Considered, Sources};
 
-use crate::core::Domain;
 use crate::mail::trace::{Protocol as TraceProtocol, Received};
 use crate::smtp::Protocol;
 use crate::store::ledger::SharedLedger;
@@ -69,12 +68,13 @@ use booking::Underway;
 use breaker::Breaker;
 use config::Config;
 use discovery::Discovery;
+use domains::LocalDomains;
 use session::Sender;
 
 /// What every connection of a generation shares. What outlives the generation stands behind an `Arc` of its own.
 pub(crate) struct Shared {
     config: Config,
-    domains: HashMap<Domain, LocalKeys>,
+    domains: LocalDomains,
     ledger: SharedLedger,
     discovery: Discovery,
     clock: Arc<dyn Clock>,
@@ -88,6 +88,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The local domains with the keys in force.
+    fn domains(&self) -> &LocalDomains {
+        &self.domains
+    }
+
     /// The trace field of a message that came in this transaction.
     fn received(&self, sender: &Sender, protocol: Protocol) -> String {
         let peer = &sender.peer;

@@ -10,7 +10,10 @@ use super::authorisation::AuthorisationError;
 use super::clock::{Clock, SystemClock};
 use super::config::{Config, PasswordError};
 use super::local::{LocalKeys, LocalKeysError};
+use super::publication::PublisherError;
+use super::rotation::Disagreement;
 use crate::core::Domain;
+use crate::dns::authorities::DNS_PORT;
 use crate::dns::{ConfigError as DnsError, Resolver, StubResolver};
 use crate::smtp::tls::TlsError;
 use crate::store::ledger::{self, Ledger, LedgerError, SharedLedger, SqliteLedger};
@@ -45,6 +48,22 @@ pub enum StartError {
         domain: Domain,
         /// Why.
         error: LocalKeysError,
+    },
+    /// The keys of a domain are not those that it publishes.
+    #[error("keys of {domain}: {error}")]
+    Published {
+        /// The domain.
+        domain: Domain,
+        /// What differs.
+        error: Disagreement,
+    },
+    /// The records of a domain cannot be published as the configuration says.
+    #[error("publish of {domain}: {error}")]
+    Publisher {
+        /// The domain.
+        domain: Domain,
+        /// Why.
+        error: PublisherError,
     },
     /// DNS cannot be set up.
     #[error("dns: {0}")]
@@ -114,6 +133,8 @@ pub struct Parts {
     pub resolver: Arc<dyn Resolver>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// Port of the name servers that are asked whether a record of ours is visible; [`DNS_PORT`] but in tests.
+    pub authority_port: u16,
 }
 
 impl Parts {
@@ -135,7 +156,14 @@ impl Parts {
         let path = config.state.join(LEDGER_FILE);
         let ledger = SqliteLedger::open(&path, &ledger::Options::default(), clock.now())
             .map_err(|error| StartError::Ledger { path, error })?;
-        Ok(Self { config, domains, ledger: Arc::new(ledger), resolver, clock: Arc::new(clock) })
+        Ok(Self {
+            config,
+            domains,
+            ledger: Arc::new(ledger),
+            resolver,
+            clock: Arc::new(clock),
+            authority_port: DNS_PORT,
+        })
     }
 }
 

@@ -1,11 +1,13 @@
 //! The life of a gateway: from its parts to open listeners, through changes of its configuration, until it is stopped.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -14,15 +16,21 @@ use super::aftermath::Aftermath;
 use super::alarms::{self, Alarms};
 use super::attempts::Attempts;
 use super::booking::Underway;
+use super::clock::Clock;
 use super::config::Config;
 use super::delay;
 use super::failure::Failure;
 use super::generation::{Current, Foundation, Generation, Hops, Side};
 use super::listener::{ConnectionLimits, Listeners, Places, Which, accept};
+use super::local::LocalKeys;
 use super::metrics::{self, Metrics};
 use super::parts::{Parts, Settings, StartError, refuse_lost_partners};
+use super::publication::publisher;
+use super::rotation::{Authoritative, PATIENCE, Rotation, agree};
 use super::session::{self, Direction};
 use super::{housekeeping, outbox};
+use crate::core::Domain;
+use crate::dns::Resolver;
 use crate::smtp::server::{ServerConnection, SessionError};
 
 /// How long a stop waits for the ledger to take the last alarms.
@@ -43,6 +51,8 @@ pub struct Gateway {
     outbound_places: Arc<Places>,
     inbound_places: Arc<Places>,
     metrics_places: Arc<Places>,
+    /// Has the keys looked at anew.
+    rotation: Arc<Notify>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -54,8 +64,10 @@ impl Gateway {
     ///
     /// The file of partners is lost, a certificate cannot be used or a listener cannot be opened.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { config, domains, ledger, resolver, clock } = parts;
+        let Parts { config, domains, ledger, resolver, clock, authority_port } = parts;
         refuse_lost_partners(&config, &*ledger).await?;
+        refuse_publishers(&config, &clock)?;
+        refuse_other_keys(&config, &domains, &resolver, authority_port, clock.now()).await?;
         let outbox = Arc::default();
         let waiting = Arc::default();
         let attempts = Arc::new(Attempts::start(
@@ -89,6 +101,7 @@ impl Gateway {
             outbound_places,
             inbound_places,
             metrics_places: Places::new(METRICS_LIMITS),
+            rotation: Arc::default(),
             stop,
             tasks,
         };
@@ -98,6 +111,15 @@ impl Gateway {
         tasks.spawn(outbox::run(Arc::clone(&gateway.current), bell, stop.clone()));
         tasks.spawn(delay::run(Arc::clone(&gateway.current), waiting, stop.clone()));
         let Foundation { ledger, clock, alarms, .. } = &gateway.foundation;
+        let rotation = Rotation {
+            current: Arc::clone(&gateway.current),
+            ledger: Arc::clone(ledger),
+            clock: Arc::clone(clock),
+            alarms: Arc::clone(alarms),
+            bell: Arc::clone(&gateway.rotation),
+            port: authority_port,
+        };
+        tasks.spawn(rotation.run(stop.clone()));
         tasks.spawn(alarms::run(Arc::clone(alarms), stop.clone()));
         tasks.spawn(housekeeping::run(Arc::clone(ledger), Arc::clone(clock), stop));
         Ok(gateway)
@@ -117,6 +139,7 @@ impl Gateway {
             return Err(StartError::StateMoved { from, to });
         }
         refuse_lost_partners(&config, &*self.foundation.ledger).await?;
+        refuse_publishers(&config, &self.foundation.clock)?;
         let resolver = resolver.unwrap_or_else(|| Arc::clone(&old.resolver));
         let hops = if same_next_hops { old.hops() } else { Hops::default() };
         let generation = Generation::new(&self.foundation, config, domains, resolver, hops)?;
@@ -130,6 +153,7 @@ impl Gateway {
         self.listen(plan);
         // What lies in the outbox may have a way now.
         self.foundation.outbox.notify_one();
+        self.rotation.notify_one();
         Ok(())
     }
 
@@ -201,6 +225,40 @@ impl Gateway {
         self.inbound = self.listeners.addresses(Which::Inbound);
         self.metrics = self.listeners.addresses(Which::Metrics);
     }
+}
+
+/// Refuses a configuration by which records cannot be published.
+fn refuse_publishers(config: &Config, clock: &Arc<dyn Clock>) -> Result<(), StartError> {
+    for local in &config.domains {
+        publisher(&local.publication, Arc::clone(clock))
+            .map_err(|error| StartError::Publisher { domain: local.name.clone(), error })?;
+    }
+    Ok(())
+}
+
+/// Refuses keys that are not those of a published policy, as far as its name servers say in time which that is.
+async fn refuse_other_keys(
+    config: &Config,
+    domains: &HashMap<Domain, LocalKeys>,
+    resolver: &Arc<dyn Resolver>,
+    port: u16,
+    now: u64,
+) -> Result<(), StartError> {
+    let servers = Authoritative::new(Arc::clone(resolver), port);
+    let all = async {
+        for local in &config.domains {
+            let Some(keys) = domains.get(&local.name) else { continue };
+            let (domain, at) = (&local.name, local.records_under());
+            agree(domain, at, keys, now, &servers)
+                .await
+                .map_err(|error| StartError::Published { domain: domain.clone(), error })?;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(PATIENCE, all).await.unwrap_or_else(|_| {
+        warn!("the name servers do not say in time which policy is published: not compared with the keys");
+        Ok(())
+    })
 }
 
 fn wanted(config: &Config) -> Vec<(Which, SocketAddr)> {

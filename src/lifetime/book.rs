@@ -87,6 +87,9 @@ pub struct Life {
     /// When its private part was destroyed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destroyed: Option<u64>,
+    /// Whether that is in the audit trail.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub noted: bool,
 }
 
 impl Life {
@@ -104,6 +107,7 @@ impl Life {
             to: None,
             revoked: None,
             destroyed: None,
+            noted: false,
         }
     }
 
@@ -232,6 +236,7 @@ impl Book {
                     from: Some(now),
                     to: Some(now),
                     destroyed: Some(now),
+                    noted: true,
                     ..life
                 });
             }
@@ -282,6 +287,16 @@ impl Book {
             identity.next = policy.next_identity;
             identity.expiry = identity.expiry.max(policy.expiry);
             identity.max_age = identity.max_age.max(policy.max_age);
+        }
+    }
+
+    /// Takes a key out of use; with `destroy` its private part goes at once, else when mail that is on its way has arrived [R-life-07].
+    pub fn revoke(&mut self, id: &KeyId, destroy: bool, now: u64) {
+        if let Some(life) = self.life_mut(id) {
+            life.revoked.get_or_insert(now);
+            if destroy {
+                life.listing = Some(Listing { expiry: now, opens: now });
+            }
         }
     }
 

@@ -79,6 +79,28 @@ pub enum Alarm {
     /// There is no room to remember the domain, so that it counts as unknown the next time.
     #[error("there is no room to remember the domain")]
     MemoryFull,
+    /// A key of our own domain is used beyond its time, since its successor cannot be used [R-life-05].
+    #[error("{0}")]
+    RotationLate(String),
+    /// A record of our own domain is not published, or not withdrawn, everywhere.
+    #[error("{0}")]
+    RecordMissing(String),
+    /// The policy of our own domain ends, and none is there to follow it.
+    #[error(
+        "the policy of this domain ends at {at} (Unix seconds), and none is ready to take its place"
+    )]
+    PolicyEnds {
+        /// Its expiry, Unix seconds.
+        at: u64,
+    },
+    /// The clock has jumped, or the gateway was away for long [R-life-09].
+    #[error(
+        "the clock has jumped: keys and policies stay as they are until it has been steady for an hour"
+    )]
+    ClockJumped,
+    /// The keys of our own domain cannot be tended.
+    #[error("the keys of this domain cannot be tended: {0}")]
+    RotationFailed(String),
 }
 
 impl Alarm {
@@ -99,6 +121,11 @@ impl Alarm {
             Self::ClearOnFailure(_) => AlarmKind::ClearOnFailure,
             Self::MemoryDamaged => AlarmKind::MemoryDamaged,
             Self::MemoryFull => AlarmKind::MemoryFull,
+            Self::RotationLate(_) => AlarmKind::RotationLate,
+            Self::RecordMissing(_) => AlarmKind::RecordMissing,
+            Self::PolicyEnds { .. } => AlarmKind::PolicyEnds,
+            Self::ClockJumped => AlarmKind::ClockJumped,
+            Self::RotationFailed(_) => AlarmKind::RotationFailed,
         }
     }
 }
@@ -158,11 +185,21 @@ pub enum AlarmKind {
     MemoryDamaged,
     /// [`Alarm::MemoryFull`].
     MemoryFull,
+    /// [`Alarm::RotationLate`].
+    RotationLate,
+    /// [`Alarm::RecordMissing`].
+    RecordMissing,
+    /// [`Alarm::PolicyEnds`].
+    PolicyEnds,
+    /// [`Alarm::ClockJumped`].
+    ClockJumped,
+    /// [`Alarm::RotationFailed`].
+    RotationFailed,
 }
 
 impl AlarmKind {
     /// All kinds.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::IdentityChanged,
         Self::IdentityReplaced,
         Self::IdentityRolledOver,
@@ -176,6 +213,11 @@ impl AlarmKind {
         Self::ClearOnFailure,
         Self::MemoryDamaged,
         Self::MemoryFull,
+        Self::RotationLate,
+        Self::RecordMissing,
+        Self::PolicyEnds,
+        Self::ClockJumped,
+        Self::RotationFailed,
     ];
 
     /// The one table of names and severities, which is that of the draft [R-alm-01].
@@ -194,6 +236,11 @@ impl AlarmKind {
             Self::ClearOnFailure => ("clear-on-failure", Severity::Warning),
             Self::MemoryDamaged => ("memory-damaged", Severity::Critical),
             Self::MemoryFull => ("memory-full", Severity::Warning),
+            Self::RotationLate => ("rotation-late", Severity::Warning),
+            Self::RecordMissing => ("record-missing", Severity::Warning),
+            Self::PolicyEnds => ("policy-ends", Severity::Warning),
+            Self::ClockJumped => ("clock-jumped", Severity::Warning),
+            Self::RotationFailed => ("rotation-failed", Severity::Warning),
         }
     }
 

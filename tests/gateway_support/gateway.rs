@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mta_seal::core::Domain;
+use mta_seal::dns::authorities::DNS_PORT;
 use mta_seal::dns::{Resolver, Scripted};
 use mta_seal::gateway::config::Config;
 use mta_seal::gateway::{Clock, Gateway, LocalKeys, Parts, Settings, StartError, dkim};
@@ -193,6 +194,7 @@ impl Gw {
             ledger: Arc::new(ledger.clone()),
             resolver,
             clock: Arc::clone(clock) as _,
+            authority_port: DNS_PORT,
         };
         let gateway = Gateway::start(parts).await.unwrap();
         let (dns, clock) = (Arc::clone(dns), Arc::clone(clock));

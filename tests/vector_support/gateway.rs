@@ -62,7 +62,8 @@ async fn converse(given: Given, lines: &[String], messages: usize) -> Answered {
     publish(&dns, given.records, Authenticity::Insecure);
     clock.set(given.now);
     let ledger = Arc::new(ledger);
-    let parts = Parts { config, domains, ledger: ledger.clone(), resolver: dns, clock };
+    let parts =
+        Parts { config, domains, ledger: ledger.clone(), resolver: dns, clock, authority_port: 53 };
     let gateway = Gateway::start(parts).await.unwrap();
 
     let mut client = Client::connect(gateway.inbound()[0]).await;

@@ -7,7 +7,7 @@ use super::next_hop::NextHops;
 use super::settings::Timeouts;
 use super::{
     Config, ConfigError, DkimEntry, Inbound, ListenerTls, LocalDomain, Metrics, Network, NextHop,
-    Outbound, Partner, Place, Publication, Treatment, clients, forwarders, publish,
+    Outbound, Partner, Place, Publication, Treatment, clients, forwarders, publish, rotation,
 };
 use crate::core::Domain;
 use crate::dns::{AnchorSource, DnsConfig, Mode, Servers};
@@ -162,7 +162,8 @@ fn domains(
             Some(table) => publish::check(&name, table, base, source)?,
             None => Publication::default(),
         };
-        let local = LocalDomain { name, keys, dkim: entries, publication };
+        let rotation = rotation::check(&name, table.rotation, &publication, source)?;
+        let local = LocalDomain { name, keys, dkim: entries, publication, rotation };
         let under = local.records_under();
         if let Some(other) = domains.iter().find(|other| other.records_under() == under) {
             let what = format!(

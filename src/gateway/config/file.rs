@@ -4,6 +4,7 @@ use super::clients::{self, Ranges};
 use super::dkim;
 use super::next_hop::NextHops;
 use super::publish;
+use super::rotation;
 use super::settings::{Limits, Log, Timeouts};
 use super::value::{FromText, Text};
 use super::{ClearMail, OutgoingAlways, Recipients};
@@ -56,6 +57,7 @@ pub(super) struct LocalDomain {
     pub(super) keys: Spanned<PathBuf>,
     pub(super) dkim: Option<Spanned<dkim::Tables>>,
     pub(super) publish: Option<Spanned<publish::Table>>,
+    pub(super) rotation: Option<Spanned<rotation::Table>>,
 }
 
 #[derive(Deserialize)]

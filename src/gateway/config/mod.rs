@@ -16,6 +16,7 @@ mod next_hop;
 mod partners;
 mod permissions;
 mod publish;
+mod rotation;
 mod settings;
 mod standing;
 mod value;
@@ -32,6 +33,7 @@ pub use standing::{Change, Standing};
 
 use crate::core::{Domain, KeyId};
 use crate::dns::DnsConfig;
+use crate::lifetime::Schedule;
 use crate::policy::{Allowances, Level, LocalPolicy, Rule, SenderPolicy};
 use crate::smtp::Protocol;
 use crate::smtp::client_certificate::{TrustedClients, asking_server_config};
@@ -127,6 +129,8 @@ pub struct LocalDomain {
     pub dkim: Vec<DkimEntry>,
     /// How its records reach DNS.
     pub publication: Publication,
+    /// How long its keys and policies live; none if the operator sees to that.
+    pub rotation: Option<Schedule>,
 }
 
 impl LocalDomain {

@@ -11,7 +11,6 @@ use crate::gateway::booking::{Answered, Entry};
 use crate::gateway::breaker::{Breaker, Step, is_answer};
 use crate::gateway::failure::Failure;
 use crate::gateway::hop::{Downstream, Mail};
-use crate::gateway::local::LocalKeys;
 use crate::gateway::message::Start;
 use crate::gateway::session::{Recipient, Sender};
 use crate::policy::{Decision, Demand, Rule};
@@ -58,7 +57,7 @@ impl Outbound {
             // Any is as long.
             delivery_id: DeliveryId::from_bytes([0; 16]),
             limit: downstream.capabilities().size_limit(),
-            dkim: self.shared.domains.get(&transaction.origin).map_or(0, LocalKeys::dkim_len),
+            dkim: self.shared.domains.get(&transaction.origin).map_or(0, |local| local.dkim_len()),
         };
         let named: Vec<&Recipient> = destination.recipients.iter().chain([&recipient]).collect();
         declared_size_fits(&destination.course, &transaction.sender, &named, &sealing)

@@ -83,7 +83,7 @@ impl Direction for Outbound {
 
     async fn begin(&self, sender: Sender) -> Result<Transaction, Reply> {
         let grant = self.authorise(&sender).map_err(|failure| failure.reply())?;
-        let local = sender.path.domain().filter(|d| self.shared.domains.contains_key(*d)).cloned();
+        let local = sender.path.domain().filter(|d| self.shared.domains.contains_key(d)).cloned();
         let foreign = local.is_none() && !sender.path.is_null();
         let origin = local.unwrap_or_else(|| self.domain.clone());
         let (destinations, accepted) = (Vec::new(), Vec::new());

@@ -7,10 +7,10 @@ use tracing::warn;
 
 use super::desk::{Desk, DeskError, Event, Made};
 use super::sighting::{Sighting, Sightings};
-use crate::core::Domain;
+use crate::core::{Domain, KeyId};
 use crate::gateway::publication::{Action, Change, Published, Publisher};
 use crate::gateway::system_rng;
-use crate::lifetime::{Concern, Jump, Plan, Schedule};
+use crate::lifetime::{Concern, Jump, Kind, Plan, Schedule};
 use crate::records::Selector;
 
 /// How often what is seen everywhere is looked at again, in seconds.
@@ -107,6 +107,36 @@ impl Keeper {
             }
         }
         Ok(tended)
+    }
+
+    /// The keys that were destroyed and are not yet in the audit trail: kind, key id, and when (Unix seconds).
+    ///
+    /// # Errors
+    ///
+    /// The keyring cannot be read.
+    pub async fn to_note(&self, now: u64) -> Result<Vec<(Kind, KeyId, u64)>, DeskError> {
+        self.at_desk(move |keeper| {
+            let desk = Desk::open(&keeper.keys, &keeper.domain, now)?;
+            let ended = desk.book.keys.iter().filter(|life| !life.noted);
+            Ok(ended.filter_map(|life| Some((life.kind, life.id, life.destroyed?))).collect())
+        })
+        .await
+    }
+
+    /// Notes that the end of these keys is in the audit trail.
+    ///
+    /// # Errors
+    ///
+    /// The keyring cannot be changed.
+    pub async fn noted(&self, ids: Vec<KeyId>, now: u64) -> Result<(), DeskError> {
+        self.at_desk(move |keeper| {
+            let mut desk = Desk::open(&keeper.keys, &keeper.domain, now)?;
+            for life in desk.book.keys.iter_mut().filter(|life| ids.contains(&life.id)) {
+                life.noted = true;
+            }
+            desk.save(now)
+        })
+        .await
     }
 
     /// Does what blocks away from the tasks that carry mail.

@@ -3,10 +3,16 @@
 //! A [`Keeper`] tends the keys of one domain. Whatever it has done stands on the disk before the next step, and it reads the keyring anew
 //! each time: it can be ended at any point, and a command can do the same work beside a daemon.
 
+mod agreement;
 mod desk;
 mod keeper;
 mod sighting;
+mod stamp;
+mod task;
 
+pub use agreement::Disagreement;
+pub(super) use agreement::{PATIENCE, agree};
 pub use desk::{Ask, Desk, DeskError, Event, IdentityError, MAX_WEEKS, Made, NotTaken, Roll};
 pub use keeper::{Keeper, Tended};
 pub use sighting::{Authoritative, Seen, Sighting, SightingFuture, Sightings};
+pub(super) use task::Rotation;

@@ -1,4 +1,4 @@
-//! What operators have changed by command: who, when, what. Rows are added before the change is made, and never changed or
+//! What operators have changed by command, and the gateway in keys of our own: who, when, what. Rows are added before the change is made, and never changed or
 //! deleted; a row whose change was cut short by a kill stays.
 
 use super::Operator;
@@ -22,6 +22,18 @@ pub enum ActionKind {
     AllowClear,
     /// An override was ended.
     DisallowClear,
+    /// The private part of a key of our own was destroyed.
+    KeyDestroyed,
+    /// A key of our own was revoked.
+    KeyRevoked,
+    /// Keys of our own were written to a file for another node or a backup.
+    KeysExported,
+    /// Keys of our own were taken from such a file.
+    KeysImported,
+    /// A policy of our own was signed or put into force.
+    Policy,
+    /// The identity key of our own was succeeded by another.
+    IdentityRolled,
     /// The change recorded just before could not be made.
     Failed,
 }
@@ -37,6 +49,12 @@ impl ActionKind {
             Self::Import => "import",
             Self::AllowClear => "allow-clear",
             Self::DisallowClear => "disallow-clear",
+            Self::KeyDestroyed => "key-destroyed",
+            Self::KeyRevoked => "key-revoked",
+            Self::KeysExported => "keys-exported",
+            Self::KeysImported => "keys-imported",
+            Self::Policy => "policy",
+            Self::IdentityRolled => "identity-rolled",
             Self::Failed => "failed",
         }
     }

@@ -16,6 +16,14 @@ pub struct Operator {
     pub login: String,
 }
 
+impl Operator {
+    /// The gateway itself, which acts on nobody's command.
+    #[must_use]
+    pub fn gateway() -> Self {
+        Self { uid: rustix::process::geteuid().as_raw(), login: "(gateway)".to_owned() }
+    }
+}
+
 /// An override: while it lasts, mail to the domain that would wait goes clear [R-dec-18].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allowance {

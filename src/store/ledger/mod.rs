@@ -234,6 +234,14 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// [`MAX_ACTIONS`].
     fn actions(&self, domain: Option<&Domain>, limit: usize) -> LedgerFuture<'_, Vec<Action>>;
 
+    /// Puts actions of the gateway's own on record, all or none.
+    fn record_actions(
+        &self,
+        actions: &[NewAction],
+        now: u64,
+        by: &Operator,
+    ) -> LedgerFuture<'_, ()>;
+
     /// The last partner that a command has added or pinned, whatever has become of it since; none if no command ever has.
     fn partner_on_record(&self) -> LedgerFuture<'_, Option<String>>;
 

@@ -26,8 +26,8 @@ use super::{
     DELAY_NOTICE_GAP, Deferral, IncomingMessage, IncomingStatus, Ledger, LedgerError, LedgerFuture,
     MAX_ACTIONS, MAX_ALARMS, MAX_ALLOWANCES, MAX_DEFERRALS, MAX_DELAYED, MAX_KEY_RECORD,
     MAX_KEY_RECORDS, MAX_LIST, MAX_OUTBOX_MESSAGE, MAX_PATH, MAX_POLICY, MAX_RECIPIENTS, MemoryUse,
-    NewOutboxItem, Occurrence, OutboxId, OutboxItem, Outcome, Outgoing, ProbeId, Recorded,
-    Remembered, RetryKey, Scope, Sighting, Upstream,
+    NewAction, NewOutboxItem, Occurrence, Operator, OutboxId, OutboxItem, Outcome, Outgoing,
+    ProbeId, Recorded, Remembered, RetryKey, Scope, Sighting, Upstream,
 };
 use crate::core::{DeliveryId, Domain};
 pub use operator::OperatorLedger;
@@ -434,6 +434,16 @@ impl Ledger for SqliteLedger {
     fn actions(&self, domain: Option<&Domain>, limit: usize) -> LedgerFuture<'_, Vec<Action>> {
         let (domain, limit) = (domain.cloned(), limit.min(MAX_ACTIONS));
         self.read(move |connection| operator::actions(connection, domain.as_ref(), limit))
+    }
+
+    fn record_actions(
+        &self,
+        actions: &[NewAction],
+        now: u64,
+        by: &Operator,
+    ) -> LedgerFuture<'_, ()> {
+        let (actions, by) = (actions.to_vec(), by.clone());
+        self.write(move |connection| operator::insert(connection, &actions, now, &by))
     }
 
     fn partner_on_record(&self) -> LedgerFuture<'_, Option<String>> {

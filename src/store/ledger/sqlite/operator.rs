@@ -146,7 +146,7 @@ impl OperatorLedger {
     }
 }
 
-fn insert(
+pub(super) fn insert(
     connection: &Connection,
     actions: &[NewAction],
     now: u64,

@@ -1,0 +1,235 @@
+//! The daemon's part: tends the keys of each domain whose rotation is configured, and takes up what has changed in the keyrings of all.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::desk::Event;
+use super::keeper::{Keeper, Tended};
+use super::sighting::Authoritative;
+use super::stamp::Stamp;
+use crate::core::Domain;
+use crate::gateway::alarms::{Alarms, Standing};
+use crate::gateway::clock::Clock;
+use crate::gateway::config::LocalDomain;
+use crate::gateway::generation::{Current, Generation};
+use crate::gateway::local::LocalKeys;
+use crate::gateway::publication::{PublisherError, publisher};
+use crate::lifetime::Concern;
+use crate::policy::Alarm;
+use crate::store::ledger::{ActionKind, NewAction, Operator, Scope, SharedLedger};
+
+/// How often keyrings are looked at for changes that commands have made.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Seconds before a domain whose keyring could not be tended is tried again.
+const AGAIN: u64 = 60;
+
+/// What it is done with.
+pub(in crate::gateway) struct Rotation {
+    pub(in crate::gateway) current: Current,
+    pub(in crate::gateway) ledger: SharedLedger,
+    pub(in crate::gateway) clock: Arc<dyn Clock>,
+    pub(in crate::gateway) alarms: Arc<Alarms>,
+    /// Rings when another generation is in force.
+    pub(in crate::gateway) bell: Arc<Notify>,
+    /// Port of the authoritative servers.
+    pub(in crate::gateway) port: u16,
+}
+
+/// What is known of a domain between two visits.
+#[derive(Default)]
+struct Known {
+    /// When it is visited next, Unix seconds.
+    due: u64,
+    /// Its keyring as it was taken up.
+    stamp: Option<Stamp>,
+}
+
+impl Rotation {
+    /// Tends all domains until `stop` is cancelled.
+    pub(in crate::gateway) async fn run(self, stop: CancellationToken) {
+        let mut known: HashMap<Domain, Known> = HashMap::new();
+        loop {
+            let generation = self.current.load_full();
+            for local in &generation.config().domains {
+                // A visit that is broken off loses nothing.
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = self.visit(&generation, local, known.entry(local.name.clone()).or_default()) => {}
+                }
+            }
+            let next = known.values().map(|known| known.due).min().unwrap_or(u64::MAX);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.bell.notified() => known.clear(),
+                () = tokio::time::sleep(LOOK) => {}
+                () = self.clock.until(next) => {}
+            }
+        }
+    }
+
+    async fn visit(&self, generation: &Generation, local: &LocalDomain, known: &mut Known) {
+        let now = self.clock.now();
+        let changed = Stamp::of(&local.keys).await != known.stamp;
+        if !changed && now < known.due {
+            return;
+        }
+        known.due = match local.rotation {
+            None => u64::MAX,
+            Some(_) => match self.tend(generation, local, now).await {
+                Ok(next) => next,
+                Err(why) => {
+                    self.raise(local, &Alarm::RotationFailed(why));
+                    now.saturating_add(AGAIN)
+                }
+            },
+        };
+        let stamp = Stamp::of(&local.keys).await;
+        if stamp != known.stamp {
+            self.take_up(generation, local).await;
+            known.stamp = stamp;
+        }
+    }
+
+    /// Does what is due; when to come again.
+    async fn tend(
+        &self,
+        generation: &Generation,
+        local: &LocalDomain,
+        now: u64,
+    ) -> Result<u64, String> {
+        let keeper = self.keeper(generation, local).map_err(|error| error.to_string())?;
+        let Some(keeper) = keeper else { return Ok(u64::MAX) };
+        let tended = keeper.tend(now).await.map_err(|error| error.to_string())?;
+        self.tell(local, &tended);
+        self.note_destroyed(local, &keeper, now).await;
+        Ok(tended.next)
+    }
+
+    fn keeper(
+        &self,
+        generation: &Generation,
+        local: &LocalDomain,
+    ) -> Result<Option<Keeper>, PublisherError> {
+        let Some(schedule) = local.rotation else { return Ok(None) };
+        let publication = &local.publication;
+        let sightings = Authoritative::new(Arc::clone(&generation.resolver), self.port);
+        Ok(Some(Keeper {
+            domain: local.name.clone(),
+            at: local.records_under().clone(),
+            keys: local.keys.clone(),
+            schedule,
+            ttl: publication.ttl,
+            selectors: publication.selectors.clone().into(),
+            publisher: publisher(publication, Arc::clone(&self.clock))?,
+            sightings: Arc::new(sightings),
+        }))
+    }
+
+    /// Logs what was done, and raises alarms about what was not.
+    fn tell(&self, local: &LocalDomain, tended: &Tended) {
+        let domain = &local.name;
+        for event in &tended.events {
+            match event {
+                Event::Made(kind, id) => info!(%domain, %kind, key = %id, "key made"),
+                Event::Signed { serial, expiry, sealing } => {
+                    info!(%domain, serial, expiry, ?sealing, "policy signed");
+                }
+                Event::Installed(serial) => {
+                    info!(%domain, serial, "policy signed ahead is in force")
+                }
+                Event::Destroyed(kind, id) => {
+                    info!(%domain, %kind, key = %id, "private key destroyed")
+                }
+                Event::RolloverEnded { former, destroyed } => {
+                    info!(%domain, %former, destroyed, "rollover of the identity key is over");
+                }
+                Event::Swept(files) => {
+                    warn!(%domain, files, "files that were left by a crash erased")
+                }
+                Event::Published(name) => {
+                    info!(%domain, name, "record handed over for publication")
+                }
+                Event::Withdrawn(name) => info!(%domain, name, "record handed over for withdrawal"),
+                Event::Visible(name) => info!(%domain, name, "record seen at every name server"),
+            }
+        }
+        for change in &tended.by_hand {
+            let (action, name) = (change.action, &change.name);
+            info!(%domain, %action, name, "record to be changed by hand: see `mta-seal keys list`");
+        }
+        if let Some(jump) = tended.jump {
+            warn!(%domain, from = jump.from, to = jump.to, "the clock has jumped, or the gateway was away");
+        }
+        for concern in &tended.concerns {
+            let alarm = match concern {
+                Concern::PolicyEnds { at } => Alarm::PolicyEnds { at: *at },
+                Concern::Clock { .. } => Alarm::ClockJumped,
+                Concern::Late { .. } | Concern::NoSelector | Concern::FormerMissing { .. } => {
+                    Alarm::RotationLate(concern.to_string())
+                }
+                Concern::Unpublished { .. } | Concern::NotWithdrawn { .. } => {
+                    Alarm::RecordMissing(match &tended.refused {
+                        Some(why) => format!("{concern}: {why}"),
+                        None => concern.to_string(),
+                    })
+                }
+            };
+            self.raise(local, &alarm);
+        }
+    }
+
+    fn raise(&self, local: &LocalDomain, alarm: &Alarm) {
+        // It concerns mail that comes in, which needs these keys.
+        self.alarms.raise(Scope::Incoming, &local.name, Standing::Partner, alarm);
+    }
+
+    /// Puts the end of keys on record, at least once each [R-life-04].
+    async fn note_destroyed(&self, local: &LocalDomain, keeper: &Keeper, now: u64) {
+        let noted = async {
+            let ended = keeper.to_note(now).await?;
+            if ended.is_empty() {
+                return Ok(());
+            }
+            let action =
+                |(kind, id, at): &(crate::lifetime::Kind, crate::core::KeyId, u64)| NewAction {
+                    kind: ActionKind::KeyDestroyed,
+                    domain: local.name.clone(),
+                    detail: format!("{kind} key {id} at {at}"),
+                };
+            let actions: Vec<NewAction> = ended.iter().map(action).collect();
+            if let Err(error) =
+                self.ledger.record_actions(&actions, now, &Operator::gateway()).await
+            {
+                warn!(domain = %local.name, %error, "the end of keys could not be put on record");
+                return Ok(());
+            }
+            keeper.noted(ended.into_iter().map(|(_, id, _)| id).collect(), now).await
+        };
+        if let Err(error) = noted.await {
+            warn!(domain = %local.name, %error, "the end of keys could not be put on record");
+        }
+    }
+
+    /// Puts the keys that are in the keyring now into force.
+    async fn take_up(&self, generation: &Generation, local: &LocalDomain) {
+        let (domain, read) = (&local.name, local.clone());
+        let keys = tokio::task::spawn_blocking(move || LocalKeys::of(&read)).await;
+        match keys {
+            Ok(Ok(keys)) => {
+                generation.shared.domains().replace(domain, keys);
+                info!(%domain, "keys taken up");
+            }
+            Ok(Err(error)) => {
+                error!(%domain, %error, "keys cannot be taken up: the former ones stay in use");
+                self.raise(local, &Alarm::RotationFailed(error.to_string()));
+            }
+            Err(error) => error!(%domain, %error, "keys cannot be taken up"),
+        }
+    }
+}
