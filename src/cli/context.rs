@@ -114,6 +114,22 @@ pub(super) fn local<'a>(config: &'a Config, domain: &Domain) -> Result<&'a Local
     })
 }
 
+/// The domain of ours with this name, or the only one.
+pub(super) fn one<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a LocalDomain, Failure> {
+    match (name, config.domains.as_slice()) {
+        (Some(name), _) => {
+            let domain = Domain::parse(name)
+                .map_err(|error| Failure::usage(format!("--domain `{name}`: {error}")))?;
+            local(config, &domain)
+        }
+        (None, [only]) => Ok(only),
+        (None, _) => {
+            Err(Failure::usage("the configuration has several domains")
+                .hint("name one with --domain"))
+        }
+    }
+}
+
 /// The ledger of the gateway, for reading beside it.
 pub(super) fn ledger(config: &Config) -> Result<SqliteLedger, Failure> {
     SqliteLedger::open_read_only(&config.state.join(LEDGER_FILE)).map_err(ledger_failure)

@@ -17,6 +17,7 @@ mod dkim;
 mod explain;
 mod failure;
 mod fingerprint;
+mod identity;
 mod init;
 mod inspect;
 mod keys;
@@ -82,7 +83,12 @@ enum Command {
     /// Work with the policy of a domain
     Policy {
         #[command(subcommand)]
-        command: PolicyCommand,
+        command: policy::Command,
+    },
+    /// Work with the identity key of a domain, which others remember and pin
+    Identity {
+        #[command(subcommand)]
+        command: identity::Command,
     },
     /// Work with the private keys of a domain
     Keys {
@@ -122,12 +128,6 @@ enum Command {
 }
 
 #[derive(Debug, Subcommand)]
-enum PolicyCommand {
-    /// Sign the policy anew, for another 30 days, and print the records to publish
-    Sign(policy::SignArgs),
-}
-
-#[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Read everything the gateway would read, and say what is wrong
     Check,
@@ -164,7 +164,8 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Unseal(args) => unseal::run(args, config),
         Command::Inspect(args) => inspect::run(args),
         Command::Password(args) => password::run(args),
-        Command::Policy { command: PolicyCommand::Sign(args) } => policy::sign(args, config),
+        Command::Policy { command } => policy::run(command, config),
+        Command::Identity { command } => identity::run(command, config),
         Command::Keys { command } => keys::run(command, config),
         Command::Check(args) => check::run(args, config),
         Command::Explain(args) => explain::run(args, config),

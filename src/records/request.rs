@@ -10,9 +10,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::error::RecordError;
+use super::error::{DraftError, RecordError};
 use super::policy::PolicyDraft;
-use crate::core::{Domain, IdentityPublicKey, KeyId};
+use super::rollover::Rollover;
+use crate::core::{Domain, IdentityKey, IdentityPublicKey, KeyId};
 
 /// Policies that are to be signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +51,32 @@ pub enum RequestError {
     /// They are of several identity keys, or their serials do not rise.
     #[error("line {0}: the policy does not follow the one before")]
     Order(usize),
+}
+
+impl PolicyRequest {
+    /// Signs all of them with `identity`; each with a statement of `former` of its own, if there is one [R-life-11].
+    ///
+    /// # Errors
+    ///
+    /// One makes no valid policy.
+    pub fn sign(
+        &self,
+        identity: &IdentityKey,
+        former: Option<&IdentityKey>,
+    ) -> Result<Vec<String>, DraftError> {
+        let own = identity.fingerprint();
+        let sign = |draft: &PolicyDraft| {
+            let rollover = former.and_then(|former| {
+                let new = identity.public();
+                Rollover::sign(former, &self.domain, new, draft.serial, draft.expiry)
+            });
+            // What was announced has come.
+            let next_identity = draft.next_identity.filter(|next| *next != own);
+            let draft = PolicyDraft { rollover, next_identity, ..draft.clone() };
+            draft.sign(&self.domain, identity)
+        };
+        self.drafts.iter().map(sign).collect()
+    }
 }
 
 impl FromStr for PolicyRequest {
