@@ -59,6 +59,12 @@ pub struct Succession {
     /// When it ended: nobody remembers the former key any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<u64>,
+    /// When the private part of the former key was destroyed here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destroyed: Option<u64>,
+    /// Whether that is in the audit trail.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub noted: bool,
 }
 
 impl Succession {
@@ -108,6 +114,8 @@ impl Book {
                     max_age,
                     ready: None,
                     ended: None,
+                    destroyed: None,
+                    noted: false,
                 })
             }
             Some(_) => return,
@@ -120,6 +128,8 @@ impl Book {
                 max_age: record.max_age,
                 ready: None,
                 ended: None,
+                destroyed: None,
+                noted: false,
             }),
         };
         self.identity = Identity { key: Some(key), succession, ..Identity::default() };
@@ -131,10 +141,11 @@ impl Book {
         self.identity.succession.as_ref().filter(|succession| succession.lasts())
     }
 
-    /// Notes that the rollover is over.
-    pub fn end_rollover(&mut self, now: u64) {
+    /// Notes that the rollover is over, and whether the former key was destroyed here.
+    pub fn end_rollover(&mut self, destroyed: bool, now: u64) {
         if let Some(succession) = &mut self.identity.succession {
             succession.ended.get_or_insert(now);
+            succession.destroyed = destroyed.then_some(now);
         }
     }
 }

@@ -158,10 +158,10 @@ impl Publishing {
         tended
     }
 
-    /// Lets time pass, with a visit every six hours; `seen` looks on after each.
+    /// Lets time pass, with a visit every twelve hours; `seen` looks on after each.
     pub async fn until(&mut self, then: u64, mut seen: impl FnMut(&Self)) {
         while self.now < then {
-            self.now = (self.now + 6 * HOUR).min(then);
+            self.now = (self.now + 12 * HOUR).min(then);
             let tended = self.tend().await;
             assert_eq!(tended.concerns, [], "on day {}", self.day());
             seen(self);

@@ -83,6 +83,7 @@ pub(super) fn told(local: &LocalDomain, tended: &Tended) -> String {
             Event::RolloverEnded { former, destroyed: false } => format!(
                 "the rollover of the identity key is over: the former one, {former}, can be destroyed where it is kept"
             ),
+            Event::Lost(kind, id) => format!("{kind} key {id} is missing from the keyring"),
             Event::Swept(files) => format!("erased {files} files that a crash had left"),
             Event::Published(name) => format!("published {name}"),
             Event::Withdrawn(name) => format!("withdrew a record of {name}"),

@@ -170,7 +170,7 @@ fn domains(
                 "domains {} and {} both have their records below {under}",
                 other.name, local.name
             );
-            let hint = "a policy names its domain: give each a name of its own in `under`";
+            let hint = "each has a policy of its own: give each a name of its own in `under`";
             return Err(source.error(publish_span, what, hint));
         }
         domains.push(local);

@@ -149,6 +149,9 @@ impl Rotation {
                 Event::RolloverEnded { former, destroyed } => {
                     info!(%domain, %former, destroyed, "rollover of the identity key is over");
                 }
+                Event::Lost(kind, id) => {
+                    error!(%domain, %kind, key = %id, "private key is missing from the keyring")
+                }
                 Event::Swept(files) => {
                     warn!(%domain, files, "files that were left by a crash erased")
                 }
@@ -196,12 +199,11 @@ impl Rotation {
             if ended.is_empty() {
                 return Ok(());
             }
-            let action =
-                |(kind, id, at): &(crate::lifetime::Kind, crate::core::KeyId, u64)| NewAction {
-                    kind: ActionKind::KeyDestroyed,
-                    domain: local.name.clone(),
-                    detail: format!("{kind} key {id} at {at}"),
-                };
+            let action = |(kind, id, at): &(String, crate::core::KeyId, u64)| NewAction {
+                kind: ActionKind::KeyDestroyed,
+                domain: local.name.clone(),
+                detail: format!("{kind} key {id} at {at}"),
+            };
             let actions: Vec<NewAction> = ended.iter().map(action).collect();
             if let Err(error) =
                 self.ledger.record_actions(&actions, now, &Operator::gateway()).await

@@ -130,7 +130,7 @@ impl Desk {
     /// Ends the rollover: the former key is destroyed, if it is here.
     pub(super) fn end_rollover(&mut self, former: KeyId, now: u64) -> Result<Event, DeskError> {
         let destroyed = self.keyring.destroy_former_identity(now)?.is_some();
-        self.book.end_rollover(now);
+        self.book.end_rollover(destroyed, now);
         self.save(now)?;
         Ok(Event::RolloverEnded { former, destroyed })
     }
