@@ -139,6 +139,38 @@ fn init(directory: &Path) {
 
 const KEYS: &str = "d/keys/company1.example";
 
+/// A wrong clock has signed it, and nobody has believed it: nothing is built upon it [R-life-09].
+#[test]
+fn a_serial_that_lies_ahead_is_not_built_upon() {
+    let temporary = tempfile::tempdir().unwrap();
+    let directory = temporary.path();
+    init(directory);
+    let before = policy(directory);
+    let keys = directory.join(KEYS);
+    let pem = std::fs::read_to_string(keys.join("identity.pem")).unwrap();
+    let mut draft = PolicyDraft::from(before.record());
+    draft.serial += 400 * 86_400;
+    draft.expiry += 400 * 86_400;
+    let ahead = draft.sign(before.domain(), &IdentityKey::from_pem(&pem).unwrap()).unwrap();
+    std::fs::write(keys.join("policy.txt"), ahead).unwrap();
+    done(directory, &["policy", "sign"]);
+    let after = policy(directory);
+    assert!(after.record().serial - before.record().serial < 86_400);
+    // How long its keys live is written down.
+    let book = std::fs::read_to_string(keys.join("lifetimes.json")).unwrap();
+    for entry in &after.record().sealing_keys {
+        assert!(book.contains(&entry.key_id().unwrap().to_string()), "{book}");
+    }
+    // A key that is not the domain's signs nothing.
+    let other = IdentityKey::generate(&mut rand_core::UnwrapErr(getrandom::SysRng));
+    std::fs::write(keys.join("identity.pem"), other.to_pem().unwrap().as_bytes()).unwrap();
+    let output = run(directory, &["--config", "d/mta-seal.toml", "policy", "sign"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("neither the one that the policy names"), "{told}");
+    assert_eq!(policy(directory).text(), after.text());
+}
+
 /// The identity key never comes back to the gateway [R-life-13] [R-life-14].
 #[test]
 fn policies_are_signed_where_the_identity_key_is_kept() {
