@@ -302,6 +302,19 @@ async fn a_crash_at_any_point_of_a_rollover_is_mended_by_the_next_call() {
 }
 
 #[tokio::test]
+async fn a_crash_in_the_succession_of_an_announced_key_is_mended_too() {
+    let mut own = Publishing::new().await;
+    let schedule = own.keeper.schedule;
+    let next = own.desk().prepare_identity(false, &schedule, own.now, &mut rng()).unwrap();
+    own.tend().await;
+    let mut partner = Partner::acquainted(&own);
+    own.take_away("identity.pem");
+    Keyring::load(&own.keys).unwrap().roll_identity(own.now).unwrap();
+    assert_eq!(own.roll().await, next);
+    assert!(rolled(&partner.follows(&own).1));
+}
+
+#[tokio::test]
 async fn a_foreign_key_in_the_keyring_signs_nothing() {
     let mut own = Publishing::new().await;
     let (before, policy) = (own.identity(), own.zone.policy());
@@ -514,6 +527,34 @@ async fn keys_take_turns_under_policies_that_were_signed_ahead() {
         let over = life.listing.is_some_and(|listing| own.now > listing.opens + 8 * HOUR);
         assert!(!over || life.destroyed.is_some() || !open.contains(&life.id), "{life:?}");
     }
+}
+
+/// [R-life-14]
+#[tokio::test]
+async fn a_gateway_that_slept_takes_the_latest_policy_whose_keys_are_known() {
+    let mut own = Publishing::new().await;
+    let mut partner = Partner::acquainted(&own);
+    let key = IdentityKey::from_pem(&own.take_away("identity.pem")).unwrap();
+    let asked = request(&own, MAX_WEEKS, false);
+    take(&own, &asked.sign(&key, None).unwrap(), false).unwrap();
+    own.pass(DAY).await;
+    let before = own.zone.policy();
+    let signer = |draft: &PolicyDraft| draft.signing_keys[0].key_id();
+    // In the fourth week another key signs, which the policy of the third lists for the first time.
+    assert_ne!(signer(&asked.drafts[3]), signer(&asked.drafts[2]));
+    assert_eq!(asked.drafts[2].signing_keys[1].key_id(), signer(&asked.drafts[3]));
+    own.now = NOW + 29 * DAY;
+    let tended = own.tend().await;
+    assert!(tended.jump.is_some());
+    assert_eq!(own.zone.policy(), before, "the clock may be wrong");
+    own.now += HOUR;
+    own.tend().await;
+    assert_eq!(own.policy().record().serial, asked.drafts[2].serial);
+    partner.follows(&own);
+    own.now += HOUR;
+    own.tend().await;
+    assert_eq!(own.policy().record().serial, asked.drafts[3].serial);
+    partner.follows(&own);
 }
 
 /// [R-life-14]

@@ -191,7 +191,8 @@ impl Desk {
         let named = self.policy.identity().fingerprint();
         let announced = self.policy.record().next_identity;
         let here = self.keyring.identity().map(IdentityKey::fingerprint);
-        if let Some(id) = here.filter(|id| *id != named && self.is_former(&named)) {
+        let proven = |id: &KeyId| self.is_former(&named) || announced == Some(*id);
+        if let Some(id) = here.filter(|id| *id != named && proven(id)) {
             // A crash came between the keys and the policy.
             self.put(&self.draft(schedule, now), now)?;
             return Ok(id);
