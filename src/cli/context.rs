@@ -5,6 +5,7 @@ use super::{passphrase, terminal};
 use crate::core::{Domain, SigningKey};
 use crate::gateway::LEDGER_FILE;
 use crate::gateway::config::{Config, LocalDomain};
+use crate::gateway::rotation::Desk;
 use crate::records::{SignedPolicy, Validity, VerifiedPolicy};
 use crate::store::keyring::Keyring;
 use crate::store::ledger::{LedgerError, SqliteLedger};
@@ -112,6 +113,28 @@ pub(super) fn local<'a>(config: &'a Config, domain: &Domain) -> Result<&'a Local
         Failure::refused(format!("{domain} is no domain of this gateway"))
             .hint(format!("configured: {}", names.join(", ")))
     })
+}
+
+/// The domain of ours with this name, or the only one.
+pub(super) fn one<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a LocalDomain, Failure> {
+    match (name, config.domains.as_slice()) {
+        (Some(name), _) => {
+            let domain = Domain::parse(name)
+                .map_err(|error| Failure::usage(format!("--domain `{name}`: {error}")))?;
+            local(config, &domain)
+        }
+        (None, [only]) => Ok(only),
+        (None, _) => {
+            Err(Failure::usage("the configuration has several domains")
+                .hint("name one with --domain"))
+        }
+    }
+}
+
+/// The keyring of a domain with the right to change it; the passphrase is asked for if it needs one.
+pub(super) fn desk(local: &LocalDomain, now: u64) -> Result<Desk, Failure> {
+    let passphrase = passphrase::existing(&local.keys, local.passphrase.as_deref())?;
+    Ok(Desk::open(&local.keys, &local.name, passphrase.as_ref(), now)?)
 }
 
 /// The ledger of the gateway, for reading beside it.

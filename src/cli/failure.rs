@@ -137,3 +137,13 @@ impl From<KeyringError> for Failure {
         }
     }
 }
+
+impl From<SecretFileError> for Failure {
+    fn from(error: SecretFileError) -> Self {
+        match (&error, error.hint()) {
+            (SecretFileError::Io { path, source }, _) => Self::reading_file(path, source),
+            (_, Some(hint)) => Self::refused(&error).hint(hint),
+            (_, None) => Self::refused(&error),
+        }
+    }
+}

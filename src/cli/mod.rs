@@ -17,6 +17,7 @@ mod dkim;
 mod explain;
 mod failure;
 mod fingerprint;
+mod identity;
 mod init;
 mod inspect;
 mod keys;
@@ -88,7 +89,12 @@ enum Command {
     /// Work with the policy of a domain
     Policy {
         #[command(subcommand)]
-        command: PolicyCommand,
+        command: policy::Command,
+    },
+    /// Work with the identity key of a domain, which others remember and pin
+    Identity {
+        #[command(subcommand)]
+        command: identity::Command,
     },
     /// Say which mail waits, since when, why, and what to do
     Deferred(deferred::Args),
@@ -120,12 +126,6 @@ enum Command {
         /// A message to send instead of the built-in one
         message: Option<PathBuf>,
     },
-}
-
-#[derive(Debug, Subcommand)]
-enum PolicyCommand {
-    /// Sign the policy anew, for another 30 days, and print the records to publish
-    Sign(policy::SignArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -165,8 +165,9 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Unseal(args) => unseal::run(args, config),
         Command::Inspect(args) => inspect::run(args),
         Command::Password(args) => password::run(args),
+        Command::Policy { command } => policy::run(command, config),
+        Command::Identity { command } => identity::run(command, config),
         Command::Keys { command } => keys::run(command, config),
-        Command::Policy { command: PolicyCommand::Sign(args) } => policy::sign(args, config),
         Command::Check(args) => check::run(args, config),
         Command::Explain(args) => explain::run(args, config),
         Command::Bypass(args) => bypass::run(args, config),

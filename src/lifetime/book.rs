@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::core::{KeyId, Suite, SuiteId};
 use crate::records::{PolicyRecord, VerifiedPolicy};
 
+use super::identity::Identity;
 use super::publication::Stand;
 use super::schedule::Schedule;
 
@@ -148,6 +149,9 @@ pub struct Book {
     /// From when on everybody sees that policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_ready: Option<u64>,
+    /// Whose policy it is.
+    #[serde(default)]
+    pub identity: Identity,
     /// The keys, oldest first.
     #[serde(default)]
     pub keys: Vec<Life>,
@@ -240,6 +244,7 @@ impl Book {
         if self.installed == 0 {
             self.installed = record.serial.min(now);
         }
+        self.identify(policy, now);
         self.enter(record, now);
     }
 
@@ -277,6 +282,12 @@ impl Book {
                 });
             }
         }
+        let identity = &mut self.identity;
+        if identity.key == Some(policy.identity.fingerprint()) {
+            identity.next = policy.next_identity;
+            identity.expiry = identity.expiry.max(policy.expiry);
+            identity.max_age = identity.max_age.max(policy.max_age);
+        }
     }
 
     /// Takes a key out of use; with `destroy` its private part goes at once, else when mail that is on its way has arrived [R-life-07].
@@ -307,21 +318,47 @@ pub(super) fn first_signing(policy: &PolicyRecord) -> Option<KeyId> {
 }
 
 /// As the text that `Display` writes and `FromStr` reads.
-mod as_text {
+pub(super) mod as_text {
     use super::{Deserialize, Deserializer, FromStr, Serializer, de, fmt};
 
-    pub(super) fn serialize<T: fmt::Display, S: Serializer>(
+    pub(in super::super) fn serialize<T: fmt::Display, S: Serializer>(
         value: &T,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_str(value)
     }
 
-    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    pub(in super::super) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
     where
         T: FromStr<Err: fmt::Display>,
         D: Deserializer<'de>,
     {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+
+    /// The same, if there is one.
+    pub(in super::super) mod option {
+        use super::{Deserialize, Deserializer, FromStr, Serializer, de, fmt};
+
+        pub(in super::super::super) fn serialize<T: fmt::Display, S: Serializer>(
+            value: &Option<T>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match value {
+                Some(value) => serializer.collect_str(value),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub(in super::super::super) fn deserialize<'de, T, D>(
+            deserializer: D,
+        ) -> Result<Option<T>, D::Error>
+        where
+            T: FromStr<Err: fmt::Display>,
+            D: Deserializer<'de>,
+        {
+            let text: Option<String> = Option::deserialize(deserializer)?;
+            text.map(|text| text.parse().map_err(de::Error::custom)).transpose()
+        }
     }
 }

@@ -53,6 +53,8 @@ pub enum Step {
     Install(u64),
     /// Destroy the private part of a key.
     Destroy(KeyId),
+    /// End the rollover of the identity key, of which this is the former one, and destroy it if it is here.
+    EndRollover(KeyId),
 }
 
 /// Something that an operator must hear of.
@@ -98,6 +100,14 @@ pub enum Concern {
         /// When things go on, Unix seconds.
         until: u64,
     },
+    /// Policies should carry a statement of the former identity key, but it is not here.
+    #[error(
+        "the former identity key is missing, so that policies say no longer whom the new one succeeds"
+    )]
+    FormerMissing {
+        /// Its fingerprint.
+        former: KeyId,
+    },
     /// All selectors of the configured ones are in use.
     #[error("no selector is free for a new key")]
     NoSelector,
@@ -132,6 +142,7 @@ pub fn plan(view: &View<'_>) -> Plan {
     if settling.is_none() {
         view.destroy(&mut plan);
     }
+    view.end_rollover(&mut plan, settling.is_some());
     view.lagging(&mut plan);
     let warn = policy.expiry.saturating_sub(schedule.warn);
     let replaced = plan.steps.iter().any(|s| matches!(s, Step::Sign { .. } | Step::Install(_)));
@@ -210,14 +221,13 @@ impl<'a> View<'a> {
             return;
         }
         let resign = self.book.installed.saturating_add(self.schedule.sign);
-        if settling || (now < resign && lists == self.listed()) {
+        // Nobody needs the statement any more once the rollover is over [R-life-10].
+        let stale = self.policy.rollover.is_some() && self.book.rollover().is_none();
+        if settling || (now < resign && lists == self.listed() && !stale) {
             plan.wake(resign);
             return;
         }
-        // A serial that lies ahead was signed by a wrong clock, and nobody has believed it [R-rec-06].
-        let before = self.policy.serial;
-        let serial =
-            if before > now.saturating_add(CLOCK_TOLERANCE) { now } else { now.max(before + 1) };
+        let serial = next_serial(self.policy.serial, now);
         let expiry = now.saturating_add(self.schedule.policy);
         plan.steps.push(Step::Sign { lists, serial, expiry });
     }
@@ -314,10 +324,25 @@ impl<'a> View<'a> {
             self.book.life(&id).is_some_and(|life| life.is_usable() && life.is_ready(self.now))
         };
         let sealing = policy.sealing_keys.iter().filter_map(|entry| entry.key_id()).all(ready);
-        // It was listed by the policy before, or there is no telling.
-        let signing = first_signing(policy)
-            .is_some_and(|id| self.book.life(&id).is_some_and(Life::is_usable));
+        // The one that signs must have been seen in a policy before, unless there is none in force any more.
+        let over = self.now >= self.policy.expiry;
+        let signing = first_signing(policy).is_some_and(|id| {
+            let life = self.book.life(&id).filter(|life| life.is_usable());
+            life.is_some_and(|life| over || life.is_ready(self.now))
+        });
         sealing && signing
+    }
+
+    /// A rollover that nobody needs any more [R-life-10].
+    fn end_rollover(&self, plan: &mut Plan, settling: bool) {
+        let Some(rollover) = self.book.rollover() else { return };
+        match rollover.end() {
+            Some(end) if self.now >= end && !settling => {
+                plan.steps.push(Step::EndRollover(rollover.former));
+            }
+            Some(end) => plan.wake(end.max(self.now.saturating_add(1))),
+            None => {}
+        }
     }
 
     /// Keys whose time is over [R-life-04].
@@ -336,6 +361,13 @@ impl<'a> View<'a> {
     fn end(&self, life: &Life) -> Option<u64> {
         end(life, self.policy, self.ahead)
     }
+}
+
+/// The serial of a policy signed at `now` in place of one with the serial `before`. A serial that lies ahead was signed by a wrong
+/// clock, and nobody has believed it [R-rec-06]: nothing is built upon it.
+#[must_use]
+pub fn next_serial(before: u64, now: u64) -> u64 {
+    if before > now.saturating_add(CLOCK_TOLERANCE) { now } else { now.max(before + 1) }
 }
 
 /// When the private part of a key is destroyed, Unix seconds; none while it is in use or to be used.

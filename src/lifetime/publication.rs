@@ -178,6 +178,9 @@ impl Book {
         text: impl Fn(&KeyId) -> Option<String>,
     ) {
         self.policy_ready = self.stand(&names.policy(), policy_text).and_then(|stand| stand.ready);
+        if let Some(succession) = &mut self.identity.succession {
+            succession.ready = succession.ready.or(self.policy_ready);
+        }
         let mut ready: Vec<(KeyId, u64)> = Vec::new();
         for life in self.keys.iter().filter(|life| life.ready.is_none()) {
             let at = match life.kind {

@@ -8,6 +8,7 @@
 mod error;
 mod key;
 mod policy;
+mod request;
 mod rollover;
 mod sealing;
 mod select;
@@ -21,6 +22,7 @@ pub use policy::{
     CLOCK_TOLERANCE, DEFAULT_WINDOW, MAX_KEYS, MAX_MAX_AGE, MAX_POLICY, Mode, PolicyDraft,
     PolicyRecord, SignedPolicy, Validity, VerifiedPolicy, WINDOW, policy_name,
 };
+pub use request::{PolicyRequest, RequestError};
 pub use rollover::Rollover;
 pub use sealing::{SealingEntry, Selector};
 pub use select::{Selection, select_key_record, select_policy};

@@ -355,7 +355,15 @@ impl PolicyDraft {
         Ok(text)
     }
 
-    fn unsigned(&self, identity: &IdentityPublicKey) -> String {
+    /// Reads a policy before its signature, and the identity key that it names.
+    pub(super) fn parse_unsigned(text: &str) -> Result<(Self, IdentityPublicKey), RecordError> {
+        let tags = TagList::parse(text.as_bytes(), POLICY_VERSION, MAX_POLICY)?;
+        let record = PolicyRecord::from_tags(&tags)?;
+        Ok((Self { rollover: None, ..Self::from(&record) }, record.identity))
+    }
+
+    /// The text up to the signature.
+    pub(super) fn unsigned(&self, identity: &IdentityPublicKey) -> String {
         let mut text = format!(
             "{POLICY_VERSION}; m={}; n={}; x={}; a={}; ",
             self.mode, self.serial, self.expiry, self.max_age

@@ -3,6 +3,8 @@
 //! | File | Holds |
 //! |---|---|
 //! | `identity.pem` | the identity key (PKCS#8, RFC 8410); may be kept elsewhere |
+//! | `identity-former.pem` | the identity key that it has succeeded, until nobody remembers that one any more |
+//! | `identity-next.pem` | the one that is to succeed it; best kept elsewhere |
 //! | `signing-<id>.pem` | a signing key; `<id>` are the first digits of its key id |
 //! | `sealing-<suite>-<selector>.key` | a sealing key |
 //! | `policy.txt` | the signed policy record as published |
@@ -19,6 +21,7 @@ mod age_file;
 mod destruction;
 mod disk;
 mod erase;
+mod identity;
 mod names;
 mod papers;
 mod passphrase;
@@ -190,6 +193,7 @@ pub enum Find<'a> {
 pub struct Keyring {
     directory: PathBuf,
     identity: Option<IdentityKey>,
+    others: identity::Others,
     signing: Vec<SigningKey>,
     sealing: Vec<StoredKey>,
     destroyed: HashSet<KeyId>,
@@ -247,6 +251,7 @@ impl Keyring {
         let mut keyring = Self {
             directory: directory.to_owned(),
             identity: None,
+            others: identity::Others::default(),
             signing: Vec::new(),
             sealing: Vec::new(),
             destroyed: HashSet::new(),
@@ -272,7 +277,12 @@ impl Keyring {
                 let Some(text) = self.secret(path)? else { return Ok(()) };
                 match kind {
                     Kind::Identity => {
-                        self.identity = Some(IdentityKey::from_pem(&text).map_err(key)?);
+                        let identity = IdentityKey::from_pem(&text).map_err(key)?;
+                        self.files.insert(identity.fingerprint(), path.to_owned());
+                        self.identity = Some(identity);
+                    }
+                    Kind::FormerIdentity | Kind::NextIdentity => {
+                        self.others.take(kind, IdentityKey::from_pem(&text).map_err(key)?, path);
                     }
                     Kind::Signing => {
                         let signing = SigningKey::from_pem(&text).map_err(key)?;
@@ -361,7 +371,8 @@ impl Keyring {
         let path = self.directory.join(IDENTITY);
         let pem =
             key.to_pem().map_err(|source| KeyringError::Key { path: path.clone(), source })?;
-        self.store(&path, &pem)?;
+        let path = self.store(&path, &pem)?;
+        self.files.insert(key.fingerprint(), path);
         self.identity = Some(key);
         Ok(())
     }

@@ -7,8 +7,8 @@ mod protect;
 mod revoke;
 mod rotate;
 
+use super::context;
 use super::failure::Failure;
-use super::{context, passphrase};
 use crate::core::Domain;
 use crate::gateway::config::{Config, LocalDomain};
 use crate::gateway::rotation::{Desk, DeskError};
@@ -62,8 +62,7 @@ fn locals<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<&'a LocalDom
 }
 
 fn desk(local: &LocalDomain, now: u64) -> Result<Desk, Failure> {
-    let passphrase = passphrase::existing(&local.keys, local.passphrase.as_deref())?;
-    Ok(Desk::open(&local.keys, &local.name, passphrase.as_ref(), now)?)
+    context::desk(local, now)
 }
 
 fn print(text: &str) -> Result<(), Failure> {
@@ -88,19 +87,7 @@ impl From<DeskError> for Failure {
 
 /// The domain in the configuration, which may be left out if there is only one.
 fn local(domain: Option<&str>, config: Option<&Path>) -> Result<LocalDomain, Failure> {
-    let config = context::config(config)?;
-    match (domain, config.domains.as_slice()) {
-        (Some(name), _) => {
-            let domain = Domain::parse(name)
-                .map_err(|error| Failure::usage(format!("--domain `{name}`: {error}")))?;
-            context::local(&config, &domain).cloned()
-        }
-        (None, [only]) => Ok(only.clone()),
-        (None, _) => {
-            Err(Failure::usage("the configuration has several domains")
-                .hint("name one with --domain"))
-        }
-    }
+    context::one(&context::config(config)?, domain).cloned()
 }
 
 /// Which keyring a command is about.

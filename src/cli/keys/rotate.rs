@@ -77,6 +77,14 @@ pub(super) fn told(local: &LocalDomain, tended: &Tended) -> String {
             }
             Event::Installed(serial) => format!("put the policy of serial {serial} into force"),
             Event::Destroyed(kind, id) => format!("destroyed {kind} key {id}"),
+            Event::RolloverEnded { former, destroyed: true } => {
+                format!(
+                    "the rollover of the identity key is over: destroyed the former one, {former}"
+                )
+            }
+            Event::RolloverEnded { former, destroyed: false } => format!(
+                "the rollover of the identity key is over: the former one, {former}, can be destroyed where it is kept"
+            ),
             Event::Lost(kind, id) => format!("{kind} key {id} is missing from the keyring"),
             Event::Swept(files) => format!("erased {files} files that a crash had left"),
             Event::Published(name) => format!("published {name}"),

@@ -220,6 +220,7 @@ fn records_may_stand_below_another_name() {
     let mut local = LocalDomain {
         name: Domain::parse("a.example").unwrap(),
         keys: PathBuf::new(),
+        passphrase: None,
         dkim: Vec::new(),
         publication: found,
         rotation: None,

@@ -83,7 +83,9 @@ pub(in crate::gateway) async fn agree(
         if theirs.identity != ours.identity {
             // The one before a rollover may still stand.
             let former = ours.rollover.as_ref().and_then(|rollover| rollover.former());
-            if former.as_ref() == Some(&theirs.identity) && theirs.serial < ours.serial {
+            let succeeds = former.as_ref() == Some(&theirs.identity)
+                || theirs.next_identity == Some(ours.identity.fingerprint());
+            if succeeds && theirs.serial < ours.serial {
                 continue;
             }
             let (published, own) = (theirs.identity.fingerprint(), ours.identity.fingerprint());

@@ -1,12 +1,16 @@
 //! The keyring and its book on the desk of whoever has the right to change them: steps are carried out here.
 
+mod identity;
+
 use std::path::Path;
+
+pub use identity::{Ask, IdentityError, MAX_WEEKS, NotTaken, Roll};
 
 use rand_core::CryptoRng;
 
 use crate::core::{Domain, KeyError, KeyId, SealingPrivateKey, SigningKey, Suite, VerifyingKey};
 use crate::lifetime::{
-    Book, BookError, Kind, Life, Lists, Plan, Schedule, Step, View, names, plan, wanted,
+    Book, BookError, Concern, Kind, Life, Lists, Plan, Schedule, Step, View, names, plan, wanted,
 };
 use crate::records::{
     DraftError, KeyRecord, PolicyDraft, PolicyRecord, RecordError, SealingEntry, Selector,
@@ -48,6 +52,16 @@ pub enum DeskError {
     /// The identity key is not here.
     #[error("the identity key is not in the keyring")]
     NoIdentity,
+    /// The identity key that is here has no right to sign.
+    #[error(
+        "the identity key in the keyring ({here}) is neither the one that the policy names ({named}) nor its proven successor"
+    )]
+    OtherIdentity {
+        /// Fingerprint of the key that the policy names.
+        named: KeyId,
+        /// Fingerprint of the key that is here.
+        here: KeyId,
+    },
     /// A key that is to be listed is not here.
     #[error("key {0} is not in the keyring")]
     Missing(KeyId),
@@ -86,6 +100,13 @@ pub enum Event {
     Installed(u64),
     /// The private part of a key was destroyed.
     Destroyed(Kind, KeyId),
+    /// A rollover of the identity key is over.
+    RolloverEnded {
+        /// Fingerprint of the former key.
+        former: KeyId,
+        /// Whether it was here, and was destroyed.
+        destroyed: bool,
+    },
     /// The private part of a key is not in the keyring, though nobody has destroyed it.
     Lost(Kind, KeyId),
     /// Files that a crash had left were erased.
@@ -159,14 +180,17 @@ impl Desk {
     /// What is due.
     #[must_use]
     pub fn plan(&self, schedule: &Schedule, now: u64) -> Plan {
-        plan(&View {
+        let mut plan = plan(&View {
             now,
             book: &self.book,
             policy: self.policy.record(),
             schedule,
             identity: self.keyring.identity().is_some(),
             ahead: &self.ahead(),
-        })
+        });
+        let lacking = self.lacks_former();
+        plan.concerns.extend(lacking.map(|former| Concern::FormerMissing { former }));
+        plan
     }
 
     /// Does everything that is due, and returns what is left to be told. After an error what was done before it stands.
@@ -243,6 +267,7 @@ impl Desk {
                 let kind = self.destroy(&id, now)?;
                 Ok(Event::Destroyed(kind, id))
             }
+            Step::EndRollover(former) => self.end_rollover(former, now),
         }
     }
 
@@ -287,23 +312,18 @@ impl Desk {
 
     /// Signs a policy that differs from the one in the keyring in its time and its keys, and puts it in its place.
     fn sign(&mut self, lists: &Lists, serial: u64, expiry: u64, now: u64) -> Result<(), DeskError> {
-        let mut draft = PolicyDraft::from(self.policy.record());
-        (draft.serial, draft.expiry) = (serial, expiry);
-        draft.sealing_keys =
-            lists.sealing.iter().map(|id| self.entry(id)).collect::<Result<_, _>>()?;
-        draft.signing_keys =
-            lists.signing.iter().map(|id| self.verifying(id)).collect::<Result<_, _>>()?;
+        let draft = self.listing(lists, serial, expiry)?;
         self.put(&draft, now)
     }
 
-    /// Signs `draft` with the identity key and puts it into the keyring.
+    /// Signs `draft` with the identity key and puts it into the keyring. While a rollover of that key lasts, the policy carries a fresh
+    /// statement of the former one, whatever the draft says.
     ///
     /// # Errors
     ///
-    /// The identity key is elsewhere, the draft makes no valid policy, or the file system refuses.
+    /// The identity key is elsewhere or another one, the draft makes no valid policy, or the file system refuses.
     pub fn put(&mut self, draft: &PolicyDraft, now: u64) -> Result<(), DeskError> {
-        let identity = self.keyring.identity().ok_or(DeskError::NoIdentity)?;
-        let text = draft.sign(&self.domain, identity)?;
+        let text = self.signed(draft)?;
         self.replace_policy(&text, now)
     }
 
@@ -330,6 +350,11 @@ impl Desk {
         self.save(now)?;
         self.keyring.set_policy(text)?;
         self.policy = policy;
+        self.book.identify(&self.policy, now);
+        for ahead in &self.ahead {
+            // If the identity key is another now, it has signed those too.
+            self.book.announce(ahead.record());
+        }
         self.book.enter(self.policy.record(), now);
         self.book.installed = now;
         self.book.policy_ready = None;

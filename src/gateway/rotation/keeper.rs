@@ -10,7 +10,7 @@ use super::sighting::{Sighting, Sightings};
 use crate::core::{Domain, KeyId};
 use crate::gateway::publication::{Action, Change, Published, Publisher};
 use crate::gateway::system_rng;
-use crate::lifetime::{Concern, Jump, Kind, Plan, Schedule};
+use crate::lifetime::{Concern, Jump, Plan, Schedule};
 use crate::records::Selector;
 use crate::store::keyring::Passphrase;
 
@@ -121,11 +121,16 @@ impl Keeper {
     /// # Errors
     ///
     /// The keyring cannot be read.
-    pub async fn to_note(&self, now: u64) -> Result<Vec<(Kind, KeyId, u64)>, DeskError> {
+    pub async fn to_note(&self, now: u64) -> Result<Vec<(String, KeyId, u64)>, DeskError> {
         self.at_desk(move |keeper| {
             let desk = keeper.desk(now)?;
             let ended = desk.book.keys.iter().filter(|life| !life.noted);
-            Ok(ended.filter_map(|life| Some((life.kind, life.id, life.destroyed?))).collect())
+            let ended =
+                ended.filter_map(|life| Some((life.kind.to_string(), life.id, life.destroyed?)));
+            let rolled = desk.book.identity.succession.as_ref().filter(|rolled| !rolled.noted);
+            let former = rolled
+                .and_then(|rolled| Some(("identity".to_owned(), rolled.former, rolled.destroyed?)));
+            Ok(ended.chain(former).collect())
         })
         .await
     }
@@ -140,6 +145,9 @@ impl Keeper {
             let mut desk = keeper.desk(now)?;
             for life in desk.book.keys.iter_mut().filter(|life| ids.contains(&life.id)) {
                 life.noted = true;
+            }
+            if let Some(rolled) = &mut desk.book.identity.succession {
+                rolled.noted |= ids.contains(&rolled.former);
             }
             desk.save(now)
         })

@@ -12,7 +12,7 @@ mod task;
 
 pub use agreement::Disagreement;
 pub(super) use agreement::{PATIENCE, agree};
-pub use desk::{Desk, DeskError, Event, Made};
+pub use desk::{Ask, Desk, DeskError, Event, IdentityError, MAX_WEEKS, Made, NotTaken, Roll};
 pub use keeper::{Keeper, Tended};
 pub use sighting::{Authoritative, Seen, Sighting, SightingFuture, Sightings};
 pub(super) use task::Rotation;

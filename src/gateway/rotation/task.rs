@@ -168,6 +168,9 @@ impl Rotation {
                 Event::Destroyed(kind, id) => {
                     info!(%domain, %kind, key = %id, "private key destroyed")
                 }
+                Event::RolloverEnded { former, destroyed } => {
+                    info!(%domain, %former, destroyed, "rollover of the identity key is over");
+                }
                 Event::Lost(kind, id) => {
                     error!(%domain, %kind, key = %id, "private key is missing from the keyring")
                 }
@@ -192,7 +195,7 @@ impl Rotation {
             let alarm = match concern {
                 Concern::PolicyEnds { at } => Alarm::PolicyEnds { at: *at },
                 Concern::Clock { .. } => Alarm::ClockJumped,
-                Concern::Late { .. } | Concern::NoSelector => {
+                Concern::Late { .. } | Concern::NoSelector | Concern::FormerMissing { .. } => {
                     Alarm::RotationLate(concern.to_string())
                 }
                 Concern::Unpublished { .. } | Concern::NotWithdrawn { .. } => {
@@ -218,12 +221,11 @@ impl Rotation {
             if ended.is_empty() {
                 return Ok(());
             }
-            let action =
-                |(kind, id, at): &(crate::lifetime::Kind, crate::core::KeyId, u64)| NewAction {
-                    kind: ActionKind::KeyDestroyed,
-                    domain: local.name.clone(),
-                    detail: format!("{kind} key {id} at {at}"),
-                };
+            let action = |(kind, id, at): &(String, crate::core::KeyId, u64)| NewAction {
+                kind: ActionKind::KeyDestroyed,
+                domain: local.name.clone(),
+                detail: format!("{kind} key {id} at {at}"),
+            };
             let actions: Vec<NewAction> = ended.iter().map(action).collect();
             if let Err(error) =
                 self.ledger.record_actions(&actions, now, &Operator::gateway()).await

@@ -25,6 +25,10 @@ impl Keyring {
         self.signing.retain(|key| key.key_id() != *id);
         let Some(path) = self.files.get(id) else { return Ok(false) };
         erase(path)?;
+        if path.extension().is_some_and(|extension| extension == "age") {
+            // What an interrupted protection has left in clear.
+            erase(&path.with_extension(""))?;
+        }
         self.files.remove(id);
         Ok(true)
     }
@@ -60,10 +64,10 @@ impl Keyring {
         for id in &back {
             self.destroy(id, 0)?;
         }
-        Ok(left.len() + back.len())
+        Ok(left.len() + back.len() + self.sweep_identities()?)
     }
 
-    fn note_destroyed(&mut self, id: &KeyId, now: u64) -> Result<(), KeyringError> {
+    pub(super) fn note_destroyed(&mut self, id: &KeyId, now: u64) -> Result<(), KeyringError> {
         if !self.destroyed.insert(*id) {
             return Ok(());
         }
@@ -83,7 +87,7 @@ impl Keyring {
 }
 
 /// Overwrites and unlinks a file, durably. One that is not there is erased.
-fn erase(path: &Path) -> Result<(), KeyringError> {
+pub(super) fn erase(path: &Path) -> Result<(), KeyringError> {
     let erased = super::erase::erase(path);
     match erased {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -4,6 +4,8 @@ use super::StoredKey;
 use crate::core::KeyId;
 
 pub(super) const IDENTITY: &str = "identity.pem";
+pub(super) const FORMER: &str = "identity-former.pem";
+pub(super) const NEXT: &str = "identity-next.pem";
 pub(super) const POLICY: &str = "policy.txt";
 pub(super) const DESTROYED: &str = "destroyed";
 pub(super) const BOOK: &str = "lifetimes.json";
@@ -20,6 +22,10 @@ pub(super) const ENCRYPTED: &str = ".age";
 pub(super) enum Kind {
     /// The identity key.
     Identity,
+    /// The identity key before it.
+    FormerIdentity,
+    /// The identity key after it.
+    NextIdentity,
     /// A signing key.
     Signing,
     /// A sealing key.
@@ -39,6 +45,8 @@ impl Kind {
     pub(super) fn of(name: &str) -> Option<Self> {
         match name {
             IDENTITY => return Some(Self::Identity),
+            FORMER => return Some(Self::FormerIdentity),
+            NEXT => return Some(Self::NextIdentity),
             POLICY => return Some(Self::Policy),
             BOOK => return Some(Self::Book),
             AHEAD => return Some(Self::Ahead),
@@ -54,7 +62,14 @@ impl Kind {
 
     /// Whether such a file holds a private key.
     pub(super) fn is_secret(self) -> bool {
-        matches!(self, Self::Identity | Self::Signing | Self::Sealing)
+        matches!(
+            self,
+            Self::Identity
+                | Self::FormerIdentity
+                | Self::NextIdentity
+                | Self::Signing
+                | Self::Sealing
+        )
     }
 }
 

@@ -176,7 +176,9 @@ impl Export {
             let name = names::encrypted(name).unwrap_or(name);
             let text = match Kind::of(name) {
                 None => continue,
-                Some(Kind::Identity) if !with_identity => continue,
+                Some(Kind::Identity | Kind::FormerIdentity) if !with_identity => continue,
+                // It is to be kept off the gateway.
+                Some(Kind::NextIdentity) => continue,
                 Some(kind) if kind.is_secret() => match keyring.secret(&path)? {
                     Some(text) => text,
                     None => continue,
@@ -297,7 +299,7 @@ impl Export {
                 id.parse().map_err(|_| self.malformed(DESTROYED, "a line without key id"))?,
             );
         }
-        let mut identity = None;
+        let (mut identity, mut former) = (None, None);
         let (mut signing, mut sealing) = (Vec::new(), Vec::new());
         for File { name, content } in &self.files {
             let path = || keyring.directory.join(name);
@@ -311,6 +313,16 @@ impl Export {
                         }
                         Some(_) => return Err(KeyringError::Exists(path())),
                         None => identity = Some((name, key)),
+                    }
+                }
+                Some(Kind::FormerIdentity) => {
+                    let key = IdentityKey::from_pem(content).map_err(key)?;
+                    if keyring.former_identity().is_some() {
+                        merged.present.push(name.clone());
+                    } else if destroyed.contains(&key.fingerprint()) {
+                        merged.destroyed.push(name.clone());
+                    } else {
+                        former = Some((name, key));
                     }
                 }
                 Some(Kind::Signing) => {
@@ -341,7 +353,9 @@ impl Export {
                         sealing.push((name, key));
                     }
                 }
-                Some(Kind::Policy | Kind::Book | Kind::Ahead | Kind::Destroyed) => {}
+                Some(
+                    Kind::NextIdentity | Kind::Policy | Kind::Book | Kind::Ahead | Kind::Destroyed,
+                ) => {}
                 None => merged.unknown.push(name.clone()),
             }
         }
@@ -358,6 +372,10 @@ impl Export {
         }
         if let Some((name, key)) = identity {
             keyring.add_identity(key)?;
+            merged.added.push(name.clone());
+        }
+        if let Some((name, key)) = former {
+            keyring.add_former_identity(key)?;
             merged.added.push(name.clone());
         }
         for (name, key) in signing {
