@@ -129,6 +129,7 @@ impl Publishing {
         let publisher: Arc<dyn Publisher> = Arc::<Zone>::clone(&zone);
         let sightings: Arc<dyn Sightings> = Arc::<Zone>::clone(&zone);
         let keeper = Keeper {
+            passphrase: None,
             domain: domain(),
             at: domain(),
             keys: keys.clone(),
