@@ -19,6 +19,7 @@ mod failure;
 mod fingerprint;
 mod init;
 mod inspect;
+mod keys;
 mod log;
 mod manager;
 mod moment;
@@ -82,6 +83,11 @@ enum Command {
     Policy {
         #[command(subcommand)]
         command: PolicyCommand,
+    },
+    /// Work with the private keys of a domain
+    Keys {
+        #[command(subcommand)]
+        command: keys::KeysCommand,
     },
     /// Say which mail waits, since when, why, and what to do
     Deferred(deferred::Args),
@@ -159,6 +165,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Inspect(args) => inspect::run(args),
         Command::Password(args) => password::run(args),
         Command::Policy { command: PolicyCommand::Sign(args) } => policy::sign(args, config),
+        Command::Keys { command } => keys::run(command, config),
         Command::Check(args) => check::run(args, config),
         Command::Explain(args) => explain::run(args, config),
         Command::Bypass(args) => bypass::run(args, config),

@@ -16,6 +16,7 @@ use super::aftermath::Aftermath;
 use super::alarms::{self, Alarms};
 use super::attempts::Attempts;
 use super::booking::Underway;
+use super::clock::Clock;
 use super::config::Config;
 use super::delay;
 use super::failure::Failure;

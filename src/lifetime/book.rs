@@ -287,6 +287,16 @@ impl Book {
         }
     }
 
+    /// Takes a key out of use; with `destroy` its private part goes at once, else when mail that is on its way has arrived [R-life-07].
+    pub fn revoke(&mut self, id: &KeyId, destroy: bool, now: u64) {
+        if let Some(life) = self.life_mut(id) {
+            life.revoked.get_or_insert(now);
+            if destroy {
+                life.listing = Some(Listing { expiry: now, opens: now });
+            }
+        }
+    }
+
     /// Leaves out what was destroyed long ago.
     pub fn prune(&mut self, now: u64) {
         self.keys

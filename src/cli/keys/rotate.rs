@@ -1,0 +1,98 @@
+//! `mta-seal keys rotate`: does what is due, with or without a running gateway.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{desk, locals, print};
+use crate::cli::context;
+use crate::cli::failure::Failure;
+use crate::cli::moment::utc;
+use crate::dns::StubResolver;
+use crate::dns::authorities::DNS_PORT;
+use crate::gateway::SystemClock;
+use crate::gateway::config::{Config, LocalDomain};
+use crate::gateway::publication::publisher;
+use crate::gateway::rotation::{Authoritative, Event, Keeper, Tended};
+
+/// Options of `keys rotate`.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// Only this domain of the configuration
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<String>,
+    /// Replace all keys before their time, each as soon as its successor is seen everywhere
+    #[arg(long)]
+    now: bool,
+}
+
+pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
+    let config = context::config(config)?;
+    let now = context::now();
+    for local in locals(&config, args.domain.as_deref())? {
+        if args.now {
+            let mut desk = desk(local, now)?;
+            desk.book.hurry = Some(now);
+            desk.save(now)?;
+        }
+        let tended = tend(&config, local, now)?;
+        print(&told(local, &tended))?;
+    }
+    Ok(())
+}
+
+/// Visits the keys of a domain once, as the gateway would.
+pub(super) fn tend(config: &Config, local: &LocalDomain, now: u64) -> Result<Tended, Failure> {
+    let resolver = StubResolver::new(&config.dns).map_err(Failure::refused)?;
+    let publication = &local.publication;
+    let publisher = publisher(publication, Arc::new(SystemClock)).map_err(|error| {
+        let failure = Failure::refused(&error);
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })?;
+    let keeper = Keeper {
+        domain: local.name.clone(),
+        at: local.records_under().clone(),
+        keys: local.keys.clone(),
+        schedule: local.rotation.unwrap_or_default(),
+        ttl: publication.ttl,
+        selectors: publication.selectors.clone().into(),
+        publisher,
+        sightings: Arc::new(Authoritative::new(Arc::new(resolver), DNS_PORT)),
+    };
+    Ok(context::block_on(keeper.tend(now))??)
+}
+
+/// What a visit has brought, in words.
+pub(super) fn told(local: &LocalDomain, tended: &Tended) -> String {
+    let mut out = format!("{}\n", local.name);
+    for event in &tended.events {
+        let line = match event {
+            Event::Made(kind, id) => format!("made {kind} key {id}"),
+            Event::Signed { serial, expiry, .. } => {
+                format!("signed a policy, serial {serial}, until {}", utc(*expiry))
+            }
+            Event::Installed(serial) => format!("put the policy of serial {serial} into force"),
+            Event::Destroyed(kind, id) => format!("destroyed {kind} key {id}"),
+            Event::Swept(files) => format!("erased {files} files that a crash had left"),
+            Event::Published(name) => format!("published {name}"),
+            Event::Withdrawn(name) => format!("withdrew a record of {name}"),
+            Event::Visible(name) => format!("{name} is seen at every name server"),
+        };
+        out.push_str(&format!("  {line}\n"));
+    }
+    for change in &tended.by_hand {
+        out.push_str(&format!("  to {}: {} TXT {}\n", change.action, change.name, change.value));
+    }
+    if let Some(why) = &tended.refused {
+        out.push_str(&format!("  ! not published: {why}\n"));
+    }
+    for concern in &tended.concerns {
+        out.push_str(&format!("  ! {concern}\n"));
+    }
+    if tended.next != u64::MAX {
+        out.push_str(&format!("  next {}\n", utc(tended.next)));
+    }
+    out
+}
