@@ -34,8 +34,9 @@ fn nothing_is_lost_goes_clear_or_lives_too_long() {
     let seed = number("MTA_SEAL_SIM_SEED", 1);
     let days = number("MTA_SEAL_SIM_DAYS", 100);
     let gap = number("MTA_SEAL_SIM_GAP", 4 * HOUR);
+    let pause = number("MTA_SEAL_SIM_PAUSE", 8 * HOUR);
     let _told = Seed(seed);
-    let mut world = World::new(seed, days * DAY, gap);
+    let mut world = World::new(seed, days * DAY, gap, pause);
     runtime().block_on(world.run());
     let counts = &world.counts;
     println!("seed {seed}, {days} days\n{counts}");

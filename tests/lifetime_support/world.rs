@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use mta_seal::core::{
@@ -70,7 +71,7 @@ struct Side {
     /// Times by true time at which it was off.
     off: u64,
     /// The keys that the daemon has in memory, and until when it does not look for others.
-    loaded: Option<(u64, Keyring)>,
+    loaded: Option<(u64, Rc<Keyring>)>,
     visit: u64,
     cut: Option<Cut>,
     scratch: PathBuf,
@@ -96,13 +97,16 @@ pub struct World {
     open: u64,
     chance: Chance,
     gap: u64,
+    /// When keepers without anything to do come again.
+    pause: u64,
     pub counts: Counts,
     _scratch: tempfile::TempDir,
 }
 
 impl World {
-    /// A world for `length` seconds in which each side writes about every `gap` seconds.
-    pub fn new(seed: u64, length: u64, gap: u64) -> Self {
+    /// A world for `length` seconds in which each side writes about every `gap` seconds, and keepers that have
+    /// nothing to do come again after `pause`, or as they want to if it is 0.
+    pub fn new(seed: u64, length: u64, gap: u64, pause: u64) -> Self {
         let mut chance = Chance::new(seed);
         let part = |chance: &mut Chance| Chance::new(chance.between(0, u64::MAX - 1));
         let scratch = tempfile::tempdir().unwrap();
@@ -144,6 +148,7 @@ impl World {
             open: 0,
             chance,
             gap,
+            pause,
             counts: Counts::default(),
             _scratch: scratch,
         };
@@ -260,7 +265,6 @@ impl World {
             let restart = self.now + self.chance.between(1, 10 * MINUTE);
             return self.visit_at(side, restart);
         }
-        let breaks = self.sides[side].party.zone.will_break();
         let Side { party, watch, loaded, .. } = &mut self.sides[side];
         let Some(tended) = party.tend_or_break(clock).await else {
             watch.observe(party, clock);
@@ -269,7 +273,6 @@ impl World {
             let restart = self.now + self.chance.between(1, 10 * MINUTE);
             return self.visit_at(side, restart);
         };
-        let _ = breaks;
         watch.tended(party, &tended, clock);
         if tended.events.iter().any(|e| matches!(e, mta_seal::gateway::rotation::Event::Destroyed(..))) {
             watch.nothing_is_left(party);
@@ -285,7 +288,12 @@ impl World {
             self.counts.add(format!("visits with concern {name}"), 1);
         }
         // By its own clock.
-        let wait = tended.next.saturating_sub(clock).clamp(1, DAY);
+        let next = match self.pause {
+            0 => tended.next,
+            _ if self.leaps(side) => tended.next,
+            pause => self.sides[side].party.next(&tended, clock, pause),
+        };
+        let wait = next.saturating_sub(clock).clamp(self.pause / 10 + 1, DAY);
         self.visit_at(side, self.now + wait);
     }
 
