@@ -142,7 +142,9 @@ impl Book {
         let settling = self.settling(now).is_some();
         for stand in &mut self.stands {
             let still = wanted.iter().any(|w| w.name == stand.name && w.value == stand.value);
-            if still == stand.withdrawn && (still || !settling) {
+            // Two of a name are worse than none [R-rec-01], so that the one gives way to the other in any case.
+            let replaced = wanted.iter().any(|w| w.name == stand.name);
+            if still == stand.withdrawn && (still || replaced || !settling) {
                 stand.withdrawn = !still;
                 (stand.since, stand.done, stand.tries, stand.again) = (now, None, 0, 0);
                 (stand.seen, stand.ready) = (None, None);

@@ -617,7 +617,14 @@ impl World {
         for side in &self.sides {
             let party = &side.party;
             for records in party.zone.records(&party.policy_name()) {
-                assert_eq!(records.len(), 1, "{} has not one policy", party.domain);
+                assert_eq!(
+                    records.len(),
+                    1,
+                    "{} has not one policy at {}: {:#?}",
+                    party.domain,
+                    self.now,
+                    party.zone.trail()
+                );
                 let policy = SignedPolicy::parse(records[0].as_bytes()).unwrap();
                 let policy = policy.verify(&party.domain).unwrap();
                 let expired = self.now >= policy.record().expiry;

@@ -59,6 +59,8 @@ struct State {
     shown: Vec<(String, String, u64)>,
     published: u64,
     refused: u64,
+    /// The last changes of policies, for whoever wants to know how something came about.
+    trail: VecDeque<String>,
 }
 
 #[derive(Default)]
@@ -92,6 +94,7 @@ impl Zone {
             shown: Vec::new(),
             published: 0,
             refused: 0,
+            trail: VecDeque::new(),
         };
         Self { state: Arc::new(Mutex::new(state)), broken: Arc::default() }
     }
@@ -187,6 +190,11 @@ impl Zone {
         (records, ttl)
     }
 
+    /// The last changes of policies.
+    pub fn trail(&self) -> Vec<String> {
+        self.lock().trail.iter().cloned().collect()
+    }
+
     /// How often changes were made and refused.
     pub fn counts(&self) -> (u64, u64) {
         let state = self.lock();
@@ -219,6 +227,13 @@ impl Server {
 
 impl State {
     fn change(&mut self, changes: &[Change]) {
+        let policies = changes.iter().filter(|change| change.name.starts_with("_mta-seal."));
+        let policies: Vec<String> =
+            policies.map(|c| format!("{} {}", c.action, &c.value[..40.min(c.value.len())])).collect();
+        self.trail.push_back(format!("{}: {}", self.now, policies.join(", ")));
+        if self.trail.len() > 30 {
+            self.trail.pop_front();
+        }
         for n in 0..self.servers.len() {
             let lag = match self.lag {
                 Lag::None => 0,
