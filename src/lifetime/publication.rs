@@ -52,10 +52,16 @@ pub struct Stand {
 }
 
 impl Stand {
-    /// Whether it has to be handed over for publication now.
+    /// Whether it has to be handed over for publication.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.done.is_none() && self.seen.is_none()
+    }
+
+    /// Whether it has to be handed over now.
     #[must_use]
     pub fn is_due(&self, now: u64) -> bool {
-        self.done.is_none() && self.seen.is_none() && now >= self.again
+        self.is_pending() && now >= self.again
     }
 
     /// Notes that it was handed over.
