@@ -135,7 +135,9 @@ fn a_key_whose_record_one_server_lacks_waits_and_the_old_one_stays() {
         let (name, value) = record_of(&party, &new);
         let shown = zone.shown(&name, &value).unwrap();
         let listed = visits.iter().find(|(_, t)| {
-            t.events.iter().any(|e| matches!(e, Event::Signed { sealing, .. } if sealing.contains(&new)))
+            t.events
+                .iter()
+                .any(|e| matches!(e, Event::Signed { sealing, .. } if sealing.contains(&new)))
         });
         assert!(listed.unwrap().0 >= shown + TTL);
         assert!(matches!(party.keyring().find(&old), Find::Found(_)));
@@ -174,7 +176,10 @@ fn by_hand_the_operator_is_told_what_to_publish() {
         let new = only_made(&visits, XWING);
         let (name, value) = record_of(&party, &new);
         let asked = &visits.last().unwrap().1.by_hand;
-        assert!(asked.iter().any(|change| change.name == name && change.value == value), "{asked:?}");
+        assert!(
+            asked.iter().any(|change| change.name == name && change.value == value),
+            "{asked:?}"
+        );
         zone.set(&name, &value, true);
         party.pass(START + 6 * DAY + HOUR, START + 7 * DAY + HOUR).await;
         assert_eq!(party.listed(Suite::XWing), Some(new));

@@ -59,7 +59,9 @@ fn nothing_is_lost_goes_clear_or_lives_too_long() {
     for trouble in Trouble::all() {
         assert!(counts.of(trouble) > 0, "{trouble:?} has not happened");
     }
-    for what in ["publications refused", "look-ups failed", "keepers killed", "looks at expired policies"] {
+    for what in
+        ["publications refused", "look-ups failed", "keepers killed", "looks at expired policies"]
+    {
         assert!(counts.of(what) > 0, "no {what}");
     }
 

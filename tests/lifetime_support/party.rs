@@ -152,7 +152,9 @@ impl Party {
     pub fn keys_in(&self, kind: Kind, state: State, now: u64) -> Vec<Life> {
         let (book, policy) = (self.book(), self.policy());
         let lives = book.keys.into_iter();
-        lives.filter(|life| life.kind == kind && life.state(policy.record(), now) == state).collect()
+        lives
+            .filter(|life| life.kind == kind && life.state(policy.record(), now) == state)
+            .collect()
     }
 
     /// The sealing key that the policy lists for a suite.

@@ -70,7 +70,10 @@ impl Watch {
             let current = record.sealing_keys.iter().any(|e| e.key_id() == Some(*id));
             match keyring.find(id) {
                 Find::Found(_) => {
-                    assert!(settling || current || now < end, "{id} should have ended at {end}, now {now}");
+                    assert!(
+                        settling || current || now < end,
+                        "{id} should have ended at {end}, now {now}"
+                    );
                 }
                 Find::Destroyed => {
                     let may = self.may_end(id, record.window).unwrap_or(0);
@@ -136,12 +139,18 @@ impl Watch {
         };
         assert!(usable(Suite::XWing) && usable(Suite::X25519), "a suite has no usable key");
         let first = record.signing_keys[0].key_id();
-        assert!(keyring.signing_keys().iter().any(|key| key.key_id() == first), "nothing to sign with");
+        assert!(
+            keyring.signing_keys().iter().any(|key| key.key_id() == first),
+            "nothing to sign with"
+        );
         assert!(record.sealing_keys.len() == 2 && record.signing_keys.len() <= MAX_KEYS);
         for (id, last) in &self.used {
             let listed = record.signing_keys.iter().any(|key| key.key_id() == *id);
             // A clock is moved by two hours at the most, and what is not believed counts for nothing.
-            assert!(listed || self.latest + 3 * HOUR > last + 30 * DAY, "{id} is not listed for long enough");
+            assert!(
+                listed || self.latest + 3 * HOUR > last + 30 * DAY,
+                "{id} is not listed for long enough"
+            );
         }
         let mut current = vec![(Kind::Signing, first)];
         for suite in [Suite::XWing, Suite::X25519] {

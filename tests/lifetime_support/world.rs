@@ -16,7 +16,9 @@ use mta_seal::policy::{
     Decision, DeferReason, Demand, LocalPolicy, Memory, MemoryUpdate, SenderPolicy, Source,
     authenticate_sender, decide,
 };
-use mta_seal::records::{CLOCK_TOLERANCE, KeyRecord, SignedPolicy, VerifiedPolicy, key_record_name};
+use mta_seal::records::{
+    CLOCK_TOLERANCE, KeyRecord, SignedPolicy, VerifiedPolicy, key_record_name,
+};
 use mta_seal::store::keyring::{Find, Keyring};
 
 use super::crash::{Cut, crash, rehearse};
@@ -197,7 +199,9 @@ impl World {
                 break;
             }
             match event {
-                Event::Tend(side, visit) if visit == self.sides[side].visit => self.tend(side).await,
+                Event::Tend(side, visit) if visit == self.sides[side].visit => {
+                    self.tend(side).await
+                }
                 Event::Tend(..) => {}
                 Event::Stray(side) => {
                     let after = self.chance.between(HOUR, 3 * DAY);
@@ -274,7 +278,11 @@ impl World {
             return self.visit_at(side, restart);
         };
         watch.tended(party, &tended, clock);
-        if tended.events.iter().any(|e| matches!(e, mta_seal::gateway::rotation::Event::Destroyed(..))) {
+        if tended
+            .events
+            .iter()
+            .any(|e| matches!(e, mta_seal::gateway::rotation::Event::Destroyed(..)))
+        {
             watch.nothing_is_left(party);
         }
         if let Some((until, _)) = loaded {
@@ -487,7 +495,8 @@ impl World {
         assert_eq!(policy.identity(), own.identity());
         assert!(policy.record().sealing_keys.iter().any(|entry| entry.key_id() == Some(id)));
         assert!(matches!(keyring.find(&id), Find::Found(_)), "sealed to a key that has gone");
-        let stored = keyring.sealing_keys().iter().find(|stored| stored.key.key_id() == id).unwrap();
+        let stored =
+            keyring.sealing_keys().iter().find(|stored| stored.key.key_id() == id).unwrap();
         if !key.suite().is_inline() {
             let name = key_record_name(&stored.selector.parse().unwrap(), &party.domain);
             let value = KeyRecord::new(key.clone()).to_string();
@@ -509,7 +518,8 @@ impl World {
         let signing = keyring.signing_key(listed).expect("a key to sign with");
         watch.signed(signing.key_id(), clock);
         let message = &mut self.messages[n];
-        let reverse = ReversePathField::new(format!("a@{}", party.domain), 0, false, 0, String::new());
+        let reverse =
+            ReversePathField::new(format!("a@{}", party.domain), 0, false, 0, String::new());
         let forward = ForwardPath::new(format!("b@{to}"), 0, String::new()).unwrap();
         let prefix = Prefix::mail(
             party.domain.clone(),
@@ -583,7 +593,13 @@ impl World {
     }
 
     /// Opens and verifies as the gateway does.
-    async fn unseal(&mut self, n: usize, to: usize, clock: u64, keyring: &Keyring) -> Result<(), Failure> {
+    async fn unseal(
+        &mut self,
+        n: usize,
+        to: usize,
+        clock: u64,
+        keyring: &Keyring,
+    ) -> Result<(), Failure> {
         let sender = self.sides[1 - to].party.domain.clone();
         let message = &self.messages[n];
         let Ok(Step::Done(parsed)) = Received::new().push(&message.envelope) else {

@@ -80,7 +80,14 @@ impl std::fmt::Debug for Zone {
 }
 
 impl Zone {
-    pub fn new(servers: usize, ttl: u64, negative: u64, lag: Lag, now: u64, chance: Chance) -> Self {
+    pub fn new(
+        servers: usize,
+        ttl: u64,
+        negative: u64,
+        lag: Lag,
+        now: u64,
+        chance: Chance,
+    ) -> Self {
         let state = State {
             now,
             ttl,
@@ -228,8 +235,9 @@ impl Server {
 impl State {
     fn change(&mut self, changes: &[Change]) {
         let policies = changes.iter().filter(|change| change.name.starts_with("_mta-seal."));
-        let policies: Vec<String> =
-            policies.map(|c| format!("{} {}", c.action, &c.value[..40.min(c.value.len())])).collect();
+        let policies: Vec<String> = policies
+            .map(|c| format!("{} {}", c.action, &c.value[..40.min(c.value.len())]))
+            .collect();
         self.trail.push_back(format!("{}: {}", self.now, policies.join(", ")));
         if self.trail.len() > 30 {
             self.trail.pop_front();
