@@ -298,3 +298,63 @@ fn password_prints_a_line_that_counts() {
     write_secret(&dir, "senders", &format!("# those who may send\n\n{first}"), 0o600);
     assert_eq!(check(&dir), (Some(0), String::new()));
 }
+
+/// A configuration whose domain is published as `table` says.
+fn published(table: &str) -> tempfile::TempDir {
+    configured(|text| {
+        let (before, after) = text.split_once("[outbound]").unwrap();
+        format!("{before}[domain.publish]\n{table}\n\n[outbound]{after}")
+    })
+}
+
+#[test]
+fn a_command_that_publishes_must_be_safe_to_run() {
+    use std::os::unix::fs::PermissionsExt;
+    let commands = tempfile::tempdir().unwrap();
+    let command = commands.path().join("publish");
+    let dir = published(&format!("hook = \"{}\"", command.display()));
+    let refused = |why: &str| {
+        let (code, said) = check(&dir);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(why), "{said}");
+    };
+    refused("`publish` of company1.example: ");
+    refused("publish: No such file");
+    for (mode, why) in [
+        (0o600, "publish: Permission denied"),
+        (0o777, "publish is open to other users (mode 0777)"),
+        (0o720, "hint: chmod go-w "),
+    ] {
+        fs::write(&command, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(&command, fs::Permissions::from_mode(mode)).unwrap();
+        refused(why);
+    }
+    fs::set_permissions(&command, fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(check(&dir), (Some(0), String::new()));
+}
+
+#[test]
+fn a_key_for_updates_must_be_private_and_of_its_form() {
+    let dir = published("server = \"192.0.2.53\"\ntsig = \"update.key\"");
+    let secret = "c2VjcmV0IG9mIHRoZSB0ZXN0cyBvbmx5";
+    let key = format!("key \"k\" {{\n\talgorithm hmac-sha256;\n\tsecret \"{secret}\";\n}};\n");
+    let refused = |why: &str| {
+        let (code, said) = check(&dir);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(why), "{said}");
+        assert!(!said.contains("c2VjcmV0"), "{said}");
+    };
+    refused("update.key: No such file");
+    write_secret(&dir, "update.key", &key, 0o640);
+    refused("update.key is open to other users (mode 0640)");
+    write_secret(&dir, "update.key", &key.replace("sha256", "md5"), 0o600);
+    refused("`publish` of company1.example: ");
+    refused(
+        "update.key: line 2: the algorithm is none of hmac-sha256, hmac-sha384 and hmac-sha512",
+    );
+    refused("hint: let BIND's `tsig-keygen NAME` write the file");
+    write_secret(&dir, "update.key", &key.replace("c2Vj", "c2Vj!"), 0o600);
+    refused("update.key: line 3: the secret is no base64");
+    write_secret(&dir, "update.key", &key, 0o600);
+    assert_eq!(check(&dir), (Some(0), String::new()));
+}

@@ -20,6 +20,9 @@ pub(in crate::cli) struct Args {
     /// Only this domain of the configuration
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<String>,
+    /// With the values of records that are to be added or removed
+    #[arg(long)]
+    records: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -35,7 +38,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     if args.json {
         return print(&table::json(&sheets)?);
     }
-    let texts: Vec<String> = sheets.iter().map(|sheet| text(sheet, now)).collect();
+    let texts: Vec<String> = sheets.iter().map(|sheet| text(sheet, args.records, now)).collect();
     print(&texts.join("\n"))
 }
 
@@ -146,7 +149,7 @@ fn key(entry: &Entry) -> Key {
     }
 }
 
-fn text(sheet: &Sheet, now: u64) -> String {
+fn text(sheet: &Sheet, values: bool, now: u64) -> String {
     let policy = &sheet.policy;
     let mut out = format!("{}\n", sheet.domain);
     let mut rows = vec![vec![
@@ -179,7 +182,8 @@ fn text(sheet: &Sheet, now: u64) -> String {
     let rows: Vec<Vec<String>> = sheet.keys.iter().map(|key| row(key, now)).collect();
     out.push_str(&table::lines("  ", &rows));
     for record in &sheet.records {
-        out.push_str(&format!("  to {}: {} TXT {}\n", record.action, record.name, record.value));
+        let value = if values { record.value.as_str() } else { "(--records shows the value)" };
+        out.push_str(&format!("  to {}: {} TXT {value}\n", record.action, record.name));
     }
     for concern in &sheet.concerns {
         out.push_str(&format!("  ! {concern}\n"));

@@ -75,6 +75,7 @@ pub(super) fn told(local: &LocalDomain, tended: &Tended) -> String {
             }
             Event::Installed(serial) => format!("put the policy of serial {serial} into force"),
             Event::Destroyed(kind, id) => format!("destroyed {kind} key {id}"),
+            Event::Lost(kind, id) => format!("{kind} key {id} is missing from the keyring"),
             Event::Swept(files) => format!("erased {files} files that a crash had left"),
             Event::Published(name) => format!("published {name}"),
             Event::Withdrawn(name) => format!("withdrew a record of {name}"),

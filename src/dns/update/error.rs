@@ -21,7 +21,7 @@ pub enum UpdateFailure {
     #[error("{}", words(.0))]
     Connection(io::Error),
     /// It did not answer in time.
-    #[error("no answer within {} s", .0.as_secs())]
+    #[error("no answer within {0:?}")]
     Timeout(Duration),
     /// A name is none of DNS.
     #[error("{0} is no name in DNS")]
@@ -62,7 +62,7 @@ pub enum UpdateFailure {
         key: String,
     },
     /// The server's clock shows another time (BADTIME).
-    #[error("the server's clock is {} s {} of this host's (BADTIME)", .by.unsigned_abs(), if *.by < 0 { "behind" } else { "ahead" })]
+    #[error("the server's clock is {} s {} this host's (BADTIME)", .by.unsigned_abs(), if *.by < 0 { "behind" } else { "ahead of" })]
     BadTime {
         /// The server's time less ours, in seconds.
         by: i64,
@@ -134,7 +134,7 @@ impl UpdateError {
                 "the secret in the `tsig` file must be that of the server's key"
             }
             UpdateFailure::Query { rcode: REFUSED, .. } => {
-                "the key must also be allowed to ask (BIND: allow-query)"
+                "`server` must name the primary of the zone, and the key be allowed to ask there (BIND: allow-query)"
             }
             UpdateFailure::Lame(_) => "`server` must name the primary of the zone",
             UpdateFailure::Alias { .. } => {

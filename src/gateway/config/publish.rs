@@ -185,7 +185,7 @@ fn selectors(
             "`selectors` names {}, but with weekly keys {MIN_SELECTORS} are in use at a time",
             selectors.len()
         );
-        let hint = "name at least 8, or leave it out if no aliases need to stand";
+        let hint = "name more, or leave it out if no aliases need to stand";
         return Err(source.error(span, what, hint));
     }
     Ok(selectors)

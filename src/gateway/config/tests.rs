@@ -164,3 +164,59 @@ fn counters_are_read_from_loopback_at_a_port_of_their_own() {
     let taken = with("127.0.0.1:25").unwrap_err();
     assert!(taken.summary().contains("where mail is taken"), "{taken}");
 }
+
+fn publication(table: &str) -> Publication {
+    let text = format!(
+        "hostname = 'gw.a.example'\n[[domain]]\nname = 'a.example'\nkeys = 'k'\n{table}\n\
+         [inbound]\nlisten = ['127.0.0.1:25']\nnext_hop = 'lmtp://[::1]:24'\n"
+    );
+    let mut config = parse(&text).unwrap();
+    config.domains.remove(0).publication
+}
+
+#[test]
+fn records_are_published_by_hand_unless_somebody_else_is_named() {
+    let by_hand = publication("");
+    assert_eq!(by_hand, Publication::default());
+    assert_eq!((by_hand.way, by_hand.ttl), (PublicationWay::Manual, 3600));
+    let command = PathBuf::from("/usr/local/sbin/publish");
+    let hook = publication("[domain.publish]\nhook = '/usr/local/sbin/publish'\nttl = '1d'");
+    assert_eq!((hook.way, hook.ttl), (PublicationWay::Hook { command }, 86_400));
+    for (zone, found) in [
+        ("", None),
+        ("zone = 'a.example'", Some("a.example")),
+        ("zone = '_mta-seal.a.example'", Some("_mta-seal.a.example")),
+    ] {
+        let table = format!("[domain.publish]\nserver = '[::1]:5353'\ntsig = 'u.key'\n{zone}");
+        let zone = found.map(|zone| Domain::parse(zone).unwrap());
+        let server = "[::1]:5353".parse().unwrap();
+        let tsig = PathBuf::from("/etc/mta-seal/u.key");
+        assert_eq!(publication(&table).way, PublicationWay::Update { server, tsig, zone });
+    }
+    let PublicationWay::Update { server, .. } =
+        publication("[domain.publish]\nserver = '192.0.2.53'\ntsig = 'u.key'").way
+    else {
+        panic!("not by update")
+    };
+    assert_eq!(server.to_string(), "192.0.2.53:53");
+}
+
+#[test]
+fn records_may_stand_below_another_name() {
+    let names = (1..=8).map(|at| format!("'s{at}'")).collect::<Vec<_>>().join(", ");
+    let table = format!("[domain.publish]\nunder = 'a.hosted.example'\nselectors = [{names}]");
+    let found = publication(&table);
+    assert_eq!(found.way, PublicationWay::Manual);
+    let selectors: Vec<String> = found.selectors.iter().map(ToString::to_string).collect();
+    assert_eq!(selectors, ["s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8"]);
+    let mut local = LocalDomain {
+        name: Domain::parse("a.example").unwrap(),
+        keys: PathBuf::new(),
+        dkim: Vec::new(),
+        publication: found,
+        rotation: None,
+    };
+    assert_eq!(local.records_under().as_str(), "a.hosted.example");
+    local.publication = Publication::default();
+    assert_eq!(local.records_under().as_str(), "a.example");
+}

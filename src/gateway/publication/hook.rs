@@ -65,7 +65,7 @@ pub enum HookError {
         output: String,
     },
     /// It took too long, and was killed.
-    #[error("{} {action} {name}: not done after {} s{}", .path.display(), .limit.as_secs(), Said(.output))]
+    #[error("{} {action} {name}: not done after {} s{}", .path.display(), TIME_LIMIT.as_secs(), Said(.output))]
     TooLong {
         /// The command.
         path: PathBuf,
@@ -73,8 +73,6 @@ pub enum HookError {
         action: Action,
         /// With which name.
         name: String,
-        /// How long it had.
-        limit: Duration,
         /// What it said, with control characters escaped.
         output: String,
     },
@@ -109,7 +107,6 @@ impl std::fmt::Display for Said<'_> {
 #[derive(Debug, Clone)]
 pub struct Hook {
     path: PathBuf,
-    limit: Duration,
 }
 
 impl Hook {
@@ -120,13 +117,7 @@ impl Hook {
     /// The path is not absolute; there is no such file; the gateway may not execute it; or others can change it.
     pub fn new(path: PathBuf) -> Result<Self, HookError> {
         check(&path)?;
-        Ok(Self { path, limit: TIME_LIMIT })
-    }
-
-    /// The same with this time for each change instead of a minute.
-    #[must_use]
-    pub fn within(self, limit: Duration) -> Self {
-        Self { limit, ..self }
+        Ok(Self { path })
     }
 
     /// Runs the command for one change.
@@ -150,7 +141,7 @@ impl Hook {
             .map_err(|source| HookError::Unusable { path: self.path.clone(), source })?;
         let mut group = Group(child);
         let outputs = [group.0.stdout.take().map(collect), group.0.stderr.take().map(collect)];
-        let ended = timeout(self.limit, group.0.wait()).await;
+        let ended = timeout(TIME_LIMIT, group.0.wait()).await;
         let status = match ended {
             Ok(Ok(status)) => Some(status),
             Ok(Err(source)) => {
@@ -174,8 +165,8 @@ impl Hook {
             }
             None => {
                 warn!(%hook, %action, name, output, "the command took too long");
-                let (path, name, limit) = (self.path.clone(), name.clone(), self.limit);
-                Err(HookError::TooLong { path, action, name, limit, output })
+                let (path, name) = (self.path.clone(), name.clone());
+                Err(HookError::TooLong { path, action, name, output })
             }
         }
     }
@@ -223,7 +214,7 @@ fn check(path: &Path) -> Result<(), HookError> {
     if !metadata.is_file() {
         return Err(unusable(io::Error::other("not a file")));
     }
-    permissions::trusted(path).map_err(HookError::Permission)?;
+    permissions::command(path).map_err(HookError::Permission)?;
     rustix::fs::access(path, Access::EXEC_OK).map_err(|errno| unusable(errno.into()))
 }
 

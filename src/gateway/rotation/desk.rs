@@ -86,6 +86,8 @@ pub enum Event {
     Installed(u64),
     /// The private part of a key was destroyed.
     Destroyed(Kind, KeyId),
+    /// The private part of a key is not in the keyring, though nobody has destroyed it.
+    Lost(Kind, KeyId),
     /// Files that a crash had left were erased.
     Swept(usize),
     /// A record was handed over for publication.
@@ -176,6 +178,7 @@ impl Desk {
         rng: &mut impl CryptoRng,
         events: &mut Vec<Event>,
     ) -> Result<Plan, DeskError> {
+        self.miss(now, events);
         let swept = self.keyring.sweep()?;
         if swept > 0 {
             events.push(Event::Swept(swept));
@@ -192,6 +195,22 @@ impl Desk {
             left = left.saturating_sub(plan.steps.len());
             for step in std::mem::take(&mut plan.steps) {
                 events.push(self.step(step, made, now, rng)?);
+            }
+        }
+    }
+
+    /// Gives up keys of which only the book knows: what was never listed is forgotten, anything else counts as destroyed.
+    fn miss(&mut self, now: u64, events: &mut Vec<Event>) {
+        let sealing = self.keyring.sealing_keys().iter().map(|stored| stored.key.key_id());
+        let here: Vec<KeyId> =
+            sealing.chain(self.keyring.signing_keys().iter().map(SigningKey::key_id)).collect();
+        self.book.keys.retain(|life| {
+            life.destroyed.is_some() || life.listing.is_some() || here.contains(&life.id)
+        });
+        for life in &mut self.book.keys {
+            if life.destroyed.is_none() && !here.contains(&life.id) {
+                life.destroyed = Some(now);
+                events.push(Event::Lost(life.kind, life.id));
             }
         }
     }

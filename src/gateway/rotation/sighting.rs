@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::core::Domain;
 use crate::dns::Resolver;
 use crate::dns::authorities::{Direct, Said, Via, ask_all, zone_soas};
+use crate::records::{Selection, select_key_record, select_policy};
 
 /// Time for one server.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,7 +42,7 @@ impl Sighting {
             && self.servers.iter().all(|seen| {
                 seen.records
                     .as_ref()
-                    .is_ok_and(|records| ours(records, value) == [value.as_bytes()])
+                    .is_ok_and(|records| ours(records, value) == Selection::One(value.as_bytes()))
             })
     }
 
@@ -57,10 +58,12 @@ impl Sighting {
     }
 }
 
-/// The records that begin with the same version as `value`.
-fn ours<'a>(records: &'a [Vec<u8>], value: &str) -> Vec<&'a [u8]> {
-    let version = value.split(';').next().unwrap_or(value).trim_end().as_bytes();
-    records.iter().map(Vec::as_slice).filter(|record| record.starts_with(version)).collect()
+/// Which of these records counts, of the sort that `value` is.
+fn ours<'a>(records: &'a [Vec<u8>], value: &str) -> Selection<'a> {
+    match select_policy(&[value.as_bytes().to_vec()]) {
+        Selection::None => select_key_record(records),
+        Selection::One(_) | Selection::Several => select_policy(records),
+    }
 }
 
 /// A boxed look at the servers.

@@ -146,6 +146,9 @@ impl Rotation {
                 Event::Destroyed(kind, id) => {
                     info!(%domain, %kind, key = %id, "private key destroyed")
                 }
+                Event::Lost(kind, id) => {
+                    error!(%domain, %kind, key = %id, "private key is missing from the keyring")
+                }
                 Event::Swept(files) => {
                     warn!(%domain, files, "files that were left by a crash erased")
                 }
