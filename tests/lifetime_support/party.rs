@@ -22,12 +22,15 @@ pub fn rng() -> UnwrapErr<SysRng> {
     UnwrapErr(SysRng)
 }
 
+/// When a directory was changed last, with nanoseconds.
+type Stamp = (i64, i64);
+
 pub struct Party {
     pub domain: Domain,
     pub keeper: Keeper,
     pub zone: Zone,
     /// The keyring as it was read last, and what its directory was then.
-    read: RefCell<Option<((i64, i64), Rc<Keyring>)>>,
+    read: RefCell<Option<(Stamp, Rc<Keyring>)>>,
     _directory: tempfile::TempDir,
 }
 

@@ -301,7 +301,7 @@ impl World {
             _ if self.leaps(side) => tended.next,
             pause => self.sides[side].party.next(&tended, clock, pause),
         };
-        let wait = next.saturating_sub(clock).clamp(self.pause / 10 + 1, DAY);
+        let wait = next.saturating_sub(clock).clamp(self.pause / 8 + 1, DAY);
         self.visit_at(side, self.now + wait);
     }
 

@@ -252,9 +252,9 @@ impl State {
                 Lag::Real => self.chance.between(5, 900),
             };
             let server = &mut self.servers[n];
-            // A transfer brings the zone as it is: later changes do not overtake.
-            let before = server.pending.back().map_or(0, |(at, _)| *at);
-            server.pending.push_back(((self.now + lag).max(before), changes.to_vec()));
+            // A transfer that is under way brings the zone as it is then.
+            let at = server.pending.back().map_or(self.now + lag, |(at, _)| *at);
+            server.pending.push_back((at, changes.to_vec()));
         }
         self.take_over();
     }
