@@ -1,6 +1,6 @@
 //! Two domains write to each other for months or years of virtual time while their keys rotate and everything that can go wrong does.
 //! `interop/lifetime/run` does it for two years and several seeds.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod lifetime_support;
 
