@@ -29,8 +29,32 @@ impl Book {
             self.settles = Some(now.saturating_add(SETTLING));
         } else if self.settles.is_some_and(|at| now >= at) {
             self.settles = None;
+            self.rewind(now);
         }
         jump.then_some(Jump { from, to: now })
+    }
+
+    /// Once the clock is believed again, what a wrong one has written down counts from now on: what lies ahead would hold things up for
+    /// as long as the clock was wrong. How long keys are listed, and when they were used last, stays as it is: it may be true.
+    fn rewind(&mut self, now: u64) {
+        let back = |at: &mut Option<u64>| *at = at.map(|at| at.min(now));
+        self.installed = self.installed.min(now);
+        back(&mut self.hurry);
+        for life in &mut self.keys {
+            life.made = life.made.min(now);
+            // It has to be seen again.
+            life.ready = life.ready.filter(|at| *at <= now);
+            back(&mut life.from);
+            back(&mut life.revoked);
+        }
+        for stand in &mut self.stands {
+            stand.since = stand.since.min(now);
+            stand.again = stand.again.min(now);
+            back(&mut stand.done);
+            if stand.seen.is_some_and(|at| at > now) {
+                (stand.seen, stand.ready) = (None, None);
+            }
+        }
     }
 
     /// Until when nothing is signed or destroyed, since the clock has jumped.

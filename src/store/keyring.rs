@@ -203,6 +203,8 @@ pub struct Keyring {
     /// Where the private part of each key lies.
     files: HashMap<KeyId, PathBuf>,
     protection: Option<Protection>,
+    /// Files of keys that were overwritten, and not unlinked since something came between.
+    erased: Vec<PathBuf>,
 }
 
 impl Keyring {
@@ -260,6 +262,7 @@ impl Keyring {
             ahead: None,
             files: HashMap::new(),
             protection: Protection::open(directory, passphrase)?,
+            erased: Vec::new(),
         };
         for path in files(directory)? {
             keyring.read(&path)?;
@@ -274,6 +277,10 @@ impl Keyring {
         match Kind::of(names::encrypted(name).unwrap_or(name)) {
             None => {}
             Some(kind) if kind.is_secret() => {
+                if destruction::is_erased(&disk::read_secret(path)?) {
+                    self.erased.push(path.to_owned());
+                    return Ok(());
+                }
                 let Some(text) = self.secret(path)? else { return Ok(()) };
                 match kind {
                     Kind::Identity => {

@@ -284,6 +284,7 @@ impl Desk {
                 schedule,
                 identity: true,
                 ahead: &ahead,
+                selector: true,
             };
             match forecast(&view, weeks) {
                 Forecast::Weeks(found) => break found,
