@@ -1,6 +1,9 @@
 //! Reads figures and tables out of the draft, and the files of its worked example.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod presentation;
+pub mod primitives;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
