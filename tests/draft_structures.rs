@@ -22,8 +22,8 @@ use mta_seal::core::codec::{Decode, Encode};
 use mta_seal::core::prefix::MAX_FORWARD_PATHS;
 use mta_seal::core::{
     BLOCK, ContentType, DeliveryId, Domain, Extension, Extensions, ForwardPath, Header,
-    IdentityKey, KeyId, Label, Prefix, ReversePathField, SealTo, SealingPrivateKey, SigningKey,
-    Suite, body, seal, sha256, unseal,
+    IdentityKey, KeyId, MAX_DOMAIN, Prefix, ReversePathField, SealTo, SealingPrivateKey,
+    SigningKey, Suite, body, seal, sha256, unseal,
 };
 use mta_seal::records::{Mode, PolicyDraft, Rollover, SignedPolicy, VerifyError};
 use rand_core::UnwrapErr;
@@ -108,12 +108,14 @@ fn policy(structures: &Structures) {
         next_identity: None,
     };
     let text = draft.sign(&domain, &identity()).unwrap();
-    let signed = &text[..text.rfind("s=").unwrap()];
+    let quoted = |name| structures.field("PolicyInput", name).labels()[0].to_owned();
+    let query_name = quoted("query_name") + domain.as_str();
+    let signed = &text[..text.rfind(&(quoted("text") + "=")).expect("the signature tag")];
     let input = structures.encode(
         "PolicyInput",
         &[
             ("label", Stated),
-            ("query_name", Octets(b"_mta-seal.company1.example")),
+            ("query_name", Octets(query_name.as_bytes())),
             ("text", Octets(signed.as_bytes())),
         ],
     );
@@ -398,7 +400,7 @@ fn every_label_of_the_table_begins_one_structure() {
         }
     }
     stated.sort_unstable();
-    let mut labels = Label::ALL.map(Label::as_str);
+    let mut labels: Vec<String> = table("label-table").iter().map(|row| row[0].clone()).collect();
     labels.sort_unstable();
     assert_eq!(stated, labels);
 }
@@ -579,6 +581,7 @@ fn vectors_have_the_limits_that_the_draft_says() {
                     Some(is_read(&structures, structure.name, field.name, value))
                 }
                 ("RolloverInput", "domain") => {
+                    assert_eq!(max, MAX_DOMAIN, "{what}");
                     let text = domain_of(len)?;
                     let (old, new) = (identity(), IdentityKey::from_bytes(&[4; 32]));
                     Some(Rollover::sign(&old, &domain(&text), new.public(), 1, 2).is_some())
@@ -593,10 +596,11 @@ fn vectors_have_the_limits_that_the_draft_says() {
                     Some(!matches!(verified, Err(VerifyError::NameTooLong)))
                 }
                 ("Content" | "OpeningInput", "prefix") => prefix_of(len).map(seals),
-                // Longer than 1,000 paths can be [R-con-01].
+                // More than 1,000 paths can have, and none is well-formed [R-con-01].
                 ("Prefix", "forward_paths") => {
                     assert!(MAX_FORWARD_PATHS * (2 + 512 + 1 + 2 + 500) < max);
-                    None
+                    let none = || is_read(&structures, "Prefix", "forward_paths", Many(&[]));
+                    (len == 0).then(none)
                 }
                 // The limit is that of the length in front.
                 _ => {
