@@ -6,7 +6,7 @@ use hpke::kem::{Kem, X25519HkdfSha256, XWing};
 use hpke::{Deserializable, OpModeR};
 use mta_seal::core::{Suite, body};
 
-/// HPKE in base mode with a private key [R-env-05], [R-suite-03]; none if `info` or anything else is another than it was sealed with.
+/// HPKE in base mode with a private key [R-env-05], [R-suite-03]; none if it was sealed with another `info`.
 pub fn open_content_key(
     suite: Suite,
     private: &[u8],
