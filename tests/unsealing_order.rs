@@ -338,7 +338,7 @@ async fn world() -> World {
 
 /// Failures of the table that no fault above brings about.
 const ELSEWHERE: [(u8, &str); 5] = [
-    // The library makes no such envelope: `core::order_tests`.
+    // The library makes no such envelope: `core::order_tests`. Of the failures of check 6, [R-con-01] says which comes first.
     (6, "carrier-malformed"),
     (8, "unauthentic"),
     // For a key that a remembered policy does not list: `gateway_sender`.
