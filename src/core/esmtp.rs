@@ -241,8 +241,8 @@ impl Notify {
 }
 
 impl Orcpt {
-    /// Reads `addr-type;address`, the address as xtext or, for type `utf-8`, in either form of
-    /// RFC 6533 section 3.
+    /// Reads `addr-type;address` [R-con-02], the address as xtext or, for type `utf-8`, in either
+    /// form of RFC 6533 section 3.
     ///
     /// `None` as well if the ASCII form that [`Display`](fmt::Display) prints is longer than
     /// [`MAX_ORCPT`].
@@ -252,7 +252,8 @@ impl Orcpt {
             return None;
         }
         let (addr_type, encoded) = value.split_once(';')?;
-        let is_atom = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*-/?^_`{|}~".contains(&b);
+        // An atom, but for the `=` that no value has.
+        let is_atom = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/?^_`{|}~".contains(&b);
         if addr_type.is_empty() || !addr_type.bytes().all(is_atom) {
             return None;
         }
@@ -304,9 +305,8 @@ fn split(text: &str) -> Result<impl Iterator<Item = Parameter<'_>>, ParameterErr
         };
         let keyword_ok = keyword.starts_with(|c: char| c.is_ascii_alphanumeric())
             && keyword.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        let value_ok = value.is_none_or(|v| {
-            !v.is_empty() && !v.chars().any(|c| c == '=' || c.is_control() || c.is_whitespace())
-        });
+        let value_ok =
+            value.is_none_or(|v| !v.is_empty() && !v.chars().any(|c| c == '=' || c.is_control()));
         if keyword_ok && value_ok { Ok((keyword, value)) } else { Err(ParameterError::List) }
     }))
 }
@@ -378,7 +378,8 @@ fn hex_digit(byte: u8) -> Option<u8> {
     }
 }
 
-/// RFC 6533 section 3: `utf-8-addr-xtext` and `utf-8-addr-unitext` in one grammar.
+/// RFC 6533 section 3: `utf-8-addr-xtext` and `utf-8-addr-unitext` in one grammar, without its
+/// control characters [R-con-02].
 fn decode_utf8_addr(value: &str) -> Option<String> {
     let mut decoded = String::with_capacity(value.len());
     let mut rest = value;
@@ -386,13 +387,7 @@ fn decode_utf8_addr(value: &str) -> Option<String> {
         match c {
             '\\' => {
                 let (point, after) = rest.strip_prefix("\\x{")?.split_once('}')?;
-                let valid =
-                    (2..=6).contains(&point.len()) && point.bytes().all(|b| hex_digit(b).is_some());
-                let c = char::from_u32(u32::from_str_radix(point, 16).ok().filter(|_| valid)?)?;
-                if c.is_control() {
-                    return None;
-                }
-                decoded.push(c);
+                decoded.push(escaped_char(point)?);
                 rest = after;
             }
             '+' | '=' => return None,
@@ -404,6 +399,15 @@ fn decode_utf8_addr(value: &str) -> Option<String> {
         }
     }
     Some(decoded)
+}
+
+/// `hexpoint`: what cannot stand for itself, in hexadecimal digits of either case without leading zeros.
+fn escaped_char(point: &str) -> Option<char> {
+    let is_number = point.len() <= 6
+        && !point.starts_with('0')
+        && point.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let c = char::from_u32(u32::from_str_radix(point, 16).ok().filter(|_| is_number)?)?;
+    (matches!(c, ' ' | '+' | '=' | '\\') || c >= '\u{A0}').then_some(c)
 }
 
 /// Encodes octets as xtext (RFC 3461 section 4).
@@ -620,6 +624,11 @@ mod tests {
             ("ORCPT=utf-8;a\\x{110000}", Malformed("ORCPT")),
             ("ORCPT=utf-8;a\\y", Malformed("ORCPT")),
             ("ORCPT=utf-8;a+41", Malformed("ORCPT")),
+            ("ORCPT=utf-8;a\\x{41}", Malformed("ORCPT")),
+            ("ORCPT=utf-8;a\\x{0F6}", Malformed("ORCPT")),
+            ("ORCPT=utf-8;a\\x{+F6}", Malformed("ORCPT")),
+            ("ORCPT=utf-8;a\\X{F6}", Malformed("ORCPT")),
+            ("ORCPT=utf-8;a\\x{9F}", Malformed("ORCPT")),
         ] {
             assert_eq!(RcptParameters::parse(text), Err(error), "{text}");
         }
@@ -630,6 +639,11 @@ mod tests {
         let unitext = Orcpt::parse("utf-8;döner@example.org").unwrap();
         let escaped = Orcpt::parse("UTF-8;d\\x{F6}ner@example.org").unwrap();
         assert_eq!(unitext, escaped);
+        assert_eq!(unitext, Orcpt::parse("utf-8;d\\x{f6}ner@example.org").unwrap());
+        assert_eq!(
+            RcptParameters::parse("ORCPT=utf-8;a\u{3000}b").unwrap().to_string(),
+            "ORCPT=utf-8;a\\x{3000}b"
+        );
         assert_eq!(unitext.to_string(), "utf-8;d\\x{F6}ner@example.org");
         assert_eq!(Orcpt::from_address("döner@example.org").unwrap(), unitext);
         assert_eq!(

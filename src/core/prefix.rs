@@ -268,13 +268,13 @@ impl Prefix {
         }
     }
 
-    /// Whether a path is not ASCII and SMTPUTF8 was not given. No SMTP envelope is like that, so such a prefix is
+    /// Whether a path or ORCPT is not ASCII and SMTPUTF8 was not given. No SMTP envelope is like that, so such a prefix is
     /// neither made nor believed [R-con-02].
     #[must_use]
     pub fn lacks_smtputf8(&self) -> bool {
-        let forward = self.forward_paths.iter().map(ForwardPath::mailbox);
-        let mut mailboxes = std::iter::once(self.reverse_path.mailbox()).chain(forward);
-        !self.reverse_path.smtputf8 && mailboxes.any(|mailbox| !mailbox.is_ascii())
+        let forward = self.forward_paths.iter().flat_map(|path| [path.mailbox(), path.orcpt()]);
+        let mut texts = std::iter::once(self.reverse_path.mailbox()).chain(forward);
+        !self.reverse_path.smtputf8 && texts.any(|text| !text.is_ascii())
     }
 
     /// Length of the encoding in octets; an error if a part is beyond its limit.
@@ -420,5 +420,11 @@ mod tests {
         assert!(lacks("\u{fc}@a.example", false, "v@b.example"));
         assert!(lacks("u@a.example", false, "\u{fc}@b.example"));
         assert!(!lacks("\u{fc}@a.example", true, "\u{fc}@b.example"));
+        for smtputf8 in [false, true] {
+            let orcpt = "utf-8;\u{fc}@b.example".to_owned();
+            let to = ForwardPath::new("v@b.example".to_owned(), 0, orcpt).unwrap();
+            let given = prefix(reverse("u@a.example", smtputf8), vec![to]);
+            assert_eq!(given.lacks_smtputf8(), !smtputf8);
+        }
     }
 }

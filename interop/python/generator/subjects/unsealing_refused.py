@@ -8,6 +8,7 @@ from mta_seal_py.wire import uint
 
 from ..envelopes import Forgery
 from ..parties import NOW, WINDOW, A, B, C, in_json, own_keys, party, published
+from . import orcpts
 from .unsealing import Subject, block, claimed_by_delivery, extension, setting
 from .unsealing_done import LONG
 
@@ -310,14 +311,15 @@ def _paths(refused):
     change = setting(reverse_path=ReversePath("\u00fc@a.example"))
     text = "The reverse-path is not ASCII, and smtputf8 is 0."
     refused("reverse-path-smtputf8", "R-con-02", text, malformed, change, "utf-8")
-    change = setting(forward_paths=(ForwardPath("v@b.example", orcpt="garbage"),))
-    refused("orcpt", "R-con-02 R-uns-05", "ORCPT without address type.", malformed, change)
-    change = setting(forward_paths=(ForwardPath("v@b.example", orcpt="rfc822;a+2bb@b.example"),))
-    text = "ORCPT in xtext with a hexadecimal digit in lower case."
-    refused("orcpt-lower-case", "R-con-02", text, malformed, change, "parameters")
-    change = setting(forward_paths=(ForwardPath("v@b.example", orcpt="utf-8;v+2B@b.example"),))
-    text = "ORCPT of type utf-8 in xtext."
-    refused("orcpt-utf-8-xtext", "R-con-02", text, malformed, change, "orcpt-utf-8")
+    for name, (orcpt, text, twin) in orcpts.REFUSED.items():
+        change = setting(
+            reverse_path=ReversePath("u@a.example", smtputf8=int(not orcpt.isascii())),
+            forward_paths=(ForwardPath("v@b.example", orcpt=orcpt),),
+        )
+        refused(name, "R-con-02 R-uns-05", text, malformed, change, twin)
+    name, orcpt, text, twin = orcpts.WITHOUT_SMTPUTF8
+    change = setting(forward_paths=(ForwardPath("v@b.example", orcpt=orcpt),))
+    refused(name, "R-con-02", text, malformed, change, twin)
     change = setting(reverse_path=ReversePath("u@a.example", envid="a b"))
     refused("envid", "R-con-02 R-uns-05", "ENVID with a space.", malformed, change)
     change = setting(reverse_path=ReversePath("u@a.example", envid="a+0Ab"))
