@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jsonschema import Draft202012Validator
 
+from generator.vector import agrees
 from mta_seal_py import envelope, tasks
 
 from . import disabled
@@ -17,8 +18,8 @@ from . import disabled
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "test-vectors"
 PEER = ROOT / "interop" / "python" / "peer"
-# What this implementation leaves to others: it takes no randomness, and speaks no SMTP.
-UNSUPPORTED = {("seal", "done"), ("smtp", "done"), ("smtp", "refused")}
+# What this implementation leaves to others: it takes no randomness.
+UNSUPPORTED = {("seal", "done")}
 
 
 def vectors():
@@ -59,7 +60,10 @@ class Answers(unittest.TestCase):
         for name, vector in VECTORS.items():
             with self.subTest(name):
                 wanted = vector["expected"] if supported(vector) else {"result": "unsupported"}
-                self.assertEqual(tasks.answer(vector["kind"], vector["input"]), wanted)
+                self.assert_agrees(tasks.answer(vector["kind"], vector["input"]), wanted)
+
+    def assert_agrees(self, answered, wanted):
+        self.assertTrue(agrees(answered, wanted), f"{str(answered)[:300]}, not {str(wanted)[:300]}")
 
     def test_through_the_peer(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -73,7 +77,7 @@ class Answers(unittest.TestCase):
         for name, vector in VECTORS.items():
             with self.subTest(name):
                 wanted = vector["expected"] if supported(vector) else {"result": "unsupported"}
-                self.assertEqual(results[name], wanted)
+                self.assert_agrees(results[name], wanted)
 
     def test_what_is_sealed_in_a_vector_is_what_is_opened(self):
         sealed = [one for one in VECTORS.values() if (one["kind"], one["expected"]["result"]) == ("seal", "done")]

@@ -36,7 +36,7 @@ REFUSED = {
     "orcpt-lower-case": ("rfc822;a+2bb@b.example", "Xtext with a hexadecimal digit in lower case.", "orcpt-octets"),
     "orcpt-one-digit": ("rfc822;a+2", "Xtext ends after one digit.", "orcpt-octets"),
     "orcpt-line-feed": ("rfc822;a+0Ab", "Xtext stands for a line feed.", "orcpt-octets"),
-    "orcpt-unit-separator": ("rfc822;a+1Fb", "Xtext stands for the last control character before space.", "orcpt-octets"),
+    "orcpt-unit-separator": ("rfc822;a+1Fb", "Xtext stands for the control character before space.", "orcpt-octets"),
     "orcpt-delete": ("rfc822;a+7Fb", "Xtext stands for the control character 7F.", "orcpt-octets"),
     "orcpt-equals": ("rfc822;a=b", "Xtext with an equals sign.", "orcpt-xchars"),
     "orcpt-space": ("rfc822;a b", "Xtext with a space.", "orcpt-xchars"),
