@@ -14,6 +14,7 @@ from .subjects import (
     paddings,
     records,
     seals,
+    signatures,
     unsealing_done,
     unsealing_refused,
 )
@@ -21,6 +22,7 @@ from .subjects import (
 SUBJECTS = {
     "identities": identities.vectors,
     "keys": keys.vectors,
+    "signatures": signatures.vectors,
     "records": records.vectors,
     "decisions": decisions.vectors,
     "padding": paddings.vectors,
