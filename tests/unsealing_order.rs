@@ -23,6 +23,8 @@ struct Attempt {
     edits: Vec<fn(&mut [u8])>,
     /// Before the carrier.
     outer: Vec<u8>,
+    /// The sealed part stands twice in the carrier.
+    twice: bool,
     /// The next hop refuses this.
     refused: Option<Step>,
 }
@@ -39,11 +41,17 @@ const UNAUTHENTIC: &str = "550 5.7.7 sealed message failed verification";
 const BODY: usize = 44 + 16 + 2 + 32 + 48;
 
 /// In the order of the checks.
-const FAULTS: [Fault; 23] = [
+const FAULTS: [Fault; 24] = [
     Fault {
         what: "1: outer header too large",
         reply: "552 5.3.4 message header too large",
         cause: |a| a.outer.extend(b"X-Y: zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz\r\n".repeat(7000)),
+    },
+    Fault {
+        // The second one is far behind what every other check needs.
+        what: "1: second sealed part",
+        reply: "550 5.6.0 message has more than one sealed part",
+        cause: |a| a.twice = true,
     },
     Fault {
         // [R-seal-08]
@@ -193,7 +201,8 @@ fn exclude_each_other(first: &Fault, second: &Fault) -> bool {
 async fn try_with(world: &World, faults: &[&Fault]) -> Delivery {
     let mut forgery = Forgery::new(&world.company1, &world.company2);
     forgery.message.extend(b"0123456789abcdef0123456789abcdef\r\n".repeat(2000));
-    let mut attempt = Attempt { forgery, edits: Vec::new(), outer: Vec::new(), refused: None };
+    let mut attempt =
+        Attempt { forgery, edits: Vec::new(), outer: Vec::new(), twice: false, refused: None };
     faults.iter().for_each(|fault| (fault.cause)(&mut attempt));
     match attempt.refused {
         Some(Step::Mail) => {
@@ -207,7 +216,19 @@ async fn try_with(world: &World, faults: &[&Fault]) -> Delivery {
     let mut envelope = attempt.forgery.envelope();
     attempt.edits.iter().for_each(|edit| edit(&mut envelope));
     let (from, to) = (&world.company1.domain, &attempt.forgery.recipient_domain);
-    let octets = [attempt.outer, carrier(from, to, &envelope)].concat();
+    let mut octets = [attempt.outer, carrier(from, to, &envelope)].concat();
+    if attempt.twice {
+        let delimiter = b"\r\n--mta-seal-";
+        let find = |octets: &[u8], from: usize| {
+            let at = octets[from..].windows(delimiter.len()).position(|w| w == delimiter);
+            from + at.unwrap()
+        };
+        // The header ends with the first one, and the text for people with the second.
+        let part = find(&octets, find(&octets, 0) + 1);
+        let end = find(&octets, part + 1);
+        let sealed = octets[part..end].to_vec();
+        octets.splice(end..end, sealed);
+    }
     // The signed reverse-path is another one, so that MAIL is said again.
     let sent = deliver(world.gw2.inbound(), Smtp, "<outer@hop.example>", &[BOB], &octets).await;
     world.mta2.clear_rules();

@@ -63,10 +63,10 @@ def _accepted(one):
     return _done(name, requirements, one["comment"], task, delivered)
 
 
-def _refused(name, requirements, comment, task, stage, failure, twin="smtp/done/plain"):
+def _refused(name, requirements, comment, task, stage, failure, twin="smtp/done/plain", relayed=()):
     expected = {"result": "refused", "stage": stage, "failure": failure}
     given = _dialog(task, "u@a.example")
-    expected["replies"] = [*_begin(task), replies()[failure]]
+    expected["replies"] = [*_begin(task, relayed), replies()[failure]]
     return vector("smtp", f"smtp/refused/{name}", requirements, comment, given, twin=twin, expected=expected)
 
 
@@ -84,6 +84,24 @@ def _relayed(plain):
     text = "A recipient of a domain that is not the gateway's; there is no DATA."
     twin = "smtp/done/relay-beside"
     yield vector("smtp", "smtp/refused/relay", "R-smtp-01", text, dialog, twin=twin, expected=expected)
+
+
+def _late_faults(long):
+    """A fault of the SMTP envelope, and one late in the carrier ([R-uns-01])."""
+    made = Forgery("smtp/refused/two-parts-late").set(message=unsealing_done.LONG)
+    task = {**long["input"], "carrier": b64(unsealing_refused.with_second_part(made))}
+    requirements, limits, two = "R-smtp-01 R-uns-01", "limits", "two-parts"
+    late = "The carrier has a second sealed part behind it."
+    unsigned = {**task, "recipients": ["w@b.example"]}
+    text = f"The recipient is not signed. {late}"
+    yield _refused("two-parts-and-recipient", requirements, text, unsigned, limits, two, "smtp/done/long")
+    unknown = {**task, "records": []}
+    text = f"The sender domain has no policy. {late}"
+    yield _refused("two-parts-and-no-policy", requirements, text, unknown, limits, two, "smtp/done/long")
+    foreign = "v@z.example"
+    both = {**task, "recipients": [foreign, *task["recipients"]]}
+    text = f"One of two recipients is not the gateway's. {late}"
+    yield _refused("two-parts-and-relay", requirements, text, both, limits, two, "smtp/done/relay-beside", (foreign,))
 
 
 def _to_nobody(plain):
@@ -119,3 +137,4 @@ def vectors():
         stage, failure = one["expected"]["stage"], one["expected"]["failure"]
         yield _refused(name, "R-smtp-01 R-car-05", one["comment"], task, stage, failure)
     yield from _relayed(plain)
+    yield from _late_faults(done["unseal/done/long"])
