@@ -114,13 +114,16 @@ impl TryRng for Given {
 
 impl TryCryptoRng for Given {}
 
-/// [R-seal-07], as a message that is sent by SMTP is checked.
-pub(crate) fn check_octets(message: &[u8]) -> Result<(), No> {
+/// [R-seal-07], as a message that is sent by SMTP is checked. `ended`: no LF can follow its last octet any more [R-uns-01].
+pub(crate) fn check_octets(message: &[u8], ended: bool) -> Result<(), No> {
     let (mut encoder, mut out) = (DataEncoder::new(), bytes::BytesMut::new());
-    encoder
-        .encode(message, &mut out)
-        .and_then(|()| encoder.finish(&mut out).map(|_| ()))
-        .map_err(|_| refused("bytes", &Failure::BareLineEnd, "bare CR, bare LF or NUL"))
+    let encoded = encoder.encode(message, &mut out);
+    let fit = encoded.is_ok() && (!ended || encoder.finish(&mut out).is_ok());
+    if fit {
+        Ok(())
+    } else {
+        Err(refused("bytes", &Failure::BareLineEnd, "bare CR, bare LF or NUL"))
+    }
 }
 
 /// The prefix of a message: its paths are of their grammar, and of one domain [R-con-01], [R-con-02].
@@ -188,7 +191,7 @@ pub(crate) fn seal(mail: &Mail) -> Answer {
         Decision::Seal { key, .. } => key,
         other => return Err(refusal(&other, recipient)),
     };
-    check_octets(&mail.message.0)?;
+    check_octets(&mail.message.0, true)?;
     let to = SealTo { recipient_domain: recipient, key: &key };
     let signing = SigningKey::from_bytes(&mail.sender.signing_key.0);
     let made = match &mail.randomness {
