@@ -255,9 +255,12 @@ impl Inbound {
     ) -> Result<Result<Downstream, Reply>, Stop> {
         let (mut piece, mut plain) = (Vec::new(), Vec::new());
         // What came along with the prefix.
-        verified.push(&[], &mut plain).map_err(|error| broken(&error))?;
+        let mut read = verified.push(&[], &mut plain);
         loop {
-            if let Some(reply) = refusal(submission.push(&plain).await)? {
+            // Octets come out with an error too, and are judged before it [R-uns-01].
+            let pushed = refusal(submission.push(&plain).await)?;
+            read.map_err(|error| broken(&error))?;
+            if let Some(reply) = pushed {
                 drop(submission);
                 self.read_out(verified, reader).await?;
                 return Ok(Err(reply));
@@ -266,10 +269,12 @@ impl Inbound {
             if !reader.next(&mut piece).await? {
                 break;
             }
-            verified.push(&piece, &mut plain).map_err(|error| broken(&error))?;
+            read = verified.push(&piece, &mut plain);
         }
-        verified.finish(&mut plain).map_err(|error| broken(&error))?;
-        if let Some(reply) = refusal(submission.push(&plain).await)? {
+        let finished = verified.finish(&mut plain);
+        let pushed = refusal(submission.push(&plain).await)?;
+        finished.map_err(|error| broken(&error))?;
+        if let Some(reply) = pushed {
             return Ok(Err(reply));
         }
         match submission.complete().await {

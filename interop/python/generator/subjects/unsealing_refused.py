@@ -465,6 +465,9 @@ def _order(refused):
         given["carrier"] = with_second_part
         refused(f"two-parts-and-{name}", "R-uns-01 R-car-05", f"{comment} {late}", two, change, "long", **given)
     text = "The outer recipient is not signed. The last octet of the base64 is none."
+    change = setting(message=LONG + b"a\nb\r\n", closing_seed=C.signing[0])
+    comment = "A bare LF in the last chunk. The closing signature is by another key."
+    refused("bytes-and-closing", "R-uns-01 R-seal-07", comment, ("bytes", "bare-line-end"), change, "long")
     given, malformed = {"carrier": _with_bad_end, "recipients": ("w@b.example",)}, ("limits", MALFORMED)
     refused("base64-and-recipients", "R-uns-01 R-car-07", text, malformed, setting(message=LONG), "long", **given)
 
