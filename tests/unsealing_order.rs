@@ -285,7 +285,8 @@ fn exclude_each_other(first: &Fault, second: &Fault) -> bool {
 
 async fn try_with(world: &World, faults: &[&Fault]) -> Delivery {
     let mut forgery = Forgery::new(&world.company1, &world.company2);
-    forgery.message.extend(b"0123456789abcdef0123456789abcdef\r\n".repeat(2000));
+    // So long that what stands behind it has not come yet when the next hop is asked.
+    forgery.message.extend(b"0123456789abcdef0123456789abcdef\r\n".repeat(6000));
     let mut attempt = Attempt {
         forgery,
         edits: Vec::new(),
