@@ -1,10 +1,12 @@
 //! A message through both gateways comes out as it went in.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod draft_support;
 mod gateway_support;
 
 use std::sync::Arc;
 
+use draft_support::presentation::Structures;
 use gateway_support::*;
 use mta_seal::core::Suite;
 use mta_seal::smtp::Protocol::{Lmtp, Smtp};
@@ -17,6 +19,40 @@ fn message(body: &[u8]) -> Vec<u8> {
     let mut message = b"From: alice@company1.example\r\nSubject: canary-subject\r\n\r\n".to_vec();
     message.extend_from_slice(body);
     message
+}
+
+/// [R-con-02] The words of the SMTP envelope become the numbers that have these names in the draft.
+#[tokio::test]
+async fn parameters_are_sealed_by_the_numbers_of_the_draft() {
+    let structures = Structures::read();
+    let number = |structure, field, words: &[&str]| {
+        let field = structures.field(structure, field);
+        words.iter().map(|word| u8::try_from(field.named(word)).unwrap()).sum::<u8>()
+    };
+    let world = World::new().await;
+    for (body, ret, notify) in [
+        ("absent", "absent", ["absent"].as_slice()),
+        ("7BIT", "FULL", &["NEVER"]),
+        ("8BITMIME", "HDRS", &["SUCCESS"]),
+        ("7BIT", "HDRS", &["FAILURE"]),
+        ("8BITMIME", "FULL", &["DELAY"]),
+        ("absent", "absent", &["SUCCESS", "FAILURE", "DELAY"]),
+    ] {
+        let parameter = |keyword: &str, value: &str| match value {
+            "absent" => String::new(),
+            value => format!(" {keyword}={value}"),
+        };
+        let from = format!("{ALICE}{}{}", parameter("BODY", body), parameter("RET", ret));
+        let to = format!("{BOB}{}", parameter("NOTIFY", &notify.join(",")));
+        world.send(&from, &[&to], &message(b"x\r\n")).await.expect("250");
+        let carrier = world.relay.messages().pop().expect("a carrier");
+        let (_, accepted) = open(&carrier.data, &world.company1, &world.company2);
+        let (sender, recipient) =
+            (&accepted.prefix.reverse_path, &accepted.prefix.forward_paths[0]);
+        assert_eq!(sender.body(), number("ReversePath", "body", &[body]), "{from}");
+        assert_eq!(sender.ret(), number("ReversePath", "ret", &[ret]), "{from}");
+        assert_eq!(recipient.notify(), number("ForwardPath", "notify", notify), "{to}");
+    }
 }
 
 #[tokio::test]

@@ -84,7 +84,9 @@ fn the_library_unseals_in_memory_as_expected() {
         }
         let unsealed = envelopes::unseal_in_memory(vector.input());
         let refused = stage.is_some_and(|stage| OF_THE_CORE.contains(&stage))
-            || vector.name == "unseal/refused/nul-in-unfinished-block";
+            // The gateway's fault comes first, and behind it is one of the core.
+            || vector.name.ends_with("-in-unfinished-block")
+            || vector.name == "unseal/refused/bytes-and-closing";
         match unsealed {
             Some((message, id)) if stage.is_none() => {
                 let right = results::b64(message) == vector.expected["message"]

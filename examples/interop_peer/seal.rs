@@ -73,9 +73,9 @@ pub(crate) struct Mail {
     randomness: Option<Randomness>,
 }
 
-/// [R-seal-07], as a message that is sent by SMTP is checked.
-pub(crate) fn check_octets(message: &[u8]) -> Result<(), No> {
-    if is_text(message) {
+/// [R-seal-07], as a message that is sent by SMTP is checked. `ended`: as of [`is_text`].
+pub(crate) fn check_octets(message: &[u8], ended: bool) -> Result<(), No> {
+    if is_text(message, ended) {
         Ok(())
     } else {
         Err(refused("bytes", &Failure::BareLineEnd, "bare CR, bare LF or NUL"))
@@ -119,7 +119,7 @@ pub(crate) fn seal(mail: &Mail) -> Answer {
         Decision::Seal { key, .. } => key,
         other => return Err(refusal(&other, recipient)),
     };
-    check_octets(&mail.message.0)?;
+    check_octets(&mail.message.0, true)?;
     let to = SealTo { recipient_domain: recipient, key: &key };
     let signing = SigningKey::from_bytes(&mail.sender.signing_key.0);
     let made = match &mail.randomness {

@@ -160,10 +160,12 @@ pub(crate) fn unseal(incoming: &Incoming) -> Answer {
     let mut verified = genuine.verified;
     let mut message = Vec::new();
     let read = verified.push(&[], &mut message);
-    check_octets(&message)?;
+    check_octets(&message, false)?;
     read.map_err(wrong)?;
     let read = verified.finish(&mut message);
-    check_octets(&message)?;
+    let behind = [Stage::Padding, Stage::ClosingSignature].map(UnsealError::Unauthentic);
+    let ended = read.as_ref().err().is_none_or(|error| behind.contains(error));
+    check_octets(&message, ended)?;
     let accepted = read.map_err(wrong)?;
     Ok(results::unsealed(&message, &accepted, &forward, &unsigned))
 }

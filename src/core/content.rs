@@ -6,9 +6,10 @@
 //! } Block;
 //!
 //! struct {
-//!     opaque prefix<1..2^20>;           /* one Prefix */
+//!     opaque prefix<1..2^20>;       /* one Prefix */
 //!     opaque opening_signature[64];
-//!     Block blocks[];                   /* each of at least one octet, then one of zero octets */
+//!     Block blocks[];               /* each of at least one octet, then
+//!                                      one of zero octets */
 //!     opaque padding[];
 //!     opaque closing_signature[64];
 //! } Content;
@@ -47,7 +48,8 @@ pub(super) fn opening_input(
 // struct {
 //     opaque label<1..255>;             /* "mta-seal/1 closing" */
 //     opaque opening_signature[64];
-//     opaque content_hash[32];          /* SHA-256 of all octets between the two signatures */
+//     opaque content_hash[32];          /* SHA-256 of all octets between
+//                                          the two signatures */
 // } ClosingInput;
 /// What the closing signature is over [R-con-06].
 pub(super) fn closing_input(

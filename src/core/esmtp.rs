@@ -136,9 +136,8 @@ fn split(text: &str) -> Result<impl Iterator<Item = Parameter<'_>>, ParameterErr
         };
         let keyword_ok = keyword.starts_with(|c: char| c.is_ascii_alphanumeric())
             && keyword.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        let value_ok = value.is_none_or(|v| {
-            !v.is_empty() && !v.chars().any(|c| c == '=' || c.is_control() || c.is_whitespace())
-        });
+        let value_ok =
+            value.is_none_or(|v| !v.is_empty() && !v.chars().any(|c| c == '=' || c.is_control()));
         if keyword_ok && value_ok { Ok((keyword, value)) } else { Err(ParameterError::List) }
     }))
 }
@@ -263,6 +262,14 @@ mod tests {
     }
 
     #[test]
+    fn parameters_are_parted_by_spaces_alone() {
+        assert_eq!(
+            RcptParameters::parse("ORCPT=utf-8;a\u{3000}b").unwrap().to_string(),
+            "ORCPT=utf-8;a\\x{3000}b"
+        );
+    }
+
+    #[test]
     fn mail_parameters_refuse() {
         use ParameterError::*;
         for (text, error) in [
@@ -317,6 +324,11 @@ mod tests {
             ("ORCPT=utf-8;a\\x{110000}", Malformed("ORCPT")),
             ("ORCPT=utf-8;a\\y", Malformed("ORCPT")),
             ("ORCPT=utf-8;a+41", Malformed("ORCPT")),
+            ("ORCPT=utf-8;a\\x{41}", Malformed("ORCPT")),
+            ("ORCPT=utf-8;a\\x{0F6}", Malformed("ORCPT")),
+            ("ORCPT=utf-8;a\\x{+F6}", Malformed("ORCPT")),
+            ("ORCPT=utf-8;a\\X{F6}", Malformed("ORCPT")),
+            ("ORCPT=utf-8;a\\x{9F}", Malformed("ORCPT")),
         ] {
             assert_eq!(RcptParameters::parse(text), Err(error), "{text}");
         }

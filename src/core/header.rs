@@ -76,7 +76,8 @@ fn check_suite(input: &mut Reader<'_>) -> Result<Suite, DecodeError> {
 }
 
 // struct {
-//     opaque magic[8];                  /* D3 4D 54 41 53 45 41 4C: 0xD3 "MTASEAL" */
+//     opaque magic[8];                  /* D3 4D 54 41 53 45 41 4C:
+//                                          0xD3 "MTASEAL" */
 //     uint8 version;                    /* 1 */
 //     uint16 suite;
 //     opaque key_id[32];

@@ -2,50 +2,56 @@
 
 use aws_lc_rs::digest;
 
-/// The label at the beginning of every structure that is hashed, signed or derived from
-/// [R-lab-01].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Label {
+macro_rules! labels {
+    ($(#[$label_doc:meta])* $label:ident: $($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        $(#[$label_doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $label {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl $label {
+            /// Every label, in the order of the draft's table.
+            pub const ALL: [Self; [$($text),*].len()] = [$(Self::$name),*];
+
+            /// The label's text.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+labels! {
+    /// The label at the beginning of every structure that is hashed, signed or derived from
+    /// [R-lab-01].
+    Label:
     /// Identifier of a sealing key.
-    SealingKeyId,
+    SealingKeyId = "mta-seal/1 sealing-key-id",
     /// Identifier of a signing key.
-    SigningKeyId,
+    SigningKeyId = "mta-seal/1 signing-key-id",
     /// Fingerprint of an identity key, next-identity hash.
-    Identity,
+    Identity = "mta-seal/1 identity",
     /// Signature of a policy record.
-    Policy,
+    Policy = "mta-seal/1 policy",
     /// Statement that an identity key is succeeded by another.
-    Rollover,
+    Rollover = "mta-seal/1 rollover",
     /// HPKE `info` for the content key.
-    ContentKey,
+    ContentKey = "mta-seal/1 content-key",
     /// Identifier of an envelope.
-    EnvelopeId,
+    EnvelopeId = "mta-seal/1 envelope-id",
     /// Context of the chunked encryption.
-    Body,
+    Body = "mta-seal/1 body",
     /// Opening signature.
-    Opening,
+    Opening = "mta-seal/1 opening",
     /// Closing signature.
-    Closing,
+    Closing = "mta-seal/1 closing",
 }
 
 impl Label {
-    /// The label's text.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SealingKeyId => "mta-seal/1 sealing-key-id",
-            Self::SigningKeyId => "mta-seal/1 signing-key-id",
-            Self::Identity => "mta-seal/1 identity",
-            Self::Policy => "mta-seal/1 policy",
-            Self::Rollover => "mta-seal/1 rollover",
-            Self::ContentKey => "mta-seal/1 content-key",
-            Self::EnvelopeId => "mta-seal/1 envelope-id",
-            Self::Body => "mta-seal/1 body",
-            Self::Opening => "mta-seal/1 opening",
-            Self::Closing => "mta-seal/1 closing",
-        }
-    }
-
     /// A new structure that holds `opaque label<1..255>` and nothing else yet.
     #[must_use]
     pub fn begin(self) -> Vec<u8> {
@@ -73,22 +79,10 @@ mod tests {
 
     #[test]
     fn labels_are_distinct_and_length_prefixed() {
-        let all = [
-            Label::SealingKeyId,
-            Label::SigningKeyId,
-            Label::Identity,
-            Label::Policy,
-            Label::Rollover,
-            Label::ContentKey,
-            Label::EnvelopeId,
-            Label::Body,
-            Label::Opening,
-            Label::Closing,
-        ];
         // [R-lab-01]: the first octet is the length, so no label is a prefix of another's input.
-        let inputs: std::collections::HashSet<_> = all.iter().map(|l| l.begin()).collect();
-        assert_eq!(inputs.len(), all.len());
-        for label in all {
+        let inputs: std::collections::HashSet<_> = Label::ALL.iter().map(|l| l.begin()).collect();
+        assert_eq!(inputs.len(), Label::ALL.len());
+        for label in Label::ALL {
             let input = label.begin();
             assert_eq!(usize::from(input[0]), input.len() - 1);
             assert_eq!(&input[1..], label.as_str().as_bytes());

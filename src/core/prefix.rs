@@ -98,10 +98,11 @@ impl ForwardPath {
 }
 
 // struct {
-//     opaque mailbox<1..512>;           /* as in RCPT TO, without angle brackets, exact spelling */
-//     uint8 notify;                     /* 0 absent; else 1 NEVER, or the sum of 2 SUCCESS,
-//                                          4 FAILURE, 8 DELAY */
-//     opaque orcpt<0..500>;             /* value of ORCPT=, empty: absent */
+//     opaque mailbox<1..512>;       /* as in RCPT TO, without angle
+//                                      brackets [R-con-02] */
+//     uint8 notify;                 /* 0 absent; else 1 NEVER, or the sum
+//                                      of 2 SUCCESS, 4 FAILURE, 8 DELAY */
+//     opaque orcpt<0..500>;         /* value of ORCPT=, empty: absent */
 // } ForwardPath;
 impl Encode for ForwardPath {
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
@@ -188,11 +189,12 @@ impl ReversePathField {
 }
 
 // struct {
-//     opaque mailbox<0..512>;           /* as in MAIL FROM, without angle brackets; empty: null */
-//     uint8 body;                       /* 0 absent, 1 7BIT, 2 8BITMIME */
-//     uint8 smtputf8;                   /* 0 or 1 */
-//     uint8 ret;                        /* 0 absent, 1 FULL, 2 HDRS */
-//     opaque envid<0..100>;             /* value of ENVID=, empty: absent */
+//     opaque mailbox<0..512>;       /* as in MAIL FROM, without angle
+//                                      brackets; empty: null */
+//     uint8 body;                   /* 0 absent, 1 7BIT, 2 8BITMIME */
+//     uint8 smtputf8;               /* 0 or 1 */
+//     uint8 ret;                    /* 0 absent, 1 FULL, 2 HDRS */
+//     opaque envid<0..100>;         /* value of ENVID=, empty: absent */
 // } ReversePath;
 impl Encode for ReversePathField {
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
@@ -275,11 +277,12 @@ impl Prefix {
 }
 
 // struct {
-//     uint8 type;                       /* 1 mail, 2 receipt */
+//     uint8 type;                   /* 1 mail, 2 receipt (reserved) */
 //     opaque sender_domain<1..253>;
 //     opaque signing_key_id[32];
 //     uint64 sealed_at;
-//     uint16 flags;                     /* 0x0001 receipt wanted, 0x0002 foreign reverse-path */
+//     uint16 flags;                 /* 0x0001 receipt wanted (reserved),
+//                                      0x0002 foreign reverse-path */
 //     opaque delivery_id[16];
 //     ReversePath reverse_path;
 //     ForwardPath forward_paths<0..2^20-1>;

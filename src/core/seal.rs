@@ -1,4 +1,13 @@
 //! Sealing a message in one pass and constant memory.
+//!
+//! ~~~ text
+//! struct {
+//!     Header header;
+//!     opaque enc[Nenc];
+//!     opaque sealed_key[48];
+//!     Body body;                        /* to the end of the envelope */
+//! } Envelope;
+//! ~~~
 
 use rand_core::CryptoRng;
 

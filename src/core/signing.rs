@@ -12,7 +12,8 @@ use super::ids::KeyId;
 use super::label::{Label, sha256};
 
 // struct {
-//     opaque label<1..255>;     /* "mta-seal/1 signing-key-id" or "mta-seal/1 identity" */
+//     opaque label<1..255>;             /* "mta-seal/1 signing-key-id" or
+//                                          "mta-seal/1 identity" */
 //     opaque public_key[32];
 // } Ed25519KeyIdInput;
 fn ed25519_key_id(label: Label, public: &[u8; PUBLIC_KEY_LEN]) -> KeyId {

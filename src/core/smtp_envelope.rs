@@ -47,8 +47,8 @@ pub enum UnfitPath {
     /// A forward-path is of another domain, or of none.
     #[error("a recipient is of another domain than the envelope")]
     OtherDomain(Mailbox),
-    /// A path is not ASCII and SMTPUTF8 was not given. No SMTP envelope is like that.
-    #[error("a path is not ASCII, and SMTPUTF8 was not given")]
+    /// A path or ORCPT is not ASCII and SMTPUTF8 was not given. No SMTP envelope is like that.
+    #[error("a path or ORCPT is not ASCII, and SMTPUTF8 was not given")]
     LacksSmtputf8,
     /// Nobody is to be sent to.
     #[error("no recipient")]
@@ -71,9 +71,9 @@ impl SmtpEnvelope {
             sender: read_reverse_path(sender)?,
             recipients: recipients.iter().map(read).collect::<Result<_, _>>()?,
         };
-        // As they are spelled: a domain in U-labels would be written anew in A-labels.
-        let mut mailboxes = recipients.iter().map(prefix::ForwardPath::mailbox);
-        let ascii = sender.mailbox().is_ascii() && mailboxes.all(str::is_ascii);
+        // As they are spelled: a domain in U-labels would be written anew in A-labels, and an ORCPT in escapes.
+        let mut texts = recipients.iter().flat_map(|path| [path.mailbox(), path.orcpt()]);
+        let ascii = sender.mailbox().is_ascii() && texts.all(str::is_ascii);
         if ascii || sender.smtputf8() { Ok(envelope) } else { Err(UnfitPath::LacksSmtputf8) }
     }
 
@@ -214,8 +214,17 @@ mod tests {
 
     /// Of a sender to b.example.
     fn judged(from: &str, smtputf8: bool, to: &[&str]) -> Result<SmtpEnvelope, UnfitPath> {
+        judged_with_orcpt(from, smtputf8, to, "")
+    }
+
+    fn judged_with_orcpt(
+        from: &str,
+        smtputf8: bool,
+        to: &[&str],
+        orcpt: &str,
+    ) -> Result<SmtpEnvelope, UnfitPath> {
         let sender = ReversePathField::new(from.into(), 0, smtputf8, 0, String::new()).unwrap();
-        let path = |to: &&str| prefix::ForwardPath::new((*to).into(), 0, String::new()).unwrap();
+        let path = |to: &&str| prefix::ForwardPath::new((*to).into(), 0, orcpt.into()).unwrap();
         let recipients: Vec<_> = to.iter().map(path).collect();
         SmtpEnvelope::to_seal(&sender, &recipients, &Domain::parse("b.example").unwrap())
     }
@@ -231,6 +240,13 @@ mod tests {
         assert!(lacks("\u{fc}@a.example", false, "v@b.example"));
         assert!(lacks("u@a.example", false, "\u{fc}@b.example"));
         assert!(!lacks("\u{fc}@a.example", true, "\u{fc}@b.example"));
+        for (orcpt, needs) in [("utf-8;\u{fc}@b.example", true), ("utf-8;\\x{FC}@b.example", false)]
+        {
+            let judged =
+                |smtputf8| judged_with_orcpt("u@a.example", smtputf8, &["v@b.example"], orcpt);
+            assert_eq!(judged(false) == Err(UnfitPath::LacksSmtputf8), needs, "{orcpt}");
+            assert!(judged(true).is_ok(), "{orcpt}");
+        }
     }
 
     #[test]

@@ -208,6 +208,12 @@ impl SignedPolicy {
     }
 }
 
+// struct {
+//     opaque label<1..255>;         /* "mta-seal/1 policy" */
+//     opaque query_name<1..255>;    /* "_mta-seal." and the domain */
+//     opaque text<1..2^16-1>;       /* of the record, up to the "s" of
+//                                      the signature tag, exclusive */
+// } PolicyInput;
 fn signature_input(domain: &Domain, text: &[u8]) -> Result<Vec<u8>, VerifyError> {
     let mut input = Label::Policy.begin();
     let name = policy_name(domain);

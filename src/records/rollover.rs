@@ -66,7 +66,16 @@ impl Rollover {
     }
 }
 
-/// `RolloverInput`; none for a domain that does not fit its field, which [`Domain`] excludes.
+// struct {
+//     opaque label<1..255>;         /* "mta-seal/1 rollover" */
+//     opaque domain<1..253>;
+//     opaque old_key[32];
+//     opaque new_key[32];           /* tag i of the policy that carries
+//                                      the statement */
+//     uint64 serial;                /* tag n of that policy */
+//     uint64 expiry;
+// } RolloverInput;
+/// What the old key signs; none for a domain that does not fit its field, which [`Domain`] excludes.
 fn input(
     domain: &Domain,
     old: &[u8; 32],

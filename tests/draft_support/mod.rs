@@ -1,6 +1,9 @@
 //! Reads figures and tables out of the draft, and the files of its worked example.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod presentation;
+pub mod primitives;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,16 +28,45 @@ pub fn figure(after: &str) -> Vec<&'static str> {
 
 /// The rows of the table with this mark, without its head and without backticks.
 pub fn table(mark: &str) -> Vec<Vec<String>> {
+    let rows = table_with_code(mark).into_iter();
+    rows.map(|row| row.iter().map(|cell| cell.replace('`', "")).collect()).collect()
+}
+
+/// The rows of the table with this mark, without its head.
+pub fn table_with_code(mark: &str) -> Vec<Vec<String>> {
     let (_, rest) = DRAFT.split_once(&format!("{{: #{mark}}}\n")).expect("the mark");
-    let rows = rest.lines().take_while(|line| line.starts_with('|')).skip(2);
+    rows(rest)
+}
+
+/// The rows of the table at the beginning of a text, without its head.
+fn rows(text: &str) -> Vec<Vec<String>> {
+    let rows = text.lines().take_while(|line| line.starts_with('|')).skip(2);
     let rows: Vec<Vec<String>> = rows
         .map(|row| {
             let cells = row.trim_matches('|').split('|');
-            cells.map(|cell| cell.trim().replace('`', "")).collect()
+            cells.map(|cell| cell.trim().to_owned()).collect()
         })
         .collect();
-    assert!(!rows.is_empty(), "{mark}");
+    assert!(!rows.is_empty(), "no table: {text}");
     rows
+}
+
+/// The words between backticks, repetitions in a row left out.
+pub fn words(cell: &str) -> impl Iterator<Item = &str> {
+    let mut words: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+    words.dedup();
+    words.into_iter()
+}
+
+/// Reply and text of a failure [R-smtp-01].
+pub fn failure_reply(name: &str) -> String {
+    let (_, rest) = DRAFT.split_once("\n| Failure | Reply |").expect("the table");
+    let rows = rows(&format!("|{rest}"));
+    let mut rows = rows.iter().filter(|row| row[0] == name);
+    let (Some(row), None) = (rows.next(), rows.next()) else {
+        panic!("{name} does not stand once in the table");
+    };
+    format!("{} {}", row[1], row[2])
 }
 
 /// The path of a file of the worked example.

@@ -60,10 +60,12 @@ pub(crate) fn policy(
         .map_err(|error| ("record-signature", error.to_string()))
 }
 
-/// Whether SMTP takes a message: it has no bare CR, bare LF or NUL [R-seal-07].
-pub(crate) fn is_text(message: &[u8]) -> bool {
+/// Whether SMTP takes a message: it has no bare CR, bare LF or NUL [R-seal-07]. `ended`: no LF can follow its last octet any
+/// more [R-uns-01].
+pub(crate) fn is_text(message: &[u8], ended: bool) -> bool {
     let (mut encoder, mut wire) = (DataEncoder::new(), BytesMut::new());
-    encoder.encode(message, &mut wire).and_then(|()| encoder.finish(&mut wire)).is_ok()
+    let encoded = encoder.encode(message, &mut wire);
+    encoded.is_ok() && (!ended || encoder.finish(&mut wire).is_ok())
 }
 
 /// The octets that a vector gives, in the order in which the library asks for them; then there are no more.

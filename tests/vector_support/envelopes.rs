@@ -150,7 +150,7 @@ pub fn seal(mut input: Fields) -> Answer {
     let smtp_envelope = SmtpEnvelope::to_seal(&reverse, &forward, &recipient)
         .map_err(|_| ("path", Failure::PathUnfit.name()))?;
     // As the listener takes it, and the next hop gets it [R-seal-07].
-    if !is_text(&message) {
+    if !is_text(&message, true) {
         return Err(("bytes", Failure::BareLineEnd.name()));
     }
     let Decision::Seal { key, .. } = decided(&recipient, records, now)? else {

@@ -36,6 +36,15 @@ struct Answered {
     delivered: Vec<Message>,
 }
 
+impl Answered {
+    /// The notices to the sender, and the other messages.
+    fn delivered(self) -> (Vec<Message>, Vec<Message>) {
+        let is_notice =
+            |message: &Message| message.from.starts_with("<>") && message.to == ["<u@a.example>"];
+        self.delivered.into_iter().partition(is_notice)
+    }
+}
+
 /// Speaks the lines, and waits for so many messages at the next hop.
 async fn converse(given: Given, lines: &[String], messages: usize) -> Answered {
     let directory = tempfile::tempdir().unwrap();
@@ -72,9 +81,6 @@ async fn converse(given: Given, lines: &[String], messages: usize) -> Answered {
     for line in lines {
         let reply = client.command(line).await;
         replies.push(format!("{} {}", reply.code, reply.text));
-        if reply.code >= 400 {
-            break;
-        }
     }
     if replies.last().is_some_and(|reply| reply.starts_with("354")) {
         client.send(&stuff(&given.carrier)).await;
@@ -167,10 +173,7 @@ pub async fn unseal(vector: &Vector) -> Result<(), String> {
         return if none { Ok(()) } else { Err("delivered all the same".to_owned()) };
     }
     let expected = &vector.expected;
-    let (notices, delivered): (Vec<Message>, Vec<Message>) = answered
-        .delivered
-        .into_iter()
-        .partition(|message| message.from.starts_with("<>") && message.to == ["<u@a.example>"]);
+    let (notices, delivered) = answered.delivered();
     // Who was refused while others were delivered to is reported to the sender [R-uns-10].
     if notices.is_empty() == refused_some {
         return Err(format!("{} notices", notices.len()));
@@ -213,7 +216,13 @@ pub async fn dialog(vector: &Vector) -> Result<(), String> {
     };
     let lines = input.texts("dialog");
     input.end();
-    let messages = usize::from(!vector.is_refused());
+    // A recipient who is not signed is reported to the sender, beside a message for others [R-uns-10].
+    let outer = lines.iter().filter(|line| line.starts_with("RCPT TO:")).count();
+    let replies = vector.expected["replies"].as_array().unwrap();
+    let relayed = replies.iter().filter(|reply| reply.as_str().unwrap().starts_with("550")).count();
+    let delivered = vector.expected["delivered"]["rcpt_to"].as_array().map_or(0, Vec::len);
+    let notice = !vector.is_refused() && outer - relayed > delivered;
+    let messages = usize::from(!vector.is_refused()) + usize::from(notice);
     let answered = converse(given, &lines, messages).await;
     let mut expected = Fields::new(&vector.name, vector.expected.clone());
     let wanted = expected.texts("replies");
@@ -233,8 +242,12 @@ pub async fn dialog(vector: &Vector) -> Result<(), String> {
             return Err("delivered all the same".to_owned());
         }
     } else {
-        let [message] = answered.delivered.as_slice() else {
-            return Err(format!("{} messages were delivered", answered.delivered.len()));
+        let (notices, delivered) = answered.delivered();
+        if notices.len() != usize::from(notice) {
+            return Err(format!("{} notices", notices.len()));
+        }
+        let [message] = delivered.as_slice() else {
+            return Err(format!("{} messages were delivered", delivered.len()));
         };
         let to: Vec<String> = message.to.iter().map(|to| path_of(to)).collect();
         let data = b64(without_trace(&message.data));

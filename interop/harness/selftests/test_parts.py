@@ -62,6 +62,14 @@ class Judging(unittest.TestCase):
         self.assertEqual(self.judged(paths("v@b.example"), paths("V@b.example")), FAILED)
 
 
+    def test_a_reply_may_say_more(self):
+        expected = {"result": "refused", "failure": "not-local", "replies": ["250", "550 5.7.1 relaying denied"]}
+        said = ["250 gw", "550 5.7.1 relaying denied"]
+        self.assertEqual(self.judged({**expected, "replies": said}, expected), PASSED)
+        for wrong in (said[:1], [*said, "250"], ["250", "550 5.7.1"], ["550", said[1]], [], "250", None):
+            self.assertEqual(self.judged({**expected, "replies": wrong}, expected), FAILED, wrong)
+
+
 class Hops(unittest.TestCase):
     """Each hop changes what it says, and only some leave the envelope whole."""
 

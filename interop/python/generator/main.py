@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from . import schema
 from .subjects import (
     carriers,
     decisions,
@@ -14,6 +15,7 @@ from .subjects import (
     paddings,
     records,
     seals,
+    signatures,
     unsealing_done,
     unsealing_refused,
 )
@@ -21,6 +23,7 @@ from .subjects import (
 SUBJECTS = {
     "identities": identities.vectors,
     "keys": keys.vectors,
+    "signatures": signatures.vectors,
     "records": records.vectors,
     "decisions": decisions.vectors,
     "padding": paddings.vectors,
@@ -59,7 +62,8 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     made = files()
     folder = options.write or options.check
-    present = {path.name for path in folder.glob("*.json")}
+    made["schema/vectors.json"] = schema.text(folder / "schema" / "vectors.json")
+    present = {path.name for path in folder.glob("*.json")} | {"schema/vectors.json"}
     if options.write:
         for name in present - set(made):
             (folder / name).unlink()
@@ -71,6 +75,6 @@ def main(arguments=None):
     }
     for name in sorted(different):
         print(f"{folder / name}: not what the generator makes")
-    total = sum(len(json.loads(text)["vectors"]) for text in made.values())
+    total = sum(len(json.loads(text).get("vectors", ())) for text in made.values())
     print(f"{total} vectors, {len(different)} files differ")
     return 1 if different else 0

@@ -10,14 +10,25 @@ def add(one, other):
     return (x1 * y2 + x2 * y1) * pow(1 + t, -1, P) % P, (y1 * y2 + x1 * x2) * pow(1 - t, -1, P) % P
 
 
+def _add_extended(one, other):
+    """The same with T = XY/Z beside X, Y and Z, so that nothing is divided (RFC 8032, section 5.1.4)."""
+    (x1, y1, z1, t1), (x2, y2, z2, t2) = one, other
+    a, b = (y1 - x1) * (y2 - x2), (y1 + x1) * (y2 + x2)
+    c, d = 2 * D * t1 * t2, 2 * z1 * z2
+    e, f, g, h = (b - a) % P, (d - c) % P, (d + c) % P, (b + a) % P
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
 def multiply(scalar, point):
     """A multiple of a point."""
-    result = (0, 1)
+    x, y = point
+    result, power = (0, 1, 1, 0), (x, y, 1, x * y % P)
     while scalar:
         if scalar & 1:
-            result = add(result, point)
-        point, scalar = add(point, point), scalar >> 1
-    return result
+            result = _add_extended(result, power)
+        power, scalar = _add_extended(power, power), scalar >> 1
+    inverse = pow(result[2], -1, P)
+    return result[0] * inverse % P, result[1] * inverse % P
 
 
 def compress(point):
@@ -29,7 +40,7 @@ BASE = decompress((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
 
 
 def torsion():
-    """The eight points of small order."""
+    """The eight points of small order, as the multiples of one of order 8."""
     for value in range(2, 100):
         point = decompress(value.to_bytes(32, "little"))
         if point is None:

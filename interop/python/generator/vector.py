@@ -7,6 +7,13 @@ class Wrong(Exception):
     """A vector does not come out as it was declared."""
 
 
+def agrees(answered, wanted):
+    """Whether an answer is the expected one; of a reply only the beginning counts."""
+    replies, beginnings = answered.get("replies", []), wanted.get("replies", [])
+    begin = len(replies) == len(beginnings) and all(map(str.startswith, replies, beginnings))
+    return begin and {**answered, "replies": beginnings} == {**wanted, "replies": beginnings}
+
+
 def refusal(stage, failure):
     """What is expected of a refusal."""
     return {"result": "refused", "stage": stage, "failure": failure}
@@ -14,9 +21,10 @@ def refusal(stage, failure):
 
 def vector(kind, name, requirements, comment, task, refused=None, twin=None, expected=None):
     """One vector; `refused` is (stage, failure), `expected` what this implementation cannot compute itself."""
-    answered = answer(kind, task) if kind in KINDS and expected is None else None
-    wanted = refusal(*refused) if refused else expected or answered
-    if answered is not None and (answered != wanted or wanted["result"] == "unsupported"):
+    computed = expected is None or kind == "smtp"
+    answered = answer(kind, task) if kind in KINDS and computed else None
+    wanted = expected or (refusal(*refused) if refused else answered)
+    if answered is not None and (not agrees(answered, wanted) or wanted["result"] == "unsupported"):
         raise Wrong(f"{name}: {str(answered)[:300]}, not {str(wanted)[:300]}")
     if (wanted["result"] == "refused") != (twin is not None):
         raise Wrong(f"{name}: {str(wanted)[:300]}, and its twin is {twin}")

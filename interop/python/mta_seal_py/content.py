@@ -56,7 +56,8 @@ def split(content):
 def message_of(rest, judge):
     """The message, and where its blocks end in what follows the opening signature ([R-con-04]).
 
-    `judge` is given the octets before the form of the blocks counts, also those of a block that does not end ([R-uns-01]).
+    `judge` is given the octets before the form of the blocks counts, also those of a block that does not end, and whether
+    the message has ended ([R-uns-01]).
     """
     reader, parts, start = Reader(rest), [], 0
     try:
@@ -64,9 +65,9 @@ def message_of(rest, judge):
             parts.append(data)
             start = reader.position
     except WireError as error:
-        judge(b"".join(parts) + rest[start + 2 :])
+        judge(b"".join(parts) + rest[start + 2 :], False)
         raise BlocksRefused(f"blocks: {error}") from None
-    judge(b"".join(parts))
+    judge(b"".join(parts), True)
     return b"".join(parts), reader.position
 
 

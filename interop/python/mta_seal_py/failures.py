@@ -83,6 +83,13 @@ class DomainRefused(Refused):
     answer = "carrier-foreign"
 
 
+class NotLocal(Refused):
+    """A recipient of the outer SMTP envelope is of no domain of ours ([R-smtp-01])."""
+
+    stage = "domain"
+    answer = "not-local"
+
+
 class KeyRefused(Refused):
     """Check 3: the key id is not known here."""
 

@@ -88,6 +88,6 @@ class ReversePath:
 
 
 def lacks_smtputf8(reverse_path, forward_paths):
-    """Whether a path is not ASCII although the reverse-path has no SMTPUTF8 ([R-con-02])."""
-    mailboxes = [reverse_path.mailbox, *(path.mailbox for path in forward_paths)]
-    return not reverse_path.smtputf8 and not all(mailbox.isascii() for mailbox in mailboxes)
+    """Whether a path or ORCPT is not ASCII although the reverse-path has no SMTPUTF8 ([R-con-02])."""
+    texts = [reverse_path.mailbox, *(text for path in forward_paths for text in (path.mailbox, path.orcpt))]
+    return not reverse_path.smtputf8 and not all(text.isascii() for text in texts)

@@ -21,7 +21,7 @@ def recipient_domain_of(forward_paths):
 def check_paths(reverse_path, forward_paths):
     """Paths and parameters are of their grammar and length, and ASCII without SMTPUTF8 ([R-con-01], [R-con-02])."""
     if lacks_smtputf8(reverse_path, forward_paths):
-        raise PathRefused("a path is not ASCII, and SMTPUTF8 was not given")
+        raise PathRefused("a path or ORCPT is not ASCII, and SMTPUTF8 was not given")
     for path in (reverse_path, *forward_paths):
         if not path.is_well_formed():
             raise PathRefused(f"{path.mailbox!r} or its parameter is not of its grammar")

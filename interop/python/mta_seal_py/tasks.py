@@ -5,8 +5,9 @@ import json
 import os
 
 from . import decide as decisions
-from . import ed25519, envelope, key_record, keyids, padding, recognition, rollover, sealing, suites, unsealing
+from . import ed25519, envelope, key_record, keyids, padding, receiving, recognition
 from . import policy as policies
+from . import rollover, sealing, suites, unsealing
 from .claims import Claims
 from .failures import KeyRecordRefused, RecordRefused, Refused, Unsupported
 from .identity import identity_of_domain
@@ -250,16 +251,15 @@ def _claims(told):
     return claims
 
 
+def _unsealed(task, carrier, recipients, claims):
+    """The work of kinds `unseal` and `smtp`."""
+    own_keys = [_own_keys(one) for one in task["own_keys"]]
+    records = _records_of(task["records"])
+    return unsealing.unseal(carrier, own_keys, records, recipients, task["now"], task["window"], claims)
+
+
 def _unseal(task):
-    verified = unsealing.unseal(
-        octets(task["carrier"]),
-        [_own_keys(one) for one in task["own_keys"]],
-        _records_of(task["records"]),
-        task["recipients"],
-        task["now"],
-        task["window"],
-        _claims(task["claims"]),
-    )
+    verified = _unsealed(task, octets(task["carrier"]), task["recipients"], _claims(task["claims"]))
     prefix, reverse = verified.prefix, verified.prefix.reverse_path
     header = _header(verified.envelope)
     del header["extensions"]
@@ -277,6 +277,21 @@ def _unseal(task):
         ],
         "refused_recipients": list(verified.refused),
     }
+
+
+def _smtp(task):
+    own_domains = {own["domain"] for own in task["own_keys"]}
+    session = receiving.Session(own_domains, lambda *given: _unsealed(task, *given, Claims()))
+    replies = [session.command(line) for line in task["dialog"]]
+    if replies[-1].startswith("354"):
+        replies.append(session.message(octets(task["carrier"])))
+    if session.delivery is not None:
+        delivered = session.delivery
+        told = {"mail_from": delivered.mail_from, "rcpt_to": list(delivered.rcpt_to), "message": b64(delivered.message)}
+        return {"replies": replies, "delivered": told}
+    if session.refusal is None:
+        raise Unsupported("a dialog without a row in the table of replies")
+    return {"result": "refused", "stage": session.refusal.stage, "failure": session.refusal.answer, "replies": replies}
 
 
 def _recognise(task):
@@ -304,6 +319,7 @@ KINDS = {
     "unseal": _unseal,
     "recognise": _recognise,
     "inspect": _inspect,
+    "smtp": _smtp,
 }
 
 

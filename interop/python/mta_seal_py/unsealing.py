@@ -84,7 +84,7 @@ def sender_key(records, prefix, now):
 def check_paths(prefix, recipient_domain):
     """Check 9: the paths are of their grammar, and every recipient of the recipient domain ([R-con-02])."""
     if prefix.lacks_smtputf8:
-        raise PathsRefused("a path is not ASCII, and smtputf8 is 0")
+        raise PathsRefused("a path or ORCPT is not ASCII, and smtputf8 is 0")
     if not prefix.reverse_path.is_well_formed():
         raise PathsRefused(f"reverse-path {prefix.reverse_path.mailbox!r} or its parameter")
     for path in prefix.forward_paths:

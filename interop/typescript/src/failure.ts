@@ -19,6 +19,7 @@ export type Failure =
   | "too-old"
   | "in-future"
   | "not-signed-recipient"
+  | "not-local"
   | "delivered-before"
   | "none";
 

@@ -94,11 +94,11 @@ function encodedPrefix(prefix: Parameters<typeof encodePrefix>[0]): Octets {
 function checkPaths(request: SealRequest): boolean {
   const { reversePath, forwardPaths, recipientDomain, senderDomain } = request;
   if (!isEnvid(reversePath.envid) || utf8(reversePath.envid).length > 100) throw unfit("ENVID is not of its grammar");
-  if (lacksSmtputf8(reversePath.smtputf8, [reversePath, ...forwardPaths].map((path) => path.mailbox)))
-    throw unfit("a path is not ASCII, and SMTPUTF8 was not given");
+  if (lacksSmtputf8(reversePath, forwardPaths))
+    throw unfit("a path or ORCPT is not ASCII, and SMTPUTF8 was not given");
   for (const path of forwardPaths) {
     if (parseMailbox(path.mailbox)?.identity !== recipientDomain) throw unfit("a forward-path is not of the recipient domain");
-    if (!isOrcpt(path.orcpt) || utf8(path.orcpt).length > 500) throw unfit("ORCPT is not of its grammar");
+    if (!isOrcpt(path.orcpt)) throw unfit("ORCPT is not of its grammar");
   }
   if (forwardPaths.length === 0) throw unfit("no forward-path");
   if (reversePath.mailbox === "") return false;

@@ -139,8 +139,8 @@ function senderKey(prefix: Prefix, context: UnsealContext): Octets {
 function checkPaths({ type, reversePath, forwardPaths, senderDomain, foreign }: Prefix, recipientDomain: string): void {
   if (type !== TYPE_MAIL) throw new Refusal("type", "carrier-unsupported", "the content is no mail");
   const malformed = (message: string) => new Refusal("paths", "carrier-malformed", message);
-  if (lacksSmtputf8(reversePath.smtputf8, [reversePath, ...forwardPaths].map((path) => path.mailbox)))
-    throw malformed("a path is not ASCII, and smtputf8 is 0");
+  if (lacksSmtputf8(reversePath, forwardPaths))
+    throw malformed("a path or ORCPT is not ASCII, and smtputf8 is 0");
   for (const path of forwardPaths) {
     if (parseMailbox(path.mailbox)?.identity !== recipientDomain) throw malformed("a forward-path is not of the recipient domain");
     if (!isOrcpt(path.orcpt)) throw malformed("ORCPT is not of its grammar");

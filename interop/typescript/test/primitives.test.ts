@@ -139,14 +139,15 @@ describe("[R-con-02] paths and parameters", () => {
     for (const mailbox of ["a@b.example", "a.b+c@B.Example", '"a b"@b.example', '"\\""@b.example', '""@b.example', "ü@bücher.example", "a@[1.2.3.4]",
       "a@[IPv6:::1]", "a@b_c.example", `${"a".repeat(255)}@b.example`]) assert.ok(parseMailbox(mailbox), mailbox);
     for (const envid of ["", "a+2B", "QQ=314159".replace("=", "+3D")]) assert.ok(isEnvid(envid), envid);
-    for (const orcpt of ["", "rfc822;a@b.example", "rfc822;a+2Bb@b.example", "utf-8;ü@b.example", "utf-8;\\x{FC}@b.example"]) assert.ok(isOrcpt(orcpt), orcpt);
+    for (const orcpt of ["", "rfc822;a@b.example", "rfc822;a+2Bb@b.example", "utf-8;ü@b.example", "utf-8;\\x{fC}@b.example", "UTF-8;a"]) assert.ok(isOrcpt(orcpt), orcpt);
   });
   it("not of their grammar", () => {
     for (const mailbox of ["", "a", "@b.example", "a@", "a@b", ".a@b.example", "a.@b.example", "a..b@b.example", "a b@b.example", '"a@b.example', '"a"b@b.example',
       "<a@b.example>", "@x:a@b.example", "a@[1.2.3.256]", "a@[IPv6:x]", "a@[IPv6:fe80::1%eth0]", "a@[X:y]", "a@[]", "a@b.example ", `${"a".repeat(256)}@b.example`, "a@-b.example"])
       assert.equal(parseMailbox(mailbox), undefined, mailbox);
     for (const envid of ["a b", "a=b", "a+2b", "a+", "ü"]) assert.ok(!isEnvid(envid), envid);
-    for (const orcpt of ["rfc822", "rfc822;", ";a", "rfc822;a=b", "rfc822;ü", "rf c;a", "utf-8;a+2B", "UTF-8;a+2B"]) assert.ok(!isOrcpt(orcpt), orcpt);
+    for (const orcpt of ["rfc822", "rfc822;", ";a", "rfc822;a=b", "rfc822;ü", "rf c;a", "utf-8;a+2B", "UTF-8;a+2B", "utf-8;\\x{41}", "utf-8;\\X{FC}", `utf-8;${"ü".repeat(83)}`])
+      assert.ok(!isOrcpt(orcpt), orcpt);
   });
   it("[R-uns-03] the same mailbox", () => {
     assert.ok(sameMailbox("a@B.example", "a@b.EXAMPLE"));

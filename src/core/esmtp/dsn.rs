@@ -144,8 +144,8 @@ impl Notify {
 }
 
 impl Orcpt {
-    /// Reads `addr-type;address`, the address as xtext or, for type `utf-8`, in either form of
-    /// RFC 6533 section 3.
+    /// Reads `addr-type;address` [R-con-02], the address as xtext or, for type `utf-8`, in either
+    /// form of RFC 6533 section 3.
     ///
     /// `None` as well if the ASCII form that [`Display`](fmt::Display) prints is longer than
     /// [`MAX_ORCPT`].
@@ -155,7 +155,8 @@ impl Orcpt {
             return None;
         }
         let (addr_type, encoded) = value.split_once(';')?;
-        let is_atom = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*-/?^_`{|}~".contains(&b);
+        // An atom, but for the `=` that no value has.
+        let is_atom = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/?^_`{|}~".contains(&b);
         if addr_type.is_empty() || !addr_type.bytes().all(is_atom) {
             return None;
         }
@@ -254,6 +255,7 @@ mod tests {
         let unitext = Orcpt::parse("utf-8;döner@example.org").unwrap();
         let escaped = Orcpt::parse("UTF-8;d\\x{F6}ner@example.org").unwrap();
         assert_eq!(unitext, escaped);
+        assert_eq!(unitext, Orcpt::parse("utf-8;d\\x{f6}ner@example.org").unwrap());
         assert_eq!(unitext.to_string(), "utf-8;d\\x{F6}ner@example.org");
         assert_eq!(Orcpt::from_address("döner@example.org").unwrap(), unitext);
         assert_eq!(

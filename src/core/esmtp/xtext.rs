@@ -30,7 +30,8 @@ fn hex_digit(byte: u8) -> Option<u8> {
     }
 }
 
-/// RFC 6533 section 3: `utf-8-addr-xtext` and `utf-8-addr-unitext` in one grammar.
+/// RFC 6533 section 3: `utf-8-addr-xtext` and `utf-8-addr-unitext` in one grammar, without its
+/// control characters [R-con-02].
 pub(super) fn decode_utf8_addr(value: &str) -> Option<String> {
     let mut decoded = String::with_capacity(value.len());
     let mut rest = value;
@@ -38,13 +39,7 @@ pub(super) fn decode_utf8_addr(value: &str) -> Option<String> {
         match c {
             '\\' => {
                 let (point, after) = rest.strip_prefix("\\x{")?.split_once('}')?;
-                let valid =
-                    (2..=6).contains(&point.len()) && point.bytes().all(|b| hex_digit(b).is_some());
-                let c = char::from_u32(u32::from_str_radix(point, 16).ok().filter(|_| valid)?)?;
-                if c.is_control() {
-                    return None;
-                }
-                decoded.push(c);
+                decoded.push(escaped_char(point)?);
                 rest = after;
             }
             '+' | '=' => return None,
@@ -56,6 +51,15 @@ pub(super) fn decode_utf8_addr(value: &str) -> Option<String> {
         }
     }
     Some(decoded)
+}
+
+/// `hexpoint`: what cannot stand for itself, in hexadecimal digits of either case without leading zeros.
+fn escaped_char(point: &str) -> Option<char> {
+    let is_number = point.len() <= 6
+        && !point.starts_with('0')
+        && point.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let c = char::from_u32(u32::from_str_radix(point, 16).ok().filter(|_| is_number)?)?;
+    (matches!(c, ' ' | '+' | '=' | '\\') || c >= '\u{A0}').then_some(c)
 }
 
 /// Encodes octets as xtext (RFC 3461 section 4).

@@ -26,25 +26,36 @@ impl<'c> EnvelopeReader<'c> {
         Self { connection, scanner, octets, ended }
     }
 
-    /// The next octets of the envelope; `None` at its end, when the whole message has arrived and is well-formed.
+    /// The next octets of the envelope; none at its end, when the whole message has arrived and is well-formed.
     pub(super) async fn next(&mut self, piece: &mut Vec<u8>) -> Result<bool, Stop> {
         piece.clear();
         std::mem::swap(piece, &mut self.octets);
         while piece.is_empty() && !self.ended {
             match self.connection.read_data().await? {
                 DataChunk::Content(content) => {
-                    self.scanner.push(&content, piece).map_err(scan_failure)?;
+                    let scanned = self.scanner.push(&content, piece);
+                    // There is nothing more to be found.
+                    self.ended = scanned.is_err();
+                    scanned.map_err(scan_failure)?;
                 }
                 DataChunk::End(end) => {
+                    self.ended = true;
                     if let Some(failure) = Failure::of_end(end) {
                         return Err(failure.into());
                     }
-                    self.ended = true;
                     self.scanner.finish(piece).map_err(scan_failure)?;
                 }
             }
         }
         Ok(!piece.is_empty())
+    }
+
+    /// Reads the carrier to its end, whatever becomes of the envelope in it: a fault anywhere in a carrier fails check 1, and
+    /// so decides over later checks, also those that have failed meanwhile [R-uns-01].
+    pub(super) async fn judge_carrier(&mut self) -> Result<(), Stop> {
+        let mut piece = Vec::new();
+        while self.next(&mut piece).await? {}
+        Ok(())
     }
 }
 

@@ -286,12 +286,20 @@ impl Inbound {
             sender.queue.clone_from(&transaction.sender.queue);
         }
         let received = scanner.header().map_or(0, |header| header.received_count());
-        if received > self.shared.config.limits.received {
-            return Err(Failure::Loop.into());
-        }
+        let loops = received > self.shared.config.limits.received;
         if state == State::Carrier {
-            let reader = EnvelopeReader::new(connection, scanner, octets, end.is_some());
-            self.unseal(transaction, reader).await
+            let mut reader = EnvelopeReader::new(connection, scanner, octets, end.is_some());
+            let unsealed = if loops {
+                Err(Failure::Loop.into())
+            } else {
+                self.unseal(transaction, &mut reader).await
+            };
+            if matches!(unsealed, Err(Stop::Refuse(_) | Stop::Pass(_))) {
+                reader.judge_carrier().await?;
+            }
+            unsealed
+        } else if loops {
+            Err(Failure::Loop.into())
         } else {
             self.pass_clear(transaction, connection, scanner.take_held(), end).await
         }

@@ -32,9 +32,9 @@ impl Inbound {
     pub(super) async fn unseal<B: Default>(
         &self,
         mut transaction: Transaction,
-        mut reader: EnvelopeReader<'_>,
+        reader: &mut EnvelopeReader<'_>,
     ) -> Result<Answer<B>, Stop> {
-        let genuine = self.verify(&mut reader).await?;
+        let genuine = self.verify(reader).await?;
         let (mut slots, outer) = self.recipients(&genuine, &transaction.recipients);
         if slots.is_empty() {
             return Err(Failure::NotSignedRecipient.into());
@@ -48,12 +48,14 @@ impl Inbound {
         let (message, keep_until) = (genuine.message.clone(), genuine.keep_until);
         if slots.iter().any(|slot| slot.reply.is_none()) {
             let downstream = transaction.downstream.take().ok_or(Failure::NextHopLost)?;
-            self.deliver(&sender, downstream, genuine, &mut slots, &mut reader).await?;
+            self.deliver(&sender, downstream, genuine, &mut slots, reader).await?;
         } else {
             info!("replay or retry: nothing left to deliver");
             // The message is still read to its end, and refused if it does not hold.
-            self.read_out(genuine.verified, &mut reader).await?;
+            self.read_out(genuine.verified, reader).await?;
         }
+        // If the next hop has refused them all, before anybody is told.
+        reader.judge_carrier().await?;
         let fates = self.fates(&slots, &outer, &transaction.recipients);
         for (recipient, reply) in &fates {
             info!(to = %recipient.path, reply = %reply, "sealed message");
@@ -253,9 +255,12 @@ impl Inbound {
     ) -> Result<Result<Downstream, Reply>, Stop> {
         let (mut piece, mut plain) = (Vec::new(), Vec::new());
         // What came along with the prefix.
-        verified.push(&[], &mut plain).map_err(|error| broken(&error))?;
+        let mut read = verified.push(&[], &mut plain);
         loop {
-            if let Some(reply) = refusal(submission.push(&plain).await)? {
+            // Octets come out with an error too, and are judged before it [R-uns-01].
+            let pushed = refusal(submission.push(&plain).await)?;
+            read.map_err(|error| broken(&error))?;
+            if let Some(reply) = pushed {
                 drop(submission);
                 self.read_out(verified, reader).await?;
                 return Ok(Err(reply));
@@ -264,10 +269,12 @@ impl Inbound {
             if !reader.next(&mut piece).await? {
                 break;
             }
-            verified.push(&piece, &mut plain).map_err(|error| broken(&error))?;
+            read = verified.push(&piece, &mut plain);
         }
-        verified.finish(&mut plain).map_err(|error| broken(&error))?;
-        if let Some(reply) = refusal(submission.push(&plain).await)? {
+        let finished = verified.finish(&mut plain);
+        let pushed = refusal(submission.push(&plain).await)?;
+        finished.map_err(|error| broken(&error))?;
+        if let Some(reply) = pushed {
             return Ok(Err(reply));
         }
         match submission.complete().await {

@@ -67,7 +67,7 @@ def markdown(run, picture):
         out.append("")
     out += [
         "A number is that of cells that hold; `N/M \u2717`: some do not; `~`: known failures, or nothing to unseal; `-`: not claimed.",
-        "Vectors that are missing from a number are not claimed: those of `smtp`, and those of `seal` whose randomness a peer cannot take.",
+        "Vectors that are missing from a number are not claimed: those of `smtp`, which the Rust peer leaves to its gateway, and those of `seal` whose randomness a peer cannot take.",
         "",
         "## Peers",
         "",

@@ -1,6 +1,4 @@
-"""Derivation, identifiers and validation of keys; strict signatures ([R-key-01], [R-suite-04], [R-sig-01])."""
-
-import hashlib
+"""Derivation, identifiers and validation of keys ([R-key-01], [R-suite-04], [R-sig-01])."""
 
 from mta_seal_py import ed25519
 from mta_seal_py.tasks import b64
@@ -10,7 +8,7 @@ from ..points import BASE, add, compress, multiply, of_order_8
 from ..randomness import octets
 from ..vector import vector
 
-P, ORDER = ed25519.P, ed25519.ORDER
+P = ed25519.P
 SMALL_X25519 = {
     "0": 0,
     "1": 1,
@@ -61,6 +59,10 @@ def _public_keys():
     yield from _public("suite-1", "suite-1", x25519, "A good key of X25519.")
     yield from _public("suite-2", "suite-2", xwing, "A good key of X-Wing.")
     yield from _public("ed25519", "ed25519", signing, "A good key of Ed25519.")
+    name = "public-keys/done/ed25519-mixed-order"
+    secret = int.from_bytes(octets(name, "secret", 32), "little") % ed25519.ORDER
+    mixed = compress(add(multiply(secret, BASE), of_order_8()))
+    yield from _public("ed25519-mixed-order", "ed25519", mixed, "With a part of order 8, but not of small order.")
     yield from _public("suite-1-short", "suite-1", x25519[:-1], "31 octets.", "suite-1")
     yield from _public("suite-1-long", "suite-1", x25519 + b"\0", "33 octets.", "suite-1")
     for name, value in SMALL_X25519.items():
@@ -92,85 +94,6 @@ def _public_keys():
     yield from _public("ed25519-negative-zero", "ed25519", negative, "x = 0 with its sign bit set.", "ed25519")
 
 
-def _scalar(seed):
-    secret = int.from_bytes(hashlib.sha512(seed).digest()[:32], "little")
-    return secret & ~7 & (1 << 254) - 1 | 1 << 254
-
-
-def _challenge(r, public, message):
-    return int.from_bytes(hashlib.sha512(r + public + message).digest(), "little") % ORDER
-
-
-def _signatures():
-    seed = A.signing[0]
-    public, message = ed25519.public_key(seed), b"a message"
-    good = ed25519.sign(seed, message)
-    neutral = (1).to_bytes(32, "little")
-
-    def one(name, signature, comment, refused=True, key=public, text=message):
-        result = "refused" if refused else "done"
-        return vector(
-            "signature",
-            f"signature/{result}/{name}",
-            "R-sig-01",
-            comment,
-            {"public_key": b64(key), "message": b64(text), "signature": b64(signature)},
-            ("signature", "none") if refused else None,
-            "signature/done/plain" if refused else None,
-        )
-
-    yield one("plain", good, "A good signature.", False)
-    yield one("empty-message", ed25519.sign(seed, b""), "Of no octets.", False, text=b"")
-    yield one("message", good, "Another message.", text=b"a massage")
-    yield one("key", good, "Another key.", key=ed25519.public_key(B.signing[0]))
-    yield one("bit-of-r", bytes([good[0] ^ 1]) + good[1:], "A bit of R.")
-    yield one("bit-of-s", good[:32] + bytes([good[32] ^ 1]) + good[33:], "A bit of S.")
-    yield one("short", good[:-1], "63 octets.")
-    s = int.from_bytes(good[32:], "little")
-    comment = "S plus the group order: the equation holds."
-    yield one("s-plus-order", good[:32] + (s + ORDER).to_bytes(32, "little"), comment)
-    s = _challenge(neutral, public, message) * _scalar(seed) % ORDER
-    comment = "R is the neutral element, and the equation holds."
-    yield one("r-neutral", neutral + s.to_bytes(32, "little"), comment)
-    for name, other in (
-        ("r-not-canonical", (P + 1).to_bytes(32, "little")),
-        ("r-negative-zero", neutral[:31] + b"\x80"),
-    ):
-        s = _challenge(other, public, message) * _scalar(seed) % ORDER
-        comment = "Another encoding of the neutral element as R, and the equation holds."
-        yield one(name, other + s.to_bytes(32, "little"), comment)
-    comment = "A is of small order: S = 0 with R neutral satisfies the equation for every message."
-    yield one("a-neutral", neutral + bytes(32), comment, key=neutral)
-    yield _with_torsion(message, True)
-    yield _with_torsion(message, False)
-
-
-def _with_torsion(message, cancels):
-    """A public key with a part of order 8, for which the equation holds, or does only after multiplication by 8."""
-    name = "signature/done/mixed-order" if cancels else "signature/refused/cofactor"
-    secret = int.from_bytes(octets(name, "secret", 32), "little") % ORDER
-    mixed = compress(add(multiply(secret, BASE), of_order_8()))
-    nonce = 0
-    while True:
-        nonce += 1
-        r = compress(multiply(nonce, BASE))
-        k = _challenge(r, mixed, message)
-        if (k % 8 == 0) == cancels:
-            break
-    signature = r + ((nonce + k * secret) % ORDER).to_bytes(32, "little")
-    return vector(
-        "signature",
-        name,
-        "R-sig-01",
-        "A has a part of order 8, which the equation cancels: such a key is not refused."
-        if cancels
-        else "A has a part of order 8: the equation holds only if both sides are multiplied by the cofactor.",
-        {"public_key": b64(mixed), "message": b64(message), "signature": b64(signature)},
-        None if cancels else ("signature", "none"),
-        None if cancels else "signature/done/mixed-order",
-    )
-
-
 def vectors():
     """All of them."""
     for own in (A, B):
@@ -180,4 +103,3 @@ def vectors():
         yield from _key(f"signing-of-{label}", "ed25519", own.signing[0])
         yield from _key(f"identity-of-{label}", "ed25519", own.identity)
     yield from _public_keys()
-    yield from _signatures()

@@ -9,6 +9,7 @@ from ..envelopes import BLOCK, MESSAGE, Forgery
 from ..parties import NOW, A, B, C, in_json, party, published
 from ..randomness import octets
 from ..vector import vector
+from . import orcpts
 
 PLAIN = {"mailbox": "u@a.example", "body": 0, "smtputf8": 0, "ret": 0, "envid": ""}
 TO = {"mailbox": "v@b.example", "notify": 0, "orcpt": ""}
@@ -82,6 +83,9 @@ def vectors():
     yield _done("envid-100", "R-con-01", text, reverse={"envid": "a" * 100})
     text = "The longest ORCPT."
     yield _done("orcpt-500", "R-con-01", text, forward=[{"orcpt": "rfc822;" + "a" * 493}])
+    for name, (orcpt, text) in orcpts.DONE.items():
+        smtputf8 = {"smtputf8": int(not orcpt.isascii())}
+        yield _done(name, "R-con-02", text, reverse=smtputf8, forward=[{"orcpt": orcpt}])
     path = ("path", "path-unfit")
     for name, mailbox, comment in (
         ("no-domain", "postmaster", "A recipient without domain."),
@@ -99,11 +103,14 @@ def vectors():
         ("envid-control", "envid-100", {"reverse": {"envid": "a\x01b"}}, "ENVID with a control character."),
         ("envid-line-feed", "envid-100", {"reverse": {"envid": "a+0Ab"}}, "ENVID with a line feed in xtext."),
         ("envid-101", "envid-100", {"reverse": {"envid": "a" * 101}}, "ENVID of 101 octets."),
-        ("orcpt-no-type", "orcpt-500", {"forward": [{"orcpt": "v@b.example"}]}, "ORCPT without address type."),
-        ("orcpt-lower-case", "orcpt-500", {"forward": [{"orcpt": "rfc822;a+2bb"}]}, "ORCPT in xtext in lower case."),
         ("orcpt-501", "orcpt-500", {"forward": [{"orcpt": "rfc822;" + "a" * 494}]}, "ORCPT of 501 octets."),
     ):
         yield _refused(name, "R-con-01 R-con-02", comment, path, twin, **changes)
+    for name, (orcpt, comment, twin) in orcpts.REFUSED.items():
+        changes = {"reverse": {"smtputf8": int(not orcpt.isascii())}, "forward": [{"orcpt": orcpt}]}
+        yield _refused(name, "R-con-02", comment, path, twin, **changes)
+    name, orcpt, comment, twin = orcpts.WITHOUT_SMTPUTF8
+    yield _refused(name, "R-con-02", comment, path, twin, forward=[{"orcpt": orcpt}])
     bare = ("bytes", "bare-line-end")
     for name, octets_, comment in (
         ("bare-lf", b"a\nb", "A bare LF."),

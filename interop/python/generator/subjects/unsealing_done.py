@@ -6,6 +6,7 @@ from mta_seal_py.prefix import FOREIGN
 
 from ..envelopes import Forgery
 from ..parties import NOW, WINDOW, A, B, C, in_json, own_keys, published
+from . import orcpts
 from .unsealing import Subject, claimed_by_delivery, extension, setting
 
 LONG = b"Subject: long\r\n\r\n" + b"0123456789abcdef0123456789abcdef0123456789abcdef012345678901\r\n" * 700
@@ -82,12 +83,12 @@ def vectors():
         ),
         recipients=("\u00e4@b.example",),
     )
-    done(
-        "orcpt-utf-8",
-        "R-con-02",
-        "An ORCPT of type utf-8.",
-        change=setting(forward_paths=(ForwardPath("v@b.example", orcpt="utf-8;v\\x{FC}@b.example"),)),
-    )
+    for name, (orcpt, text) in orcpts.DONE.items():
+        change = setting(
+            reverse_path=ReversePath("u@a.example", smtputf8=int(not orcpt.isascii())),
+            forward_paths=(ForwardPath("v@b.example", orcpt=orcpt),),
+        )
+        done(name, "R-con-02", text, change=change)
     done(
         "domain-spelling",
         "R-con-02 R-uns-03",

@@ -8,6 +8,7 @@ from mta_seal_py.wire import uint
 
 from ..envelopes import Forgery
 from ..parties import NOW, WINDOW, A, B, C, in_json, own_keys, party, published
+from . import orcpts
 from .unsealing import Subject, block, claimed_by_delivery, extension, setting
 from .unsealing_done import LONG
 
@@ -19,7 +20,7 @@ UNAUTHENTIC = "unauthentic"
 def vectors():
     """All of them, in the order of the checks."""
     subject = Subject()
-    for add in (_header, _keys, _body, _prefix, _sender, _opening, _paths, _time, _recipients, _message, _end):
+    for add in (_header, _keys, _body, _prefix, _sender, _opening, _paths, _time, _recipients, _message, _end, _order):
         add(subject.refused)
     return subject.made
 
@@ -310,14 +311,15 @@ def _paths(refused):
     change = setting(reverse_path=ReversePath("\u00fc@a.example"))
     text = "The reverse-path is not ASCII, and smtputf8 is 0."
     refused("reverse-path-smtputf8", "R-con-02", text, malformed, change, "utf-8")
-    change = setting(forward_paths=(ForwardPath("v@b.example", orcpt="garbage"),))
-    refused("orcpt", "R-con-02 R-uns-05", "ORCPT without address type.", malformed, change)
-    change = setting(forward_paths=(ForwardPath("v@b.example", orcpt="rfc822;a+2bb@b.example"),))
-    text = "ORCPT in xtext with a hexadecimal digit in lower case."
-    refused("orcpt-lower-case", "R-con-02", text, malformed, change, "parameters")
-    change = setting(forward_paths=(ForwardPath("v@b.example", orcpt="utf-8;v+2B@b.example"),))
-    text = "ORCPT of type utf-8 in xtext."
-    refused("orcpt-utf-8-xtext", "R-con-02", text, malformed, change, "orcpt-utf-8")
+    for name, (orcpt, text, twin) in orcpts.REFUSED.items():
+        change = setting(
+            reverse_path=ReversePath("u@a.example", smtputf8=int(not orcpt.isascii())),
+            forward_paths=(ForwardPath("v@b.example", orcpt=orcpt),),
+        )
+        refused(name, "R-con-02 R-uns-05", text, malformed, change, twin)
+    name, orcpt, text, twin = orcpts.WITHOUT_SMTPUTF8
+    change = setting(forward_paths=(ForwardPath("v@b.example", orcpt=orcpt),))
+    refused(name, "R-con-02", text, malformed, change, twin)
     change = setting(reverse_path=ReversePath("u@a.example", envid="a b"))
     refused("envid", "R-con-02 R-uns-05", "ENVID with a space.", malformed, change)
     change = setting(reverse_path=ReversePath("u@a.example", envid="a+0Ab"))
@@ -384,6 +386,9 @@ def _message(refused):
     unfinished = block(b"Subject: x\r\n\r\n") + b"\xff\xff"
     text = "A block does not end, and begins with the NULs of the padding."
     refused("nul-in-unfinished-block", "R-uns-01", text, bare, setting(blocks=unfinished))
+    text = "A block does not end, and has a bare CR before its last octet."
+    cut_off = _ending_in(uint(100, 2) + b"Subject: x\r\n\r\na\rb")
+    refused("bare-cr-in-unfinished-block", "R-uns-01 R-seal-07", text, bare, cut_off)
 
 
 def _end(refused):
@@ -397,6 +402,13 @@ def _end(refused):
         ("no-blocks", Forgery.blocks_start, "The content ends after the opening signature."),
     ):
         refused(name, "R-con-04 R-uns-01", text, blocks, _ending(end))
+    start = b"Subject: x\r\n\r\nabc\r"
+    for name, octets, text in (
+        ("cr-ends-unfinished-block", uint(100, 2) + start, "The last octet of a block that does not end is a CR."),
+        ("cr-ends-last-block", block(start), "The content ends after a block whose last octet is a CR."),
+        ("cr-before-cut-length", block(start) + b"\0", "The same, and within the length of the next block."),
+    ):
+        refused(name, "R-con-04 R-seal-07 R-uns-01", text, blocks, _ending_in(octets))
     padding = ("padding", UNAUTHENTIC)
     for name, end, text in (
         ("no-padding", Forgery.blocks_end, "The content ends after the empty block."),
@@ -420,6 +432,64 @@ def _end(refused):
 def _ending(at):
     """A change of a forgery: its content is cut off there."""
     return lambda forgery: forgery.set(content_end=at(forgery))
+
+
+def _ending_in(octets):
+    """A change of a forgery: these octets follow the opening signature, and nothing else."""
+    return lambda forgery: forgery.set(blocks=octets, content_end=forgery.blocks_start() + len(octets))
+
+
+def _order(refused):
+    """Carriers with a fault late in them, beside another that a later check finds ([R-uns-01])."""
+    two, late = ("limits", "two-parts"), "The carrier has a second sealed part behind it."
+    of_c = {"forward_paths": (ForwardPath("v@c.example"),)}
+    to_c = {"recipient_domain": "c.example", **of_c}
+    header = {"header_octets": Forgery("x").header()[:8] + b"\2" + Forgery("x").header()[9:]}
+    for name, comment, parts, given in (
+        ("version", "Version 2.", header, {}),
+        ("domain", "Sealed for another domain.", to_c, {}),
+        ("key", "An unknown key.", {"key_id": bytes(32)}, {}),
+        ("hpke", "A bit of the tag of the sealed key is turned.", {"flip": {"sealed-key": 47}}, {}),
+        ("chunk", "The first chunk is not authentic.", {"flip": {"chunks": 0}}, {}),
+        ("prefix", "Content of type 9.", {"type": 9}, {}),
+        ("no-policy", "The sender domain has no policy.", {}, {"records": []}),
+        ("opening", "The opening signature is by another key.", {"opening_seed": C.signing[0]}, {}),
+        ("paths", "A forward-path is of another domain.", of_c, {"recipients": None}),
+        ("too-old", "Older than the window.", {"sealed_at": NOW - WINDOW - 1}, {}),
+        ("delivered", "It was delivered before.", {}, {"claims": _claimed_by_envelope}),
+        ("recipients", "The outer recipient is not signed.", {}, {"recipients": ("w@b.example",)}),
+        ("bytes", "The message begins with a bare LF.", {"message": b"\n" + LONG}, {}),
+        ("closing", "The closing signature is by another key.", {"closing_seed": C.signing[0]}, {}),
+    ):
+        change = setting(**{"message": LONG, **parts})
+        given["carrier"] = with_second_part
+        refused(f"two-parts-and-{name}", "R-uns-01 R-car-05", f"{comment} {late}", two, change, "long", **given)
+    text = "The outer recipient is not signed. The last octet of the base64 is none."
+    change = setting(message=LONG + b"a\nb\r\n", closing_seed=C.signing[0])
+    comment = "A bare LF in the last chunk. The closing signature is by another key."
+    refused("bytes-and-closing", "R-uns-01 R-seal-07", comment, ("bytes", "bare-line-end"), change, "long")
+    given, malformed = {"carrier": _with_bad_end, "recipients": ("w@b.example",)}, ("limits", MALFORMED)
+    refused("base64-and-recipients", "R-uns-01 R-car-07", text, malformed, setting(message=LONG), "long", **given)
+
+
+def _pieces(forgery):
+    """The carrier between its delimiters: header, text, sealed part, end."""
+    carrier = forgery.carrier()
+    delimiter = b"\r\n--" + carrier.partition(b'boundary="')[2].partition(b'"')[0]
+    return delimiter, carrier.split(delimiter)
+
+
+def with_second_part(forgery):
+    """The carrier with its sealed part twice."""
+    delimiter, (header, text, sealed, end) = _pieces(forgery)
+    return delimiter.join((header, text, sealed, sealed, end))
+
+
+def _with_bad_end(forgery):
+    """The carrier, where something else than base64 stands in place of its last digit."""
+    delimiter, (header, text, sealed, end) = _pieces(forgery)
+    digits = sealed.rstrip(b"=")
+    return delimiter.join((header, text, digits[:-1] + b"*" + sealed[len(digits) :], end))
 
 
 def _unfinished_block(forgery):

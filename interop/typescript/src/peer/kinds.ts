@@ -16,13 +16,14 @@ import { equal, type Octets } from "../octets.js";
 import { sameMailbox } from "../paths.js";
 import { parsePolicy, type Policy } from "../policy.js";
 import type { ForwardPath, ReversePath } from "../prefix.js";
+import { Session } from "../receive.js";
 import { recognise } from "../recognise.js";
 import { provesSuccession } from "../rollover.js";
 import { seal } from "../seal.js";
 import { decideSender } from "../sender.js";
 import { isSealingKey, sealingPublicKeyOf, suite, type Suite } from "../suites.js";
 import { RecordError } from "../tags.js";
-import { unseal, type Claim } from "../unseal.js";
+import { unseal, type Claim, type UnsealContext } from "../unseal.js";
 import { Json } from "./json.js";
 
 export type Answer = Readonly<Record<string, unknown>>;
@@ -106,6 +107,8 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   seal: sealTask,
 
   unseal: unsealTask,
+
+  smtp: smtpTask,
 
   recognise: (input) => {
     const own = input.get("own_domains").list.map((each) => each.text);
@@ -326,21 +329,27 @@ async function ownKeys(list: Json): Promise<readonly OwnKey[]> {
   return keys;
 }
 
-async function unsealTask(input: Json): Promise<Answer> {
+/** What a gateway of a task knows, beside the recipients and the deliveries made before. */
+async function gatewayOf(input: Json): Promise<Omit<UnsealContext, "recipients" | "isDelivered">> {
   const now = input.get("now").number;
   const all = records(input.get("records"));
-  const own = input.get("own_keys");
-  const domains = own.list.map((each) => each.get("domain").text);
-  const keys = await ownKeys(own);
-  const recipients = input.get("recipients");
-  const claims = input.get("claims").list;
-  const unsealed = await unseal(input.get("carrier").octets, {
+  const domains = input.get("own_keys").list.map((each) => each.get("domain").text);
+  const keys = await ownKeys(input.get("own_keys"));
+  return {
     isOwn: (domain) => domains.includes(domain),
     privateKey: (domain, number, keyId) =>
       keys.find((key) => key.domain === domain && equal(key.keyId, keyId) && (key.suite === number || key.privateKey === "destroyed"))?.privateKey,
     sender: (domain) => decideSender({ operator: { minimum: "first-use" }, outcome: lookUp(domain, all), memory: undefined, now }),
     now,
     window: input.get("window").number,
+  };
+}
+
+async function unsealTask(input: Json): Promise<Answer> {
+  const recipients = input.get("recipients");
+  const claims = input.get("claims").list;
+  const unsealed = await unseal(input.get("carrier").octets, {
+    ...(await gatewayOf(input)),
     recipients: recipients.isNull ? undefined : recipients.list.map((each) => each.text),
     isDelivered: (claim) => claims.some((each) => matches(each, claim)),
   });
@@ -360,6 +369,26 @@ async function unsealTask(input: Json): Promise<Answer> {
     forward_paths: unsealed.forwardPaths,
     refused_recipients: unsealed.refusedRecipients,
   };
+}
+
+async function smtpTask(input: Json): Promise<Answer> {
+  const gateway = await gatewayOf(input);
+  const session = new Session(input.get("own_keys").list[0]!.get("domain").text, gateway.isOwn, (carrier, recipients) =>
+    unseal(carrier, { ...gateway, recipients, isDelivered: () => false }),
+  );
+  const replies = input.get("dialog").list.map((line) => session.command(line.text));
+  if (replies[replies.length - 1]!.startsWith("354")) replies.push(await session.message(input.get("carrier").octets).catch(ordinaryMail));
+  const { delivery, refusal } = session;
+  if (delivery !== undefined)
+    return { replies, delivered: { mail_from: delivery.mailFrom, rcpt_to: delivery.rcptTo, message: base64.encode(delivery.message) } };
+  if (refusal === undefined) throw new Unsupported("a dialog without a row in the table of replies");
+  return { result: "refused", stage: refusal.stage, failure: refusal.failure, replies };
+}
+
+/** What becomes of it is the operator's to say [R-uns-07]. */
+function ordinaryMail(error: unknown): never {
+  if (error instanceof Refusal) throw new Unsupported("ordinary mail");
+  throw error;
 }
 
 /** Either name of [R-uns-04]. */

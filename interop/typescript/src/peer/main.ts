@@ -1,21 +1,8 @@
 // A peer of the interop harness: tasks in one file, results in another.
 import { appendFileSync, createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
-import { Refusal } from "../failure.js";
+import { answer } from "./answer.js";
 import { Json } from "./json.js";
-import { KINDS, Unsupported, type Answer } from "./kinds.js";
-
-async function answer(task: Json): Promise<Answer> {
-  const kind = KINDS[task.get("kind").text];
-  if (kind === undefined) return { result: "unsupported" };
-  try {
-    return { result: "done", ...(await kind(task.get("input"))) };
-  } catch (error) {
-    if (error instanceof Refusal) return { result: "refused", stage: error.stage, failure: error.failure, detail: error.message };
-    if (error instanceof Unsupported) return { result: "unsupported", detail: error.message };
-    throw error;
-  }
-}
 
 async function run(tasks: string, results: string): Promise<void> {
   for await (const line of createInterface({ input: createReadStream(tasks), crlfDelay: Infinity })) {
