@@ -260,7 +260,7 @@ async fn a_rollover_that_nobody_has_seen_does_not_end() {
     let mut desk = own.desk();
     let error = desk.roll_identity(None, Roll::default(), &schedule, own.now, &mut rng());
     assert!(matches!(error.unwrap_err(), IdentityError::Rolling { known: false, .. }));
-    let steps = desk.plan(&schedule, own.now).steps;
+    let steps = desk.plan(&schedule, own.made(), own.now).steps;
     assert!(!steps.iter().any(|step| matches!(step, Step::EndRollover(_))), "{steps:?}");
 }
 

@@ -50,7 +50,8 @@ fn nothing_is_lost_goes_clear_or_lives_too_long() {
     let (written, sealed) = (counts.of("messages written"), counts.of("sealed"));
     assert_eq!(sealed + counts.of("returned after five days"), written);
     assert_eq!(counts.of("delivered") + counts.of("too old on arrival"), sealed);
-    assert!(counts.of("delivered") * 100 > written * 85, "most mail arrives");
+    // A receiver that sleeps for a month finds mail that is too old.
+    assert!(counts.of("delivered") * 4 > written * 3, "most mail arrives");
     assert!(counts.of("delivered on the last day of the window") > 0);
     assert!(counts.of("sealed by memory") > 0);
     assert!(counts.of("private keys destroyed") > 0);
