@@ -23,6 +23,14 @@ pub enum Kind {
     Signing,
 }
 
+impl Kind {
+    /// Whether such a key needs a record of its own.
+    #[must_use]
+    pub fn has_record(self) -> bool {
+        matches!(self, Self::Sealing(suite) if !suite.is_inline())
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -113,7 +121,7 @@ impl Life {
     /// Whether it needs a record of its own.
     #[must_use]
     pub fn has_record(&self) -> bool {
-        matches!(self.kind, Kind::Sealing(suite) if !suite.is_inline())
+        self.kind.has_record()
     }
 
     /// Whether it can still be used.

@@ -25,12 +25,39 @@ impl Book {
         let jump =
             from != 0 && (now > from.saturating_add(forward) || now.saturating_add(back) < from);
         self.seen = if jump || from == 0 { now } else { from.max(now) };
+        if jump && now < from {
+            self.rewind(now);
+        }
         if jump {
             self.settles = Some(now.saturating_add(SETTLING));
         } else if self.settles.is_some_and(|at| now >= at) {
             self.settles = None;
         }
         jump.then_some(Jump { from, to: now })
+    }
+
+    /// What a wrong clock has written down counts from now on, as what lies ahead would hold things up for as long as the clock was
+    /// wrong. How long keys are listed stays as it is: somebody may have those policies.
+    fn rewind(&mut self, now: u64) {
+        let back = |at: &mut Option<u64>| *at = at.map(|at| at.min(now));
+        self.installed = self.installed.min(now);
+        back(&mut self.hurry);
+        for life in &mut self.keys {
+            life.made = life.made.min(now);
+            // It has to be seen again.
+            life.ready = life.ready.filter(|at| *at <= now);
+            for at in [&mut life.from, &mut life.to, &mut life.revoked, &mut life.destroyed] {
+                back(at);
+            }
+        }
+        for stand in &mut self.stands {
+            stand.since = stand.since.min(now);
+            stand.again = stand.again.min(now);
+            back(&mut stand.done);
+            if stand.seen.is_some_and(|at| at > now) {
+                (stand.seen, stand.ready) = (None, None);
+            }
+        }
     }
 
     /// Until when nothing is signed or destroyed, since the clock has jumped.

@@ -24,6 +24,8 @@ pub struct View<'a> {
     pub identity: bool,
     /// Policies that were signed elsewhere for times to come.
     pub ahead: &'a [PolicyRecord],
+    /// Whether a selector is free for the record of a new key.
+    pub selector: bool,
 }
 
 /// The keys that a policy lists, in its order.
@@ -190,7 +192,7 @@ impl<'a> View<'a> {
         lists.signing.extend(signer);
         // The one to follow has to be known to all before it signs, and the former ones as long as what they signed may arrive.
         let follows = self.of(Kind::Signing).filter(|life| life.from.is_none());
-        let used = self.book.keys.iter().filter(|life| {
+        let mut used: Vec<&Life> = Vec::from_iter(self.book.keys.iter().filter(|life| {
             let listed = self.policy.signing_keys.iter().any(|key| key.key_id() == life.id);
             let until = life.to.map(|to| to.saturating_add(LISTED_AFTER_USE));
             let needed = until.is_none_or(|until| now < until);
@@ -199,25 +201,28 @@ impl<'a> View<'a> {
                 && life.from.is_some()
                 && listed
                 && needed
-        });
+        }));
+        // If there is no room for all, the mail of the latest is the most that is still on the way.
+        used.sort_by_key(|life| std::cmp::Reverse(life.to.unwrap_or(u64::MAX)));
         for life in follows.chain(used) {
             if !lists.signing.contains(&life.id) && lists.signing.len() < MAX_KEYS {
                 lists.signing.push(life.id);
             }
         }
-        if lists.sealing.is_empty() || lists.signing.is_empty() {
-            // Keys are being made: not without them.
-            return;
-        }
-        let resign = self.book.installed.saturating_add(self.schedule.sign);
-        if settling || (now < resign && lists == self.listed()) {
-            plan.wake(resign);
+        let making = plan.steps.iter().any(|step| matches!(step, Step::Make(_)));
+        if making || lists.sealing.is_empty() || lists.signing.is_empty() {
+            // Not before the keys are there.
             return;
         }
         // A serial that lies ahead was signed by a wrong clock, and nobody has believed it [R-rec-06].
         let before = self.policy.serial;
-        let serial =
-            if before > now.saturating_add(CLOCK_TOLERANCE) { now } else { now.max(before + 1) };
+        let premature = before > now.saturating_add(CLOCK_TOLERANCE);
+        let resign = self.book.installed.saturating_add(self.schedule.sign);
+        if settling || (now < resign && !premature && lists == self.listed()) {
+            plan.wake(resign);
+            return;
+        }
+        let serial = if premature { now } else { now.max(before + 1) };
         let expiry = now.saturating_add(self.schedule.policy);
         plan.steps.push(Step::Sign { lists, serial, expiry });
     }
@@ -228,6 +233,9 @@ impl<'a> View<'a> {
         let Succession { current, next, due } = self.succession(kind);
         let make = due.saturating_sub(self.schedule.ahead);
         match next {
+            None if now >= make && kind.has_record() && !self.selector => {
+                plan.concerns.push(Concern::NoSelector);
+            }
             None if now >= make => plan.steps.push(Step::Make(kind)),
             None => plan.wake(make),
             Some(next) if now >= due && next.is_ready(now) => return Some(next.id),

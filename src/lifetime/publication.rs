@@ -136,11 +136,13 @@ pub fn wanted(
 }
 
 impl Book {
-    /// Brings the stands to what is wanted: new ones are to be published, those no longer wanted to be withdrawn.
+    /// Brings the stands to what is wanted: new ones are to be published, those no longer wanted to be withdrawn, but for a while after
+    /// the clock has jumped.
     pub fn want(&mut self, wanted: Vec<Wanted>, now: u64) {
+        let settling = self.settling(now).is_some();
         for stand in &mut self.stands {
             let still = wanted.iter().any(|w| w.name == stand.name && w.value == stand.value);
-            if still == stand.withdrawn {
+            if still == stand.withdrawn && (still || !settling) {
                 stand.withdrawn = !still;
                 (stand.since, stand.done, stand.tries, stand.again) = (now, None, 0, 0);
                 (stand.seen, stand.ready) = (None, None);

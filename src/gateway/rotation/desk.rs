@@ -153,7 +153,7 @@ impl Desk {
 
     /// What is due.
     #[must_use]
-    pub fn plan(&self, schedule: &Schedule, now: u64) -> Plan {
+    pub fn plan(&self, schedule: &Schedule, made: Made<'_>, now: u64) -> Plan {
         plan(&View {
             now,
             book: &self.book,
@@ -161,6 +161,7 @@ impl Desk {
             schedule,
             identity: self.keyring.identity().is_some(),
             ahead: &self.ahead(),
+            selector: made.selectors.is_empty() || self.free(made).is_some(),
         })
     }
 
@@ -184,7 +185,7 @@ impl Desk {
         }
         let mut left = MAX_STEPS;
         loop {
-            let mut plan = self.plan(schedule, now);
+            let mut plan = self.plan(schedule, made, now);
             if plan.steps.is_empty() || left == 0 {
                 self.book.prune(now);
                 self.want(made, now);
@@ -263,11 +264,7 @@ impl Desk {
             Kind::Sealing(suite) => {
                 let mut stored = StoredKey::new(SealingPrivateKey::generate(suite, rng)?);
                 if !suite.is_inline() && !made.selectors.is_empty() {
-                    let free = made
-                        .selectors
-                        .iter()
-                        .find(|selector| self.book.is_free(selector.as_str(), names(made.at)));
-                    free.ok_or(DeskError::NoSelector)?.as_str().clone_into(&mut stored.selector);
+                    self.free(made).ok_or(DeskError::NoSelector)?.as_str().clone_into(&mut stored.selector);
                 }
                 let id = stored.key.key_id();
                 let selector = (!suite.is_inline()).then(|| stored.selector.clone());
@@ -358,6 +355,12 @@ impl Desk {
         let kind = life.kind;
         self.save(now)?;
         Ok(kind)
+    }
+
+    /// A selector that no key uses.
+    fn free<'a>(&self, made: Made<'a>) -> Option<&'a Selector> {
+        let free = |selector: &&Selector| self.book.is_free(selector.as_str(), names(made.at));
+        made.selectors.iter().find(free)
     }
 
     fn entry(&self, id: &KeyId) -> Result<SealingEntry, DeskError> {
