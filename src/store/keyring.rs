@@ -198,6 +198,8 @@ pub struct Keyring {
     ahead: Option<String>,
     /// Where the private part of each key lies.
     files: HashMap<KeyId, PathBuf>,
+    /// Files of keys that were overwritten, and not unlinked since something came between.
+    erased: Vec<PathBuf>,
 }
 
 impl Keyring {
@@ -241,6 +243,7 @@ impl Keyring {
             book: None,
             ahead: None,
             files: HashMap::new(),
+            erased: Vec::new(),
         };
         let mut paths: Vec<PathBuf> = fs::read_dir(directory)
             .map_err(failed)?
@@ -263,11 +266,19 @@ impl Keyring {
             self.identity = Some(IdentityKey::from_pem(&text).map_err(key)?);
         } else if name.starts_with("signing-") && name.ends_with(".pem") {
             let text = disk::read_secret(path)?;
+            if destruction::is_erased(&text) {
+                self.erased.push(path.to_owned());
+                return Ok(());
+            }
             let signing = SigningKey::from_pem(&text).map_err(key)?;
             self.files.insert(signing.key_id(), path.to_owned());
             self.signing.push(signing);
         } else if name.starts_with("sealing-") && name.ends_with(".key") {
             let text = disk::read_secret(path)?;
+            if destruction::is_erased(&text) {
+                self.erased.push(path.to_owned());
+                return Ok(());
+            }
             let stored = sealing_file::parse(&text).map_err(malformed)?;
             self.files.insert(stored.key.key_id(), path.to_owned());
             self.sealing.push(stored);

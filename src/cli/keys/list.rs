@@ -10,7 +10,7 @@ use crate::cli::failure::Failure;
 use crate::cli::moment::{length, utc};
 use crate::cli::table;
 use crate::gateway::config::LocalDomain;
-use crate::gateway::rotation::Desk;
+use crate::gateway::rotation::{Desk, Made};
 use crate::lifetime::{Concern, Entry, Next, Schedule, calendar};
 use crate::records::CLOCK_TOLERANCE;
 
@@ -93,8 +93,9 @@ fn sheet(local: &LocalDomain, desk: &Desk, now: u64) -> Sheet {
     let ahead = desk.ahead();
     let identity_here = desk.keyring.identity().is_some();
     let records = desk.book.stands.iter().filter(|s| s.withdrawn || s.seen.is_none());
+    let made = Made { at: local.records_under(), selectors: &local.publication.selectors };
     let concerns = match local.rotation {
-        Some(_) => desk.plan(&schedule, now).concerns,
+        Some(_) => desk.plan(&schedule, made, now).concerns,
         None => by_hand(policy.expiry, &schedule, now),
     };
     Sheet {

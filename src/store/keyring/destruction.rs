@@ -46,7 +46,7 @@ impl Keyring {
             .chain(self.signing.iter().map(|key| key.key_id()))
             .filter(|id| self.destroyed.contains(id))
             .collect();
-        let mut left: Vec<PathBuf> = Vec::new();
+        let mut left: Vec<PathBuf> = std::mem::take(&mut self.erased);
         for entry in fs::read_dir(&self.directory).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -80,6 +80,11 @@ impl Keyring {
         let text = format!("{}\n{id} {now}\n", before.trim_end());
         disk::write(&path, &text, Existing::Replace)
     }
+}
+
+/// Whether this is what [`erase`] leaves if it is cut short: nothing but zeros.
+pub(super) fn is_erased(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|octet| octet == 0)
 }
 
 /// Overwrites a file where it lies, and unlinks it once that is on the disk. One that is not there is erased.

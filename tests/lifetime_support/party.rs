@@ -1,0 +1,176 @@
+//! A domain with a real keyring in a temporary directory, made as `mta-seal init` makes it, and its keeper.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use getrandom::SysRng;
+use mta_seal::core::{Domain, IdentityKey, KeyId, SealingPrivateKey, SigningKey, Suite};
+use mta_seal::gateway::rotation::{Desk, Keeper, Made, Tended};
+use mta_seal::lifetime::{Book, Kind, Life, Schedule, State};
+use mta_seal::records::{
+    DEFAULT_WINDOW, Mode, PolicyDraft, SealingEntry, SignedPolicy, VerifiedPolicy, policy_name,
+};
+use mta_seal::store::keyring::{Keyring, StoredKey};
+use rand_core::UnwrapErr;
+
+use super::{DAY, Zone};
+
+pub fn rng() -> UnwrapErr<SysRng> {
+    UnwrapErr(SysRng)
+}
+
+pub struct Party {
+    pub domain: Domain,
+    pub keeper: Keeper,
+    pub zone: Zone,
+    _directory: tempfile::TempDir,
+}
+
+impl Party {
+    /// A domain whose policy is signed at `now`, for 30 days; nothing is published.
+    pub fn new(name: &str, zone: &Zone, now: u64) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let domain = Domain::parse(name).unwrap();
+        let keys = directory.path().join("keys");
+        let mut keyring = Keyring::create(&keys).unwrap();
+        let identity = IdentityKey::generate(&mut rng());
+        let signing = SigningKey::generate(&mut rng());
+        let sealing: Vec<StoredKey> = [Suite::XWing, Suite::X25519]
+            .map(|suite| StoredKey::new(SealingPrivateKey::generate(suite, &mut rng()).unwrap()))
+            .into();
+        let draft = PolicyDraft {
+            mode: Mode::Enforce,
+            serial: now,
+            expiry: now + 30 * DAY,
+            max_age: 30 * DAY,
+            window: DEFAULT_WINDOW,
+            signing_keys: vec![signing.public().clone()],
+            sealing_keys: sealing.iter().map(entry).collect(),
+            outgoing_always: false,
+            rollover: None,
+            next_identity: None,
+        };
+        let policy = draft.sign(&domain, &identity).unwrap();
+        keyring.add_identity(identity).unwrap();
+        keyring.add_signing(signing).unwrap();
+        for stored in sealing {
+            keyring.add_sealing(stored).unwrap();
+        }
+        keyring.set_policy(&policy).unwrap();
+        let keeper = Keeper {
+            domain: domain.clone(),
+            at: domain.clone(),
+            keys,
+            schedule: Schedule::default(),
+            ttl: 3_600,
+            selectors: Arc::new([]),
+            publisher: Arc::new(zone.clone()),
+            sightings: Arc::new(zone.clone()),
+        };
+        Self { domain, keeper, zone: zone.clone(), _directory: directory }
+    }
+
+    pub fn keys(&self) -> &Path {
+        &self.keeper.keys
+    }
+
+    pub fn keyring(&self) -> Keyring {
+        Keyring::load(self.keys()).unwrap()
+    }
+
+    pub fn policy(&self) -> VerifiedPolicy {
+        policy_of(&self.keyring(), &self.domain)
+    }
+
+    pub fn policy_name(&self) -> String {
+        policy_name(&self.domain)
+    }
+
+    pub fn book(&self) -> Book {
+        Book::parse(self.keyring().book().unwrap()).unwrap()
+    }
+
+    pub fn made(&self) -> Made<'_> {
+        Made { at: &self.keeper.at, selectors: &self.keeper.selectors }
+    }
+
+    pub fn desk(&self, now: u64) -> Desk {
+        Desk::open(self.keys(), &self.domain, now).unwrap()
+    }
+
+    /// One visit of the keeper.
+    pub async fn tend(&self, now: u64) -> Tended {
+        self.keeper.tend(now).await.unwrap()
+    }
+
+    /// A visit that may be broken off at the point that the zone was told: `None` if it was.
+    pub async fn tend_or_break(&self, now: u64) -> Option<Tended> {
+        tokio::select! {
+            biased;
+            tended = self.keeper.tend(now) => Some(tended.unwrap()),
+            () = self.zone.broken() => None,
+        }
+    }
+
+    /// Visits whenever the keeper wants, and the zone goes on meanwhile; what was done with the times.
+    pub async fn pass(&self, from: u64, to: u64) -> Vec<(u64, Tended)> {
+        let (mut now, mut visits) = (from, Vec::new());
+        while now <= to {
+            self.zone.advance(now);
+            let tended = self.tend(now).await;
+            let next = tended.next;
+            visits.push((now, tended));
+            now = next;
+        }
+        visits
+    }
+
+    /// The keys of a kind in a state.
+    pub fn keys_in(&self, kind: Kind, state: State, now: u64) -> Vec<Life> {
+        let (book, policy) = (self.book(), self.policy());
+        let lives = book.keys.into_iter();
+        lives.filter(|life| life.kind == kind && life.state(policy.record(), now) == state).collect()
+    }
+
+    /// The sealing key that the policy lists for a suite.
+    pub fn listed(&self, suite: Suite) -> Option<KeyId> {
+        listed(&self.policy(), suite)
+    }
+
+    /// The signing key that the policy lists first.
+    pub fn signs(&self) -> KeyId {
+        self.policy().record().signing_keys[0].key_id()
+    }
+}
+
+pub fn entry(stored: &StoredKey) -> SealingEntry {
+    SealingEntry::of(stored.key.public(), &stored.selector.parse().unwrap())
+}
+
+pub fn listed(policy: &VerifiedPolicy, suite: Suite) -> Option<KeyId> {
+    let entries = &policy.record().sealing_keys;
+    entries.iter().find(|entry| entry.suite() == Some(suite)).and_then(SealingEntry::key_id)
+}
+
+pub fn policy_of(keyring: &Keyring, domain: &Domain) -> VerifiedPolicy {
+    SignedPolicy::parse(keyring.policy().unwrap().as_bytes()).unwrap().verify(domain).unwrap()
+}
+
+/// Copies a keyring to a directory that is emptied before.
+pub fn copy(from: &Path, to: &Path) {
+    use std::os::unix::fs::DirBuilderExt;
+    let _ = std::fs::remove_dir_all(to);
+    std::fs::DirBuilder::new().mode(0o700).create(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let path = file.unwrap().path();
+        std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
+/// All files of a directory with their names.
+pub fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let read = std::fs::read_dir(directory).unwrap();
+    read.map(|file| file.unwrap().path())
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .collect()
+}
