@@ -1,31 +1,17 @@
 //! `bypass` beside a running gateway, with a DNS server and an MTA that the test plays.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cli_support;
 mod gateway_support;
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
+use cli_support::{Daemon, mta_seal, name, program};
 use gateway_support::*;
-use mta_seal::core::Domain;
 use mta_seal::dns::authority::{Authority, ZoneSpec};
 use mta_seal::smtp::Protocol::Smtp;
 
 const DSN: &[u8] = b"From: MAILER-DAEMON@company1.example\r\nSubject: Undelivered\r\n\r\nx\r\n";
-
-fn name(text: &str) -> Domain {
-    Domain::from_canonical(text.as_bytes()).unwrap()
-}
-
-fn mta_seal(arguments: &[&str]) -> std::process::Output {
-    Command::new(env!("CARGO_BIN_EXE_mta-seal"))
-        .env_remove("MTA_SEAL_CONFIG")
-        .args(arguments)
-        .output()
-        .unwrap()
-}
 
 /// Makes keys and a policy in `dir` and publishes them.
 fn organisation(dns: &Authority, dir: &Path, domain: &str) -> PathBuf {
@@ -41,44 +27,6 @@ fn organisation(dns: &Authority, dir: &Path, domain: &str) -> PathBuf {
         dns.set_txt(&name(record["name"].as_str().unwrap()), &[value]).unwrap();
     }
     place
-}
-
-/// A gateway of its own process; it ends with this.
-struct Daemon {
-    child: Child,
-    outbound: SocketAddr,
-}
-
-impl Daemon {
-    fn start(config: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mta-seal"))
-            .args(["serve", "--config"])
-            .arg(config)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        let (said, ready) = std::sync::mpsc::channel();
-        // Read to the end, so that the daemon can go on writing.
-        std::thread::spawn(move || {
-            for line in log.lines().map_while(Result::ok) {
-                if line.contains("gateway ready") {
-                    let _ = said.send(line);
-                }
-            }
-        });
-        let line = ready.recv_timeout(PATIENCE).unwrap();
-        let at = line.find("outbound=[").unwrap() + "outbound=[".len();
-        let outbound = line[at..].split([',', ']']).next().unwrap().parse().unwrap();
-        Self { child, outbound }
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// The exit code and what was printed, times left out.
@@ -123,7 +71,7 @@ async fn the_world_and_the_way_of_a_bounce_are_looked_at() {
          [[domain]]\nname = 'company1.example'\nkeys = 'keys/company1.example'\n\
          [outbound]\nlisten = ['127.0.0.1:0']\nnext_hop = '{}'\n\
          [inbound]\nlisten = ['127.0.0.1:0']\nnext_hop = '{}'\n\
-         [dns]\nmode = 'plain'\nservers = ['{}']\ntimeout = '2s'\n",
+         [dns]\nmode = 'plain'\nservers = ['{}']\ntimeout = '2s'\n[log]\nformat = 'json'\n",
         relay.url,
         inside.url,
         dns.address()
@@ -131,7 +79,9 @@ async fn the_world_and_the_way_of_a_bounce_are_looked_at() {
     std::fs::write(&config, text).unwrap();
     let mx = |hosts: &[(u16, &str)]| dns.set_mx(&name("company1.example"), hosts).unwrap();
     mx(&[(10, "gw.company1.example")]);
-    let daemon = Daemon::start(&config);
+    let mut serve = program();
+    serve.args(["serve", "--config"]).arg(&config);
+    let daemon = Daemon::start(serve);
 
     // All is well.
     let probe = |bounce_to: &'static str, patience: &'static str| {

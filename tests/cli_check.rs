@@ -1,15 +1,15 @@
 //! `check` against authoritative servers in the test: one's own domain, partners, and everything that may be wrong with them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cli_support;
 mod dns_support;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use cli_support::{mta_seal, name, now};
 use dns_support::{Fault, Faulty};
-use mta_seal::core::{Domain, IdentityKey, SealingPrivateKey, SigningKey, Suite};
+use mta_seal::core::{IdentityKey, SealingPrivateKey, SigningKey, Suite};
 use mta_seal::dns::MAX_SERVER_ADDRESSES;
 use mta_seal::dns::authorities::MAX_ASKED;
 use mta_seal::dns::authority::{Authority, Disturbance, Security, ZoneSpec};
@@ -24,22 +24,6 @@ const PARTNER: &str = "company2.example";
 const POLICY: &str = "_mta-seal.company2.example";
 const KEY: &str = "s1._mta-seal.company2.example";
 const SECOND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-
-fn name(text: &str) -> Domain {
-    Domain::from_canonical(text.as_bytes()).unwrap()
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
-}
-
-fn mta_seal(arguments: &[&str]) -> std::process::Output {
-    Command::new(env!("CARGO_BIN_EXE_mta-seal"))
-        .env_remove("MTA_SEAL_CONFIG")
-        .args(arguments)
-        .output()
-        .unwrap()
-}
 
 fn sealing(seed: u8) -> SealingPrivateKey {
     SealingPrivateKey::from_bytes(Suite::XWing, &[seed; 32]).unwrap()

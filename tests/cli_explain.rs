@@ -1,12 +1,13 @@
 //! `explain`: what the gateway would do with a message, out of files, in both directions.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::{SystemTime, UNIX_EPOCH};
+mod cli_support;
 
+use std::path::{Path, PathBuf};
+
+use cli_support::{mta_seal, name, now};
 use mta_seal::core::{
-    DeliveryId, Domain, EnvelopeId, ForwardPath, IdentityKey, Prefix, ReversePathField, SealTo,
+    DeliveryId, EnvelopeId, ForwardPath, IdentityKey, Prefix, ReversePathField, SealTo,
     SealingPrivateKey, SigningKey, Suite, seal,
 };
 use mta_seal::dns::authority::{Authority, Disturbance, ZoneSpec};
@@ -22,22 +23,6 @@ const DAY: u64 = 86_400;
 /// Two hours, and half a minute so that it stays two hours for a while.
 const AGE: u64 = 7_230;
 const SUBJECT: &str = "the merger";
-
-fn name(text: &str) -> Domain {
-    Domain::from_canonical(text.as_bytes()).unwrap()
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
-}
-
-fn mta_seal(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mta-seal"))
-        .env_remove("MTA_SEAL_CONFIG")
-        .args(arguments)
-        .output()
-        .unwrap()
-}
 
 /// Two organisations that publish their records.
 struct World {

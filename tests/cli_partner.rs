@@ -1,34 +1,23 @@
 //! Partners as a command: the real program, a DNS server that the test plays, and a gateway that goes on running.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cli_support;
 mod gateway_support;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use cli_support::{Daemon, mta_seal, name, now, program};
 use gateway_support::*;
-use mta_seal::core::Domain;
 use mta_seal::dns::authority::{Authority, Disturbance, ZoneSpec};
 use mta_seal::records::{Mode, PolicyDraft};
 use mta_seal::smtp::Protocol::Smtp;
 use mta_seal::store::ledger::{Action, Ledger, Options, SqliteLedger};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
-
-fn name(text: &str) -> Domain {
-    Domain::from_canonical(text.as_bytes()).unwrap()
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
-}
 
 /// A policy of the organisation as it would be signed today.
 fn policy(org: &Org) -> PolicyDraft {
@@ -65,11 +54,9 @@ impl Home {
             zones.iter().map(|zone| ZoneSpec::unsigned(name(zone))).collect();
         let dns = Authority::start(&specs).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let made = Command::new(env!("CARGO_BIN_EXE_mta-seal"))
-            .args(["init", "--domain", "company1.example", "--dir"])
-            .arg(dir.path().join("gw"))
-            .output()
-            .unwrap();
+        let gateway = dir.path().join("gw");
+        let made =
+            mta_seal(&["init", "--domain", "company1.example", "--dir", gateway.to_str().unwrap()]);
         assert!(made.status.success(), "{made:?}");
         let (relay, inside) = (Sink::smtp().await, Sink::smtp().await);
         let company2 = Org::new("company2.example", 20);
@@ -118,7 +105,7 @@ impl Home {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mta-seal"));
+        let mut command = program();
         command
             .env("MTA_SEAL_CONFIG", self.at("mta-seal.toml"))
             .args(arguments)
@@ -451,64 +438,13 @@ async fn a_file_of_forced_tls_is_imported_whole_or_not_at_all() {
     assert_eq!(home.partners_text(), before);
 }
 
-/// `mta-seal serve`, and what it logs.
-struct Daemon {
-    child: Child,
-    log: Receiver<Value>,
-    outbound: SocketAddr,
-}
-
-impl Daemon {
-    fn start(home: &Home) -> Self {
-        let mut child = home.command(&["serve"]).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (lines, log) = channel();
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                let _ = lines.send(serde_json::from_str(&line).unwrap());
-            }
-        });
-        let mut daemon = Self { child, log, outbound: "0.0.0.0:0".parse().unwrap() };
-        let ready = daemon.logged("gateway ready");
-        let outbound = ready["outbound"].as_str().unwrap();
-        daemon.outbound = outbound.trim_matches(['[', ']']).parse().unwrap();
-        daemon
-    }
-
-    /// The next line with this message.
-    fn logged(&self, message: &str) -> Value {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let line =
-                self.log.recv_timeout(left).unwrap_or_else(|_| panic!("waited for {message}"));
-            if line["message"].as_str().unwrap().starts_with(message) {
-                return line;
-            }
-        }
-    }
-}
-
-impl Daemon {
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 const ALICE: &str = "<alice@company1.example>";
 const MESSAGE: &[u8] = b"From: alice@company1.example\r\nSubject: one\r\n\r\nHello\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_gateway_takes_partners_up_by_itself() {
     let home = Home::new().await;
-    let daemon = Daemon::start(&home);
+    let daemon = Daemon::start(home.command(&["serve"]));
     let mut client = Client::greeted(daemon.outbound, Smtp).await;
     let to = ["<carol@plain.example>"];
     client.transact(Smtp, ALICE, &to, MESSAGE).await.expect("250");
@@ -569,7 +505,7 @@ async fn a_running_gateway_takes_partners_up_by_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_file_of_partners_is_no_empty_one() {
     let home = Home::new().await;
-    let daemon = Daemon::start(&home);
+    let daemon = Daemon::start(home.command(&["serve"]));
     let list = home.at("list");
     fs::write(&list, "plain.example\n").unwrap();
     let list = list.to_str().unwrap();
@@ -613,7 +549,7 @@ async fn a_lost_file_of_partners_is_no_empty_one() {
     let start = home.run(home.command(&["serve"])).await;
     assert!(start.err.contains("the file is empty"), "{}", start.err);
     fs::write(home.partners(), "# nobody\n").unwrap();
-    let daemon = Daemon::start(&home);
+    let daemon = Daemon::start(home.command(&["serve"]));
     let mut client = Client::greeted(daemon.outbound, Smtp).await;
     client.transact(Smtp, ALICE, &to, MESSAGE).await.expect("250");
 }
@@ -622,7 +558,7 @@ async fn a_lost_file_of_partners_is_no_empty_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_key_than_the_remembered_one_needs_a_comparison() {
     let home = Home::new().await;
-    let daemon = Daemon::start(&home);
+    let daemon = Daemon::start(home.command(&["serve"]));
     let mut client = Client::greeted(daemon.outbound, Smtp).await;
     client.transact(Smtp, ALICE, &["<bob@company2.example>"], MESSAGE).await.expect("250");
     drop(daemon);

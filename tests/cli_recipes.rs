@@ -1,23 +1,17 @@
 //! `config check` over every gateway configuration of `docs/recipes`, those that no test runs on its MTA included.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cli_support;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 
+use cli_support::mta_seal;
 use rcgen::{CertificateParams, KeyPair};
 
 /// Stands before each block that belongs into the gateway's configuration.
 const MARK: &str = "<!-- file: /etc/mta-seal/mta-seal.toml; block: ";
-
-fn mta_seal(arguments: &[&str]) -> std::process::Output {
-    Command::new(env!("CARGO_BIN_EXE_mta-seal"))
-        .env_remove("MTA_SEAL_CONFIG")
-        .args(arguments)
-        .output()
-        .unwrap()
-}
 
 /// Name and text of each block of a document.
 fn blocks(text: &str) -> Vec<(&str, &str)> {

@@ -1,32 +1,24 @@
 //! The life of the process: readiness, reload, watchdog, stop, log, and what it refuses to start with.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cli_support;
+
 use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
+use cli_support::{Daemon, mta_seal, program, wait};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn mta_seal() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mta-seal"));
-    for name in
-        ["MTA_SEAL_CONFIG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"]
-    {
-        command.env_remove(name);
-    }
-    command
-}
 
 /// A directory with keys and a configuration of company1.
 struct Home {
@@ -36,11 +28,9 @@ struct Home {
 impl Home {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let made = mta_seal()
-            .args(["init", "--domain", "company1.example", "--dir"])
-            .arg(dir.path().join("gw"))
-            .output()
-            .unwrap();
+        let gateway = dir.path().join("gw");
+        let made =
+            mta_seal(&["init", "--domain", "company1.example", "--dir", gateway.to_str().unwrap()]);
         assert!(made.status.success(), "{made:?}");
         let home = Self { dir };
         home.configure("");
@@ -67,10 +57,17 @@ impl Home {
     }
 
     fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        let output =
-            mta_seal().args(arguments).arg("--config").arg(self.config()).output().unwrap();
+        let output = program().args(arguments).arg("--config").arg(self.config()).output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     }
+}
+
+/// A gateway with a log of JSON lines.
+fn serve(home: &Home, set_up: impl FnOnce(&mut Command)) -> Daemon {
+    let mut command = program();
+    command.arg("serve").arg("--config").arg(home.config());
+    set_up(&mut command);
+    Daemon::start(command)
 }
 
 /// The service manager's end of NOTIFY_SOCKET.
@@ -99,79 +96,6 @@ impl Manager {
                 return lines;
             }
         }
-    }
-}
-
-/// `mta-seal serve` with a log of JSON lines.
-struct Daemon {
-    child: Child,
-    log: Receiver<Value>,
-    address: SocketAddr,
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Daemon {
-    fn start(home: &Home, set_up: impl FnOnce(&mut Command)) -> Self {
-        let mut command = mta_seal();
-        command.arg("serve").arg("--config").arg(home.config()).stderr(Stdio::piped());
-        set_up(&mut command);
-        let mut child = command.spawn().unwrap();
-        let stderr = child.stderr.take().unwrap();
-        let (lines, log) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines() {
-                let line = line.unwrap();
-                let parsed =
-                    serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"));
-                if lines.send(parsed).is_err() {
-                    return;
-                }
-            }
-        });
-        let address = "0.0.0.0:0".parse().unwrap();
-        let mut daemon = Self { child, log, address };
-        let ready = daemon.logged("gateway ready");
-        let outbound = ready["outbound"].as_str().unwrap();
-        daemon.address = outbound.trim_matches(['[', ']']).parse().unwrap();
-        daemon
-    }
-
-    /// The next line with this message.
-    fn logged(&self, message: &str) -> Value {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let line =
-                self.log.recv_timeout(left).unwrap_or_else(|_| panic!("waited for {message}"));
-            if line["message"].as_str().unwrap().starts_with(message) {
-                return line;
-            }
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    fn ended(&mut self) -> ExitStatus {
-        wait(&mut self.child)
-    }
-}
-
-fn wait(child: &mut Child) -> ExitStatus {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        assert!(Instant::now() < deadline, "the process does not end");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -217,13 +141,13 @@ fn the_service_manager_is_told() {
     let home = Home::new();
     home.configure(JSON);
     let manager = Manager::new(&home);
-    let mut daemon = Daemon::start(&home, |command| {
+    let mut daemon = serve(&home, |command| {
         command.env("NOTIFY_SOCKET", &manager.path).env("WATCHDOG_USEC", "200000");
     });
     let ready = manager.heard("READY=1");
-    assert!(ready[1].starts_with(&format!("STATUS=sealing on {}", daemon.address)), "{ready:?}");
+    assert!(ready[1].starts_with(&format!("STATUS=sealing on {}", daemon.outbound)), "{ready:?}");
     manager.heard("WATCHDOG=1");
-    let mut idle = Client::connect(daemon.address);
+    let mut idle = Client::connect(daemon.outbound);
 
     home.configure(&format!("{JSON}[[partner]]\ndomain = \"company2.example\"\n"));
     daemon.signal(Signal::HUP);
@@ -265,7 +189,7 @@ fn partners_are_taken_up_once_nothing_stands_in_the_way() {
     let home = Home::new();
     home.configure(JSON);
     let manager = Manager::new(&home);
-    let mut daemon = Daemon::start(&home, |command| {
+    let mut daemon = serve(&home, |command| {
         command.env("NOTIFY_SOCKET", &manager.path);
     });
     manager.heard("READY=1");
@@ -284,7 +208,7 @@ fn partners_are_taken_up_once_nothing_stands_in_the_way() {
     }
     fs::set_permissions(&keys, Permissions::from_mode(0o700)).unwrap();
     // Nothing was said in between.
-    let next = daemon.log.recv_timeout(PATIENCE).unwrap();
+    let next = daemon.next_line();
     assert_eq!((&next["message"], &next["partners"]), (&"reloaded".into(), &1.into()), "{next}");
 
     // What is lost is said.
@@ -307,7 +231,7 @@ fn partners_are_taken_up_once_nothing_stands_in_the_way() {
 fn a_reload_looks_at_permissions() {
     let home = Home::new();
     home.configure(JSON);
-    let mut daemon = Daemon::start(&home, |_| {});
+    let mut daemon = serve(&home, |_| {});
     let policy = home.at("keys/company1.example/policy.txt");
     let signing = fs::read_dir(policy.parent().unwrap())
         .unwrap()
@@ -330,8 +254,8 @@ fn a_reload_looks_at_permissions() {
 fn what_is_cut_off_is_said() {
     let home = Home::new();
     home.configure(&format!("{JSON}[timeouts]\nshutdown = \"200ms\"\n"));
-    let mut daemon = Daemon::start(&home, |_| {});
-    let _busy = Client::busy(daemon.address);
+    let mut daemon = serve(&home, |_| {});
+    let _busy = Client::busy(daemon.outbound);
     daemon.signal(Signal::TERM);
     daemon.logged("stopped after timeouts.shutdown: some transactions were cut off");
     assert_eq!(daemon.ended().code(), Some(75));
@@ -341,8 +265,8 @@ fn what_is_cut_off_is_said() {
 fn an_open_transaction_is_waited_for_until_a_second_signal() {
     let home = Home::new();
     home.configure(&format!("{JSON}[timeouts]\nshutdown = \"1h\"\n"));
-    let mut daemon = Daemon::start(&home, |_| {});
-    let mut busy = Client::busy(daemon.address);
+    let mut daemon = serve(&home, |_| {});
+    let mut busy = Client::busy(daemon.outbound);
     daemon.signal(Signal::TERM);
     daemon.logged("stopping: open transactions may finish");
     // Still served.
@@ -435,7 +359,7 @@ fn text_logs_are_plain() {
         let path = home.dir.path().join("log");
         let log = File::create(&path).unwrap();
         let metadata = log.metadata().unwrap();
-        let mut command = mta_seal();
+        let mut command = program();
         command.arg("serve").arg("--config").arg(home.config()).stderr(log);
         command.env("NOTIFY_SOCKET", &manager.path);
         // The variable alone says nothing: here it names another stream.

@@ -34,8 +34,9 @@ fn nothing_is_lost_goes_clear_or_lives_too_long() {
     let seed = number("MTA_SEAL_SIM_SEED", 1);
     let days = number("MTA_SEAL_SIM_DAYS", 100);
     let gap = number("MTA_SEAL_SIM_GAP", 4 * HOUR);
+    let pause = number("MTA_SEAL_SIM_PAUSE", 8 * HOUR);
     let _told = Seed(seed);
-    let mut world = World::new(seed, days * DAY, gap);
+    let mut world = World::new(seed, days * DAY, gap, pause);
     runtime().block_on(world.run());
     let counts = &world.counts;
     println!("seed {seed}, {days} days\n{counts}");
@@ -58,7 +59,9 @@ fn nothing_is_lost_goes_clear_or_lives_too_long() {
     for trouble in Trouble::all() {
         assert!(counts.of(trouble) > 0, "{trouble:?} has not happened");
     }
-    for what in ["publications refused", "look-ups failed", "keepers killed", "looks at expired policies"] {
+    for what in
+        ["publications refused", "look-ups failed", "keepers killed", "looks at expired policies"]
+    {
         assert!(counts.of(what) > 0, "no {what}");
     }
 

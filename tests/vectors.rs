@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use vector_support::envelopes::DIVISIONS;
 use vector_support::{
     Answer, Vector, all, decisions, envelopes, expectation, fields, gateway, keys, of_kinds,
-    program, records,
+    program, records, results,
 };
 
 /// How the library answers, for each division into pieces where there are pieces.
@@ -87,8 +87,8 @@ fn the_library_unseals_in_memory_as_expected() {
             || vector.name == "unseal/refused/nul-in-unfinished-block";
         match unsealed {
             Some((message, id)) if stage.is_none() => {
-                let right = fields::b64(message) == vector.expected["message"]
-                    && fields::b64(id.as_bytes()) == vector.expected["envelope_id"];
+                let right = results::b64(message) == vector.expected["message"]
+                    && results::b64(id.as_bytes()) == vector.expected["envelope_id"];
                 if !right {
                     wrong.insert(vector.name, "another message or envelope id".to_owned());
                 }

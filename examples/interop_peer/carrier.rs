@@ -1,13 +1,14 @@
 //! Carriers and the clear part of envelopes.
 
 use crate::answer::{Answer, No, not_good, refused};
-use crate::json::{Name, Octets, b64};
+use crate::json::{Name, Octets};
+use crate::results::{self, b64};
 use mta_seal::core::padding::padded;
 use mta_seal::core::{Domain, Parsed, Received, Step};
 use mta_seal::gateway::{Failure, scan_failure, unseal_failure};
 use mta_seal::mail::carrier::{Limits, Scanner, State};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 #[derive(Deserialize)]
 pub(crate) struct Length {
@@ -52,25 +53,13 @@ pub(crate) fn of_ours(parsed: &Parsed, own: &[&Domain]) -> Result<(), No> {
     }
 }
 
-fn visible(parsed: &Parsed) -> Value {
-    let header = parsed.header();
-    let extensions = header.extensions.as_slice().iter().map(|one| one.extension_type);
-    json!({
-        "suite": header.suite.id().0,
-        "key_id": b64(header.key_id.as_bytes()),
-        "recipient_domain": header.recipient_domain.as_str(),
-        "extensions": extensions.collect::<Vec<_>>(),
-        "envelope_id": b64(parsed.envelope_id().as_bytes()),
-    })
-}
-
 #[derive(Deserialize)]
 pub(crate) struct Clear {
     octets: Octets,
 }
 
 pub(crate) fn ids(input: &Clear) -> Answer {
-    Ok(visible(&clear_part(&input.octets.0)?))
+    Ok(results::clear_part(&clear_part(&input.octets.0)?))
 }
 
 #[derive(Deserialize)]
@@ -80,7 +69,7 @@ pub(crate) struct Carrier {
 
 pub(crate) fn inspect(input: &Carrier) -> Answer {
     let envelope = scan(&input.carrier.0)?;
-    let mut report = visible(&clear_part(&envelope)?);
+    let mut report = results::clear_part(&clear_part(&envelope)?);
     report["envelope_octets"] = envelope.len().into();
     Ok(report)
 }

@@ -1,19 +1,20 @@
 //! The decision table [R-dec-02].
 
 use crate::answer::{Answer, No, refused, unsupported};
-use crate::json::{Id, Name, Octets, b64};
+use crate::asking::looked_up;
+use crate::json::{Id, Name, Octets};
 use crate::keys::suite;
-use crate::records::{Record, looked_up, script, verified};
+use crate::records::{Record, script, verified};
+use crate::results::{refusal, verdict};
 use mta_seal::core::{Domain, SealingPublicKey};
 use mta_seal::dns;
-use mta_seal::gateway::Failure;
+use mta_seal::gateway::lookup::Keys;
 use mta_seal::policy::{
-    Allowances, Authenticity, Decision, Demand, Denial, Hold, LocalPolicy, LookupFailure, Memory,
-    Outcome, Source, decide as decision_of,
+    Allowances, Authenticity, Demand, Denial, Hold, LocalPolicy, LookupFailure, Memory, Outcome,
+    decide as decision_of,
 };
 use mta_seal::records::policy_name;
 use serde::Deserialize;
-use serde_json::json;
 
 #[derive(Deserialize)]
 pub(crate) struct Case {
@@ -73,7 +74,8 @@ impl Told {
                 let script = script(key_records, authenticity);
                 let name = Domain::from_canonical(policy_name(domain).as_bytes());
                 script.set_txt(name.map_err(unsupported)?, &[&policy.0], authenticity);
-                looked_up(&script, domain, Some(memory))?
+                looked_up(&script, domain, Keys::Wanted { remembered: memory })
+                    .map_err(unsupported)?
             }
             Self::Nxdomain { secure } => denied(Denial::NxDomain, *secure),
             Self::Nodata { secure } => denied(Denial::NoData, *secure),
@@ -119,18 +121,9 @@ pub(crate) fn decide(case: &Case) -> Answer {
         allow: Allowances { weaker_suite: case.weaker_suite, clear_on_failure: case.allowed },
     };
     let demand = if case.demand { Demand::Sealed } else { Demand::Absent };
-    match decision_of(&local, &outcome, memory.as_ref(), demand, case.now).decision {
-        Decision::Seal { key, level, source, .. } => Ok(json!({
-            "verdict": "seal",
-            "source": match source { Source::Dns => "dns", Source::Memory => "memory" },
-            "level": level.as_str(),
-            "suite": key.suite().id().0,
-            "key_id": b64(key.key_id().as_bytes()),
-        })),
-        Decision::Clear(_) => Ok(json!({ "verdict": "clear" })),
-        Decision::Defer(why) => Err(refused("decision", &Failure::of_deferral(domain, &why), why)),
-        Decision::Reject(why) => {
-            Err(refused("decision", &Failure::of_rejection(domain, &why), why))
-        }
+    let decision = decision_of(&local, &outcome, memory.as_ref(), demand, case.now).decision;
+    if let Some((_, failure, why)) = refusal(domain, &decision) {
+        return Err(refused("decision", &failure, why));
     }
+    verdict(&decision).ok_or_else(|| unsupported(decision.name()))
 }

@@ -53,8 +53,3 @@ impl<'de> Deserialize<'de> for Name {
         Domain::from_canonical(text.as_bytes()).map(Self).map_err(D::Error::custom)
     }
 }
-
-/// Octets as a result has them.
-pub(crate) fn b64(octets: impl AsRef<[u8]>) -> String {
-    STANDARD.encode(octets)
-}

@@ -1,13 +1,14 @@
 //! Identities, keys and signatures.
 
 use crate::answer::{Answer, No, not_good, unsupported};
-use crate::json::{Id, Octets, b64};
+use crate::json::{Id, Octets};
+use crate::results;
 use mta_seal::core::{
-    Domain, IdentityPublicKey, KeyId, SealingPrivateKey, SealingPublicKey, SigningKey, Suite,
-    SuiteId, VerifyingKey,
+    Domain, IdentityPublicKey, SealingPrivateKey, SealingPublicKey, SigningKey, Suite, SuiteId,
+    VerifyingKey,
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 #[derive(Deserialize)]
 pub(crate) struct Identity {
@@ -40,19 +41,11 @@ pub(crate) fn sealing_key(suite: Suite, seed: &Id) -> Result<SealingPrivateKey, 
     SealingPrivateKey::from_bytes(suite, &seed.0).map_err(unsupported)
 }
 
-fn sealing_ids(key: &SealingPublicKey) -> Value {
-    json!({ "public_key": b64(key.as_bytes()), "key_id": b64(key.key_id().as_bytes()) })
-}
-
 fn ed25519_ids(octets: &[u8]) -> Answer {
     let bad = |error| not_good("public-key", error);
-    let signing: KeyId = VerifyingKey::from_bytes(octets).map_err(bad)?.key_id();
-    let fingerprint: KeyId = IdentityPublicKey::from_bytes(octets).map_err(bad)?.fingerprint();
-    Ok(json!({
-        "public_key": b64(octets),
-        "signing_key_id": b64(signing.as_bytes()),
-        "fingerprint": b64(fingerprint.as_bytes()),
-    }))
+    let signing = VerifyingKey::from_bytes(octets).map_err(bad)?;
+    let identity = IdentityPublicKey::from_bytes(octets).map_err(bad)?;
+    Ok(results::ed25519_key(&signing, &identity))
 }
 
 #[derive(Deserialize)]
@@ -70,7 +63,7 @@ pub(crate) fn private(input: &Private) -> Answer {
         Algorithm::Suite1 => Suite::X25519,
         Algorithm::Suite2 => Suite::XWing,
     };
-    Ok(sealing_ids(sealing_key(suite, &input.private_key)?.public()))
+    Ok(results::sealing_key(sealing_key(suite, &input.private_key)?.public()))
 }
 
 #[derive(Deserialize)]
@@ -87,7 +80,7 @@ pub(crate) fn public(input: &Public) -> Answer {
         Algorithm::Suite2 => Suite::XWing,
     };
     let key = SealingPublicKey::from_bytes(suite, &input.public_key.0);
-    key.map(|key| sealing_ids(&key)).map_err(|error| not_good("public-key", error))
+    key.map(|key| results::sealing_key(&key)).map_err(|error| not_good("public-key", error))
 }
 
 #[derive(Deserialize)]

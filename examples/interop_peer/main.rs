@@ -1,13 +1,18 @@
 //! This crate as a peer of the interop harness: tasks in a file, results to another. The contract is `interop/harness/CONTRACT.md`.
 //!
-//! Nothing is decided here: every answer is the library's, and only its form is that of the contract.
+//! Nothing is decided here: every answer is the library's, and only its form is that of the contract; the tests of the vectors
+//! share it.
 
 mod answer;
+#[path = "../../tests/vector_support/asking.rs"]
+mod asking;
 mod carrier;
 mod decide;
 mod json;
 mod keys;
 mod records;
+#[path = "../../tests/vector_support/results.rs"]
+mod results;
 mod seal;
 mod unseal;
 

@@ -1,23 +1,22 @@
 //! Sealing.
 
 use crate::answer::{Answer, No, refused, unsupported};
-use crate::json::{Exactly, Id, Name, Octets, b64};
+use crate::asking::{Given, is_text};
+use crate::json::{Exactly, Id, Name, Octets};
 use crate::records::{Record, refusal, required};
-use mta_seal::core::address::Mailbox;
-use mta_seal::core::esmtp::{Envid, Orcpt};
+use crate::results::b64;
 use mta_seal::core::{
-    BLOCK, DeliveryId, Domain, ForwardPath, Prefix, ReversePathField, SealTo, SigningKey,
-    seal as sealed,
+    BLOCK, DeliveryId, Domain, ForwardPath, InvalidField, Prefix, ReversePathField, SealTo,
+    SigningKey, SmtpEnvelope, UnfitPath, seal as sealed,
 };
 use mta_seal::gateway::Failure;
 use mta_seal::mail::carrier::{CarrierWriter, Token};
 use mta_seal::policy::Decision;
-use mta_seal::smtp::data::DataEncoder;
-use rand_core::{Rng, TryCryptoRng, TryRng, UnwrapErr};
-use serde::{Deserialize, Serialize};
+use rand_core::{Rng, UnwrapErr};
+use serde::Deserialize;
 use serde_json::json;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub(crate) struct Reverse {
     mailbox: String,
     body: u8,
@@ -27,18 +26,14 @@ pub(crate) struct Reverse {
 }
 
 impl Reverse {
-    pub(crate) fn of(path: &ReversePathField) -> Self {
-        Self {
-            mailbox: path.mailbox().to_owned(),
-            body: path.body(),
-            smtputf8: path.smtputf8().into(),
-            ret: path.ret(),
-            envid: path.envid().to_owned(),
-        }
+    fn field(&self) -> Result<ReversePathField, InvalidField> {
+        let smtputf8 = self.smtputf8 == 1;
+        let Self { mailbox, envid, .. } = self;
+        ReversePathField::new(mailbox.clone(), self.body, smtputf8, self.ret, envid.clone())
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub(crate) struct Forward {
     mailbox: String,
     notify: u8,
@@ -46,12 +41,8 @@ pub(crate) struct Forward {
 }
 
 impl Forward {
-    pub(crate) fn of(path: &ForwardPath) -> Self {
-        Self {
-            mailbox: path.mailbox().to_owned(),
-            notify: path.notify(),
-            orcpt: path.orcpt().to_owned(),
-        }
+    fn field(&self) -> Result<ForwardPath, InvalidField> {
+        ForwardPath::new(self.mailbox.clone(), self.notify, self.orcpt.clone())
     }
 }
 
@@ -82,85 +73,25 @@ pub(crate) struct Mail {
     randomness: Option<Randomness>,
 }
 
-/// The octets that a vector gives, in the order in which the library asks for them; then there are no more.
-struct Given(Vec<u8>);
-
-#[derive(Debug, thiserror::Error)]
-#[error("more randomness is asked for than the vector has")]
-struct Exhausted;
-
-impl TryRng for Given {
-    type Error = Exhausted;
-
-    fn try_next_u32(&mut self) -> Result<u32, Exhausted> {
-        let mut octets = [0; 4];
-        self.try_fill_bytes(&mut octets).map(|()| u32::from_le_bytes(octets))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Exhausted> {
-        let mut octets = [0; 8];
-        self.try_fill_bytes(&mut octets).map(|()| u64::from_le_bytes(octets))
-    }
-
-    fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), Exhausted> {
-        if to.len() > self.0.len() {
-            return Err(Exhausted);
-        }
-        to.copy_from_slice(&self.0[..to.len()]);
-        self.0.drain(..to.len());
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Given {}
-
 /// [R-seal-07], as a message that is sent by SMTP is checked.
 pub(crate) fn check_octets(message: &[u8]) -> Result<(), No> {
-    let (mut encoder, mut out) = (DataEncoder::new(), bytes::BytesMut::new());
-    encoder
-        .encode(message, &mut out)
-        .and_then(|()| encoder.finish(&mut out).map(|_| ()))
-        .map_err(|_| refused("bytes", &Failure::BareLineEnd, "bare CR, bare LF or NUL"))
+    if is_text(message) {
+        Ok(())
+    } else {
+        Err(refused("bytes", &Failure::BareLineEnd, "bare CR, bare LF or NUL"))
+    }
 }
 
-/// The prefix of a message: its paths are of their grammar, and of one domain [R-con-01], [R-con-02].
+/// The prefix of a message whose paths are fit to be sealed [R-con-02].
 fn prefix(mail: &Mail, delivery: DeliveryId) -> Result<Prefix, No> {
-    let unfit = |what: String| refused("path", &Failure::PathUnfit, what);
-    let mailbox =
-        |text: &str| Mailbox::parse(text).map_err(|error| unfit(format!("{text}: {error}")));
+    let unfit = |error: UnfitPath| refused("path", &Failure::PathUnfit, error);
     let (sender, recipient) = (&mail.sender.domain.0, &mail.recipient_domain.0);
-    let from = &mail.reverse_path;
-    let foreign = !from.mailbox.is_empty() && mailbox(&from.mailbox)?.domain() != Some(sender);
-    if !from.envid.is_empty() && Envid::parse(&from.envid).is_none() {
-        return Err(unfit("ENVID".to_owned()));
-    }
-    let reverse = ReversePathField::new(
-        from.mailbox.clone(),
-        from.body,
-        from.smtputf8 == 1,
-        from.ret,
-        from.envid.clone(),
-    );
-    let mut forward = Vec::new();
-    for path in &mail.forward_paths {
-        if mailbox(&path.mailbox)?.domain() != Some(recipient) {
-            return Err(unfit(format!("{} is not of {recipient}", path.mailbox)));
-        }
-        if !path.orcpt.is_empty() && Orcpt::parse(&path.orcpt).is_none() {
-            return Err(unfit("ORCPT".to_owned()));
-        }
-        let path = ForwardPath::new(path.mailbox.clone(), path.notify, path.orcpt.clone());
-        forward.push(path.map_err(|field| unfit(field.to_string()))?);
-    }
-    if forward.is_empty() {
-        return Err(unfit("no forward-path".to_owned()));
-    }
-    let reverse = reverse.map_err(|field| unfit(field.to_string()))?;
+    let reverse = mail.reverse_path.field().map_err(|field| unfit(field.into()))?;
+    let forward: Result<Vec<_>, _> = mail.forward_paths.iter().map(Forward::field).collect();
+    let forward = forward.map_err(|field| unfit(field.into()))?;
+    let smtp_envelope = SmtpEnvelope::to_seal(&reverse, &forward, recipient).map_err(unfit)?;
     let mut prefix = Prefix::mail(sender.clone(), mail.now, delivery, reverse, forward);
-    prefix.foreign_reverse_path = foreign;
-    if prefix.lacks_smtputf8() {
-        return Err(unfit("a path is not ASCII, without SMTPUTF8".to_owned()));
-    }
+    prefix.foreign_reverse_path = smtp_envelope.is_foreign_to(sender);
     Ok(prefix)
 }
 
@@ -184,7 +115,7 @@ pub(crate) fn seal(mail: &Mail) -> Answer {
     }
     let prefix = prefix(mail, delivery)?;
     let (sender, recipient) = (&mail.sender.domain.0, &mail.recipient_domain.0);
-    let key = match required(&mail.records, recipient, mail.now)?.decision {
+    let key = match required(&mail.records, recipient, mail.now)? {
         Decision::Seal { key, .. } => key,
         other => return Err(refusal(&other, recipient)),
     };

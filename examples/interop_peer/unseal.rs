@@ -1,19 +1,21 @@
 //! Unsealing, check by check in the order of [R-uns-01].
 
 use crate::answer::{Answer, No, refused, unsupported};
+use crate::asking::looked_up;
 use crate::carrier::{clear_part, of_ours, scan};
-use crate::json::{Exactly, Id, Name, Octets, b64};
+use crate::json::{Exactly, Id, Name, Octets};
 use crate::keys::{sealing_key, suite};
-use crate::records::{Record, looked_up, script};
-use crate::seal::{Forward, Reverse, check_octets};
+use crate::records::{Record, script};
+use crate::results;
+use crate::seal::check_octets;
 use mta_seal::core::address::Mailbox;
-use mta_seal::core::{Domain, KeyId, SealingPrivateKey, Stage, Step, UnsealError};
+use mta_seal::core::{Domain, ForwardPath, KeyId, SealingPrivateKey, Stage, Step, UnsealError};
 use mta_seal::dns::Authenticity;
 use mta_seal::gateway::config::Config;
+use mta_seal::gateway::lookup::Keys;
 use mta_seal::gateway::{Failure, Genuine, signing_key, unseal_failure};
 use mta_seal::policy::{SenderPolicy, authenticate_sender};
 use serde::Deserialize;
-use serde_json::json;
 use std::path::Path;
 
 /// [`Genuine::judge`] asks only whether a partner must be aligned; here is none.
@@ -60,20 +62,12 @@ pub(crate) struct Incoming {
     claims: Vec<Claim>,
 }
 
-/// The contract's name of the check that failed. An envelope that is cut off may lack its commitment or a chunk.
+/// The stage that failed; none where the library does not say which.
 fn stage(error: &UnsealError) -> Option<&'static str> {
-    Some(match error.stage() {
-        Stage::Header => "limits",
-        Stage::Hpke => "hpke",
-        Stage::Commitment => "commitment",
-        Stage::Chunk => "body",
-        Stage::Truncated => return None,
-        Stage::Prefix => "prefix",
-        Stage::OpeningSignature => "opening",
-        Stage::Block => "blocks",
-        Stage::Padding => "padding",
-        Stage::ClosingSignature => "closing",
-    })
+    match error.stage() {
+        Stage::Truncated => None,
+        stage => Some(results::stage(stage)),
+    }
 }
 
 fn wrong(error: UnsealError) -> No {
@@ -98,7 +92,7 @@ impl Incoming {
     }
 
     /// Checks 11 and 12: the signed recipients that are delivered to, and the outer ones that are not signed.
-    fn recipients(&self, genuine: &Genuine) -> Result<(Vec<Forward>, Vec<String>), No> {
+    fn recipients(&self, genuine: &Genuine) -> Result<(Vec<ForwardPath>, Vec<String>), No> {
         let paths = &genuine.verified.prefix().forward_paths;
         let same = |a: &str, b: &str| {
             Mailbox::parse(a).is_ok_and(|a| Mailbox::parse(b).is_ok_and(|b| a == b))
@@ -123,10 +117,10 @@ impl Incoming {
                 (envelope || delivery) && same(&claim.recipient, path)
             })
         };
-        let open: Vec<Forward> = signed
+        let open: Vec<ForwardPath> = signed
             .iter()
             .filter(|path| !delivered(path.mailbox()))
-            .map(|p| Forward::of(p))
+            .map(|path| (*path).clone())
             .collect();
         if open.is_empty() {
             // Answered 250, by no row of the table.
@@ -137,16 +131,6 @@ impl Incoming {
             });
         }
         Ok((open, unsigned.cloned().collect()))
-    }
-}
-
-/// Checks 8 to 10, by the name of the one that failed.
-fn judged(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::CarrierUnsupported => "type",
-        Failure::SenderPath => "reverse-path",
-        Failure::InFuture | Failure::TooOld => "time",
-        _ => "paths",
     }
 }
 
@@ -163,14 +147,15 @@ pub(crate) fn unseal(incoming: &Incoming) -> Answer {
         Step::More(opened) => opened.end().map_err(wrong)?,
     };
     let script = script(&incoming.records, Authenticity::Insecure);
-    let outcome = looked_up(&script, decrypted.sender_domain(), None)?;
+    let outcome =
+        looked_up(&script, decrypted.sender_domain(), Keys::NotNeeded).map_err(unsupported)?;
     let sender = authenticate_sender(&SenderPolicy::default(), &outcome, None, incoming.now);
     let (signing, level) = signing_key(&decrypted, sender.decision)
         .map_err(|failure| refused("sender-policy", &failure, decrypted.sender_domain()))?;
     let verified = decrypted.verify(&signing).map_err(wrong)?;
     let config = Config::parse(CONFIG, Path::new("peer.toml")).map_err(unsupported)?;
     let genuine = Genuine::judge(verified, level, &config, incoming.window, incoming.now)
-        .map_err(|failure| refused(judged(&failure), &failure, failure.name()))?;
+        .map_err(|failure| refused(results::content_stage(&failure), &failure, failure.name()))?;
     let (forward, unsigned) = incoming.recipients(&genuine)?;
     let mut verified = genuine.verified;
     let mut message = Vec::new();
@@ -179,20 +164,6 @@ pub(crate) fn unseal(incoming: &Incoming) -> Answer {
     read.map_err(wrong)?;
     let read = verified.finish(&mut message);
     check_octets(&message)?;
-    let prefix = read.map_err(wrong)?.prefix;
-    Ok(json!({
-        "message": b64(message),
-        "sender_domain": prefix.sender_domain.as_str(),
-        "recipient_domain": header.recipient_domain.as_str(),
-        "suite": header.suite.id().0,
-        "key_id": b64(header.key_id.as_bytes()),
-        "envelope_id": b64(genuine.message.envelope_id.as_bytes()),
-        "signing_key_id": b64(prefix.signing_key_id.as_bytes()),
-        "delivery_id": b64(prefix.delivery_id.as_bytes()),
-        "sealed_at": prefix.sealed_at,
-        "foreign": prefix.foreign_reverse_path,
-        "reverse_path": Reverse::of(&prefix.reverse_path),
-        "forward_paths": forward,
-        "refused_recipients": unsigned,
-    }))
+    let accepted = read.map_err(wrong)?;
+    Ok(results::unsealed(&message, &accepted, &forward, &unsigned))
 }

@@ -9,6 +9,7 @@ use super::terminal;
 use crate::core::address::Mailbox;
 use crate::core::{
     DeliveryId, Domain, ForwardPath, Prefix, ReversePathField, SealTo, Sealer, SealingPublicKey,
+    SmtpEnvelope, UnfitPath,
 };
 use crate::gateway::config::Config;
 use crate::gateway::lookup::Keys;
@@ -44,13 +45,14 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     let (recipient, paths) = recipients(&args.rcpt_to)?;
-    let sender = sender(&args.mail_from)?;
+    let reverse = sender(&args.mail_from, &args.rcpt_to)?;
+    let smtp_envelope = SmtpEnvelope::to_seal(&reverse, &paths, &recipient)
+        .map_err(|error| unfit(&error, &recipient))?;
     let config = context::config(config)?;
     let now = context::now();
 
-    let domain = sender.as_ref().and_then(Mailbox::domain).and_then(|d| config.local(d));
-    let foreign = sender.is_some() && domain.is_none();
-    let local = match (domain, &config.outbound) {
+    let own = smtp_envelope.sender.0.domain().and_then(|domain| config.local(domain));
+    let local = match (own, &config.outbound) {
         (Some(local), _) => local,
         (None, Some(outbound)) => context::local(&config, &outbound.domain)?,
         (None, None) => {
@@ -63,14 +65,10 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     let signing = own.signing_key()?;
     let (key, level) = recipient_key(args, &config, &recipient, now)?;
 
-    let ascii = args.rcpt_to.iter().chain([&args.mail_from]).all(|address| address.is_ascii());
-    let mailbox = sender.as_ref().map(ToString::to_string).unwrap_or_default();
-    let reverse = ReversePathField::new(mailbox, 0, !ascii, 0, String::new())
-        .map_err(|field| Failure::usage(format!("--mail-from: unusable {}", field.0)))?;
     let mut rng = context::rng();
     let mut prefix =
         Prefix::mail(local.name.clone(), now, DeliveryId::random(&mut rng), reverse, paths);
-    prefix.foreign_reverse_path = foreign;
+    prefix.foreign_reverse_path = smtp_envelope.is_foreign_to(&local.name);
 
     let mut input = Input::open(None, "sealed")?;
     let mut output = match &args.output {
@@ -122,18 +120,23 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The reverse-path without angle brackets; none for the null one.
-fn sender(text: &str) -> Result<Option<Mailbox>, Failure> {
-    match bare(text) {
-        "" => Ok(None),
-        address => Mailbox::parse(address).map(Some).map_err(|error| {
-            Failure::usage(format!("--mail-from `{text}`: {error}"))
-                .hint("write an address such as anna@company1.example, or \"<>\" for a bounce")
-        }),
-    }
+/// The reverse-path; with SMTPUTF8 if an address needs it.
+fn sender(text: &str, recipients: &[String]) -> Result<ReversePathField, Failure> {
+    let mailbox = match bare(text) {
+        "" => String::new(),
+        address => Mailbox::parse(address)
+            .map_err(|error| {
+                Failure::usage(format!("--mail-from `{text}`: {error}"))
+                    .hint("write an address such as anna@company1.example, or \"<>\" for a bounce")
+            })?
+            .to_string(),
+    };
+    let ascii = text.is_ascii() && recipients.iter().all(|address| address.is_ascii());
+    ReversePathField::new(mailbox, 0, !ascii, 0, String::new())
+        .map_err(|field| Failure::usage(format!("--mail-from: unusable {}", field.0)))
 }
 
-/// The recipients and the one domain they have [R-env-01].
+/// The recipients, and the domain of the first one.
 fn recipients(texts: &[String]) -> Result<(Domain, Vec<ForwardPath>), Failure> {
     let mut domain: Option<Domain> = None;
     let mut paths = Vec::new();
@@ -148,21 +151,24 @@ fn recipients(texts: &[String]) -> Result<(Domain, Vec<ForwardPath>), Failure> {
                 "--rcpt-to `{text}`: an address literal cannot be sealed to"
             )));
         };
-        match &domain {
-            Some(first) if first != own => {
-                return Err(Failure::usage(format!(
-                    "recipients of two domains: {first} and {own}"
-                ))
-                .hint("seal once for each recipient domain"));
-            }
-            _ => domain = Some(own.clone()),
-        }
+        domain.get_or_insert_with(|| own.clone());
         let path = ForwardPath::new(mailbox.to_string(), 0, String::new())
             .map_err(|field| Failure::usage(format!("--rcpt-to `{text}`: unusable {}", field.0)))?;
         paths.push(path);
     }
     let domain = domain.ok_or_else(|| Failure::usage("no recipient"))?;
     Ok((domain, paths))
+}
+
+/// Why these addresses cannot stand in one envelope for `recipient` [R-env-01].
+fn unfit(error: &UnfitPath, recipient: &Domain) -> Failure {
+    match error {
+        UnfitPath::OtherDomain(other) => {
+            Failure::usage(format!("recipients of two domains: {recipient} and {}", other.host()))
+                .hint("seal once for each recipient domain")
+        }
+        other => Failure::usage(other),
+    }
 }
 
 fn bare(text: &str) -> &str {

@@ -7,14 +7,12 @@ use super::record_files::Records;
 use super::sealed_input::SealedInput;
 use super::stream::{Input, Output};
 use super::terminal;
-use crate::core::address::Mailbox;
-use crate::core::{
-    Accepted, ContentType, Decrypted, Received, Step, UnsealError, Verified, VerifyingKey,
-};
+use crate::core::{Accepted, Decrypted, Received, Step, UnsealError, Verified, VerifyingKey};
 use crate::gateway::config::Config;
 use crate::gateway::lookup::Keys;
-use crate::policy::{Level, SenderDecision, authenticate_sender};
-use crate::records::CLOCK_TOLERANCE;
+use crate::policy::{
+    Acceptance, ContentFault, Level, SenderDecision, authenticate_sender, check_content,
+};
 use crate::store::keyring::Find;
 use std::path::{Path, PathBuf};
 
@@ -115,45 +113,22 @@ fn sender_keys(
     }
 }
 
-/// What must hold before an octet of the message is passed on.
+/// What must hold before an octet of the message is passed on. Whether a partner's mail must be aligned [R-uns-11] is for the
+/// gateway to ask, which delivers it.
 fn check(verified: &Verified, own: &Own) -> Result<(), Failure> {
-    let prefix = verified.prefix();
-    let recipient = &verified.header().recipient_domain;
-    if prefix.content_type != ContentType::Mail {
-        return Err(Failure::refused("the envelope holds a receipt, not a message"));
+    let window = own.policy.record().window;
+    let acceptance = Acceptance { window, require_aligned: false };
+    match check_content(verified, &acceptance, context::now()) {
+        Ok(_) => Ok(()),
+        Err(fault @ ContentFault::InFuture) => {
+            Err(Failure::temporary(fault).hint("check the clock"))
+        }
+        Err(ContentFault::TooOld) => {
+            let text = format!("too old: sealed more than {} days ago", window / 86_400);
+            Err(Failure::refused(text).hint("ask the sender to send it again"))
+        }
+        Err(fault) => Err(Failure::refused(fault)),
     }
-    let of_recipient = |path: &crate::core::ForwardPath| {
-        Mailbox::parse(path.mailbox()).is_ok_and(|mailbox| mailbox.domain() == Some(recipient))
-    };
-    // [R-con-02]
-    if !prefix.forward_paths.iter().all(of_recipient) {
-        return Err(Failure::refused("a signed recipient is of another domain than the envelope"));
-    }
-    if prefix.lacks_smtputf8() {
-        return Err(Failure::refused("a signed path is not ASCII, and SMTPUTF8 was not given"));
-    }
-    let reverse = prefix.reverse_path.mailbox();
-    let sender = Mailbox::parse(reverse);
-    if !reverse.is_empty() && sender.is_err() {
-        return Err(Failure::refused("the signed sender is no address"));
-    }
-    let aligned =
-        reverse.is_empty() || sender.is_ok_and(|m| m.domain() == Some(&prefix.sender_domain));
-    if !aligned && !prefix.foreign_reverse_path {
-        return Err(Failure::refused("the signed sender is of another domain than the signature"));
-    }
-    let (now, window) = (context::now(), own.policy.record().window);
-    if prefix.sealed_at > now.saturating_add(CLOCK_TOLERANCE) {
-        return Err(Failure::temporary("sealed in the future").hint("check the clock"));
-    }
-    if prefix.sealed_at.saturating_add(window) < now {
-        return Err(Failure::refused(format!(
-            "too old: sealed more than {} days ago",
-            window / 86_400
-        ))
-        .hint("ask the sender to send it again"));
-    }
-    Ok(())
 }
 
 fn message(

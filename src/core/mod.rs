@@ -110,6 +110,7 @@ pub mod padding;
 pub mod prefix;
 mod seal;
 mod signing;
+pub mod smtp_envelope;
 mod suite;
 mod unseal;
 pub mod words;
@@ -127,6 +128,7 @@ pub use label::{Label, sha256};
 pub use prefix::{ContentType, ForwardPath, InvalidField, Prefix, ReversePathField};
 pub use seal::{BLOCK, SealTo, Sealed, Sealer, envelope_len, seal};
 pub use signing::{IdentityKey, IdentityPublicKey, SigningKey, VerifyingKey};
+pub use smtp_envelope::{SmtpEnvelope, UnfitPath};
 pub use suite::{Suite, SuiteId};
 pub use unseal::{Accepted, Decrypted, Opened, Parsed, Received, Step, Verified, unseal};
 

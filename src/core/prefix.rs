@@ -268,15 +268,6 @@ impl Prefix {
         }
     }
 
-    /// Whether a path is not ASCII and SMTPUTF8 was not given. No SMTP envelope is like that, so such a prefix is
-    /// neither made nor believed [R-con-02].
-    #[must_use]
-    pub fn lacks_smtputf8(&self) -> bool {
-        let forward = self.forward_paths.iter().map(ForwardPath::mailbox);
-        let mut mailboxes = std::iter::once(self.reverse_path.mailbox()).chain(forward);
-        !self.reverse_path.smtputf8 && mailboxes.any(|mailbox| !mailbox.is_ascii())
-    }
-
     /// Length of the encoding in octets; an error if a part is beyond its limit.
     pub fn encoded_len(&self) -> Result<usize, EncodeError> {
         self.to_octets().map(|octets| octets.len())
@@ -406,19 +397,5 @@ mod tests {
             let read = ReversePathField::from_octets(&given.to_octets().unwrap()).unwrap();
             assert_eq!((read.smtputf8(), read), (smtputf8, given));
         }
-    }
-
-    #[test]
-    fn paths_beyond_ascii_need_smtputf8() {
-        // [R-con-02]
-        let lacks = |from, smtputf8, to| {
-            prefix(reverse(from, smtputf8), vec![forward("w@b.example"), forward(to)])
-                .lacks_smtputf8()
-        };
-        assert!(!lacks("u@a.example", false, "v@b.example"));
-        assert!(!lacks("u@a.example", true, "v@b.example"));
-        assert!(lacks("\u{fc}@a.example", false, "v@b.example"));
-        assert!(lacks("u@a.example", false, "\u{fc}@b.example"));
-        assert!(!lacks("\u{fc}@a.example", true, "\u{fc}@b.example"));
     }
 }

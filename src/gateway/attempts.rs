@@ -9,9 +9,9 @@ use tracing::{debug, warn};
 use super::clock::Clock;
 use super::failure::Failure;
 use super::session::{Recipient, Sender};
-use super::smtp_envelope::mailbox_text;
 use crate::core::Domain;
 use crate::core::esmtp::Notify as Wish;
+use crate::core::smtp_envelope::mailbox_text;
 use crate::smtp::Reply;
 use crate::store::ledger::{Attempt, Cause, Fate, Scope, SharedLedger};
 

@@ -6,7 +6,7 @@ use std::fmt::Display;
 
 use crate::core::Domain;
 use crate::mail::date::utc;
-use crate::policy::{DeferReason, RejectReason};
+use crate::policy::{ContentFault, DeferReason, RejectReason};
 use crate::smtp::Reply;
 use crate::smtp::server::DataEnd;
 
@@ -135,6 +135,19 @@ impl Failure {
             RejectReason::NoPolicy | RejectReason::Withdrawn => {
                 Self::PolicyRequired(domain.clone())
             }
+        }
+    }
+
+    /// Why the checks 9 and 10 refuse a message of `domain`.
+    #[must_use]
+    pub fn of_content(domain: &Domain, fault: &ContentFault) -> Self {
+        match fault {
+            ContentFault::NotMail => Self::CarrierUnsupported,
+            ContentFault::Paths(_) => Self::CarrierMalformed,
+            ContentFault::SenderPath => Self::SenderPath,
+            ContentFault::NotAligned => Self::NotAligned(domain.clone()),
+            ContentFault::InFuture => Self::InFuture,
+            ContentFault::TooOld => Self::TooOld,
         }
     }
 

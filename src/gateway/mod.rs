@@ -39,7 +39,6 @@ pub mod rotation;
 mod serve;
 mod session;
 mod settlement;
-mod smtp_envelope;
 mod sources;
 mod summary;
 

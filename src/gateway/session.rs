@@ -14,8 +14,9 @@ use super::authorisation::{Evidence, Login, LoginProof};
 use super::ids::TraceId;
 use super::queue_id::QueueId;
 use super::summary::Summary;
-use crate::core::address::{ForwardPath, ReversePath};
-use crate::core::esmtp::{MailParameters, RcptParameters};
+use crate::core::address::ReversePath;
+use crate::core::esmtp::MailParameters;
+pub(super) use crate::core::smtp_envelope::Recipient;
 use crate::smtp::origin::{ClientName, Origin};
 use crate::smtp::server::{Command, HelloKind, ServerConnection, ServerOptions, SessionError};
 use crate::smtp::{Capabilities, Protocol, Reply};
@@ -179,13 +180,6 @@ impl Sender {
             );
         });
     }
-}
-
-/// One recipient that was accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Recipient {
-    pub(super) path: ForwardPath,
-    pub(super) parameters: RcptParameters,
 }
 
 /// What the peer is told about a message.

@@ -25,19 +25,17 @@ impl Book {
         let jump =
             from != 0 && (now > from.saturating_add(forward) || now.saturating_add(back) < from);
         self.seen = if jump || from == 0 { now } else { from.max(now) };
-        if jump && now < from {
-            self.rewind(now);
-        }
         if jump {
             self.settles = Some(now.saturating_add(SETTLING));
         } else if self.settles.is_some_and(|at| now >= at) {
             self.settles = None;
+            self.rewind(now);
         }
         jump.then_some(Jump { from, to: now })
     }
 
-    /// What a wrong clock has written down counts from now on, as what lies ahead would hold things up for as long as the clock was
-    /// wrong. How long keys are listed stays as it is: somebody may have those policies.
+    /// Once the clock is believed again, what a wrong one has written down counts from now on: what lies ahead would hold things up for
+    /// as long as the clock was wrong. How long keys are listed, and when they were used last, stays as it is: it may be true.
     fn rewind(&mut self, now: u64) {
         let back = |at: &mut Option<u64>| *at = at.map(|at| at.min(now));
         self.installed = self.installed.min(now);
@@ -46,9 +44,8 @@ impl Book {
             life.made = life.made.min(now);
             // It has to be seen again.
             life.ready = life.ready.filter(|at| *at <= now);
-            for at in [&mut life.from, &mut life.to, &mut life.revoked, &mut life.destroyed] {
-                back(at);
-            }
+            back(&mut life.from);
+            back(&mut life.revoked);
         }
         for stand in &mut self.stands {
             stand.since = stand.since.min(now);

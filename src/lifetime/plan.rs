@@ -219,7 +219,10 @@ impl<'a> View<'a> {
         let premature = before > now.saturating_add(CLOCK_TOLERANCE);
         let resign = self.book.installed.saturating_add(self.schedule.sign);
         if settling || (now < resign && !premature && lists == self.listed()) {
-            plan.wake(resign);
+            // While the clock settles it may have passed.
+            if now < resign {
+                plan.wake(resign);
+            }
             return;
         }
         let serial = if premature { now } else { now.max(before + 1) };

@@ -52,10 +52,16 @@ pub struct Stand {
 }
 
 impl Stand {
-    /// Whether it has to be handed over for publication now.
+    /// Whether it has to be handed over for publication.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.done.is_none() && self.seen.is_none()
+    }
+
+    /// Whether it has to be handed over now.
     #[must_use]
     pub fn is_due(&self, now: u64) -> bool {
-        self.done.is_none() && self.seen.is_none() && now >= self.again
+        self.is_pending() && now >= self.again
     }
 
     /// Notes that it was handed over.
@@ -142,7 +148,9 @@ impl Book {
         let settling = self.settling(now).is_some();
         for stand in &mut self.stands {
             let still = wanted.iter().any(|w| w.name == stand.name && w.value == stand.value);
-            if still == stand.withdrawn && (still || !settling) {
+            // Two of a name are worse than none [R-rec-01], so that the one gives way to the other in any case.
+            let replaced = wanted.iter().any(|w| w.name == stand.name);
+            if still == stand.withdrawn && (still || replaced || !settling) {
                 stand.withdrawn = !still;
                 (stand.since, stand.done, stand.tries, stand.again) = (now, None, 0, 0);
                 (stand.seen, stand.ready) = (None, None);

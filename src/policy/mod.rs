@@ -3,9 +3,11 @@
 //! [`decide`] is the one function that says whether a message to a domain is sealed, goes clear,
 //! waits or is refused; [`authenticate_sender`] says with which keys a sealed message is verified.
 //! Both are the tables of the draft's section "Decision", and a test reads the tables from there.
+//! [`check_content`] judges what the sender of a verified message has signed.
 //! Time is an argument; looking up, storing and alarming are the caller's.
 
 mod alarm;
+mod content;
 mod decide;
 mod evidence;
 mod keys;
@@ -17,6 +19,7 @@ mod reason;
 mod sender;
 
 pub use alarm::{Alarm, AlarmKind, Severity, UnknownAlarm};
+pub use content::{Acceptance, ContentFault, check_content};
 pub use decide::{Decision, Source, Verdict, decide, decide_damaged};
 pub use evidence::Refusal;
 pub use keys::{KeyFailure, MAX_KEY_LOOKUPS, WantedKey, wanted_keys};

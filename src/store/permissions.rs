@@ -95,10 +95,28 @@ pub fn secret_as(path: &Path, file: &Metadata) -> Result<(), PermissionError> {
 ///
 /// [`PermissionError`], with what to change.
 pub fn trusted(path: &Path) -> Result<(), PermissionError> {
+    unchanged(path, "its owner decides where mail goes", "they could decide where mail goes")
+}
+
+/// Refuses a command that the gateway runs, if others can write it.
+///
+/// # Errors
+///
+/// [`PermissionError`], with what to change.
+pub fn command(path: &Path) -> Result<(), PermissionError> {
+    unchanged(path, "the gateway would run what its owner likes", "it would run what they like")
+}
+
+/// `owner` and `others` say what they could do.
+fn unchanged(
+    path: &Path,
+    owner: &'static str,
+    others: &'static str,
+) -> Result<(), PermissionError> {
     let Some(file) = metadata(path)? else { return Ok(()) };
     let own = rustix::process::geteuid().as_raw();
-    owned(path, &file, own, true, "its owner decides where mail goes")?;
-    closed(path, &file, 0o022, "go-w", "they could decide where mail goes")
+    owned(path, &file, own, true, owner)?;
+    closed(path, &file, 0o022, "go-w", others)
 }
 
 /// Refuses a file or directory of the gateway's own, such as its state, if others can read or write it.
@@ -166,9 +184,10 @@ mod tests {
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
         type Check = fn(&Path) -> Result<(), PermissionError>;
-        let cases: [(Check, &[u32], &[u32]); 3] = [
+        let cases: [(Check, &[u32], &[u32]); 4] = [
             (secret, &[0o600, 0o400], &[0o604, 0o640, 0o620, 0o602, 0o660]),
             (trusted, &[0o644, 0o600, 0o640], &[0o664, 0o646]),
+            (command, &[0o755, 0o700], &[0o775, 0o757]),
             (private, &[0o600], &[0o640, 0o604, 0o620]),
         ];
         for (check, good, bad) in cases {
@@ -201,7 +220,7 @@ mod tests {
             eprintln!("skipped: only root can give a file away: {error}");
             return;
         }
-        for check in [secret, trusted, private] {
+        for check in [secret, trusted, command, private] {
             let error = check(&file).unwrap_err();
             assert!(matches!(error, PermissionError::Owner { owner: 65_534, .. }), "{error}");
             assert!(error.hint().unwrap().contains("chown"), "{error}");

@@ -24,7 +24,7 @@ impl Chance {
 
     /// Once in `n`.
     pub fn once_in(&mut self, n: u64) -> bool {
-        self.next() % n == 0
+        self.next().is_multiple_of(n)
     }
 
     pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {

@@ -127,11 +127,12 @@ fn take(keyring: &mut Keyring, from: &Keyring, id: &KeyId) {
 
 /// Notes the end of a key, and no more.
 pub fn note_destroyed(keys: &Path, id: &KeyId, now: u64) {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options.create(true).append(true).mode(0o600).open(keys.join("destroyed")).unwrap();
-    writeln!(file, "{id} {now}").unwrap();
+    use std::os::unix::fs::PermissionsExt;
+    let (path, new) = (keys.join("destroyed"), keys.join("destroyed-new"));
+    let before = std::fs::read_to_string(&path).unwrap_or_default();
+    std::fs::write(&new, format!("{before}{id} {now}\n")).unwrap();
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::rename(new, path).unwrap();
 }
 
 /// Overwrites the file that `scratch` no longer has, as the end of a key begins.

@@ -1,28 +1,36 @@
 //! A domain with a real keyring in a temporary directory, made as `mta-seal init` makes it, and its keeper.
 
+use std::cell::RefCell;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use getrandom::SysRng;
 use mta_seal::core::{Domain, IdentityKey, KeyId, SealingPrivateKey, SigningKey, Suite};
 use mta_seal::gateway::rotation::{Desk, Keeper, Made, Tended};
-use mta_seal::lifetime::{Book, Kind, Life, Schedule, State};
+use mta_seal::lifetime::{Book, Kind, Life, Schedule, Stand, State};
 use mta_seal::records::{
     DEFAULT_WINDOW, Mode, PolicyDraft, SealingEntry, SignedPolicy, VerifiedPolicy, policy_name,
 };
 use mta_seal::store::keyring::{Keyring, StoredKey};
 use rand_core::UnwrapErr;
 
-use super::{DAY, Zone};
+use super::{DAY, HOUR, Zone};
 
 pub fn rng() -> UnwrapErr<SysRng> {
     UnwrapErr(SysRng)
 }
 
+/// When a directory was changed last, with nanoseconds.
+type Stamp = (i64, i64);
+
 pub struct Party {
     pub domain: Domain,
     pub keeper: Keeper,
     pub zone: Zone,
+    /// The keyring as it was read last, and what its directory was then.
+    read: RefCell<Option<(Stamp, Rc<Keyring>)>>,
     _directory: tempfile::TempDir,
 }
 
@@ -67,15 +75,22 @@ impl Party {
             publisher: Arc::new(zone.clone()),
             sightings: Arc::new(zone.clone()),
         };
-        Self { domain, keeper, zone: zone.clone(), _directory: directory }
+        Self { domain, keeper, zone: zone.clone(), read: RefCell::default(), _directory: directory }
     }
 
     pub fn keys(&self) -> &Path {
         &self.keeper.keys
     }
 
-    pub fn keyring(&self) -> Keyring {
-        Keyring::load(self.keys()).unwrap()
+    /// The keyring as it is on the disk, read again if a file was made, replaced or unlinked.
+    pub fn keyring(&self) -> Rc<Keyring> {
+        let of = std::fs::metadata(self.keys()).unwrap();
+        let stamp = (of.ctime(), of.ctime_nsec());
+        let mut read = self.read.borrow_mut();
+        if read.as_ref().is_none_or(|(before, _)| *before != stamp) {
+            *read = Some((stamp, Rc::new(Keyring::load(self.keys()).unwrap())));
+        }
+        Rc::clone(&read.as_ref().unwrap().1)
     }
 
     pub fn policy(&self) -> VerifiedPolicy {
@@ -118,18 +133,31 @@ impl Party {
         while now <= to {
             self.zone.advance(now);
             let tended = self.tend(now).await;
-            let next = tended.next;
+            let next = self.next(&tended, now, 20 * HOUR);
             visits.push((now, tended));
             now = next;
         }
         visits
     }
 
+    /// When something is due next, at the latest after `longest`: a keeper comes each hour to see whether all is as it was.
+    pub fn next(&self, tended: &Tended, now: u64, longest: u64) -> u64 {
+        let desk = self.desk(now);
+        let settled = |s: &Stand| !s.withdrawn && s.ready.is_some_and(|at| at <= now);
+        if !desk.book.stands.iter().all(settled) {
+            return tended.next;
+        }
+        let due = desk.plan(&self.keeper.schedule, self.made(), now).next;
+        due.clamp(tended.next.min(due).max(now + 1), now + longest)
+    }
+
     /// The keys of a kind in a state.
     pub fn keys_in(&self, kind: Kind, state: State, now: u64) -> Vec<Life> {
         let (book, policy) = (self.book(), self.policy());
         let lives = book.keys.into_iter();
-        lives.filter(|life| life.kind == kind && life.state(policy.record(), now) == state).collect()
+        lives
+            .filter(|life| life.kind == kind && life.state(policy.record(), now) == state)
+            .collect()
     }
 
     /// The sealing key that the policy lists for a suite.

@@ -27,8 +27,15 @@ struct State {
 
 impl Cache {
     pub fn new(zones: Vec<(Domain, Zone)>, chance: Chance) -> Self {
-        let state =
-            State { now: 0, chance, zones, held: HashMap::new(), down_until: 0, failures: 0, hits: 0 };
+        let state = State {
+            now: 0,
+            chance,
+            zones,
+            held: HashMap::new(),
+            down_until: 0,
+            failures: 0,
+            hits: 0,
+        };
         Self { state: Mutex::new(state) }
     }
 

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use mta_seal::core::{
@@ -15,7 +16,9 @@ use mta_seal::policy::{
     Decision, DeferReason, Demand, LocalPolicy, Memory, MemoryUpdate, SenderPolicy, Source,
     authenticate_sender, decide,
 };
-use mta_seal::records::{CLOCK_TOLERANCE, KeyRecord, SignedPolicy, VerifiedPolicy, key_record_name};
+use mta_seal::records::{
+    CLOCK_TOLERANCE, KeyRecord, SignedPolicy, VerifiedPolicy, key_record_name,
+};
 use mta_seal::store::keyring::{Find, Keyring};
 
 use super::crash::{Cut, crash, rehearse};
@@ -70,7 +73,7 @@ struct Side {
     /// Times by true time at which it was off.
     off: u64,
     /// The keys that the daemon has in memory, and until when it does not look for others.
-    loaded: Option<(u64, Keyring)>,
+    loaded: Option<(u64, Rc<Keyring>)>,
     visit: u64,
     cut: Option<Cut>,
     scratch: PathBuf,
@@ -96,13 +99,16 @@ pub struct World {
     open: u64,
     chance: Chance,
     gap: u64,
+    /// When keepers without anything to do come again.
+    pause: u64,
     pub counts: Counts,
     _scratch: tempfile::TempDir,
 }
 
 impl World {
-    /// A world for `length` seconds in which each side writes about every `gap` seconds.
-    pub fn new(seed: u64, length: u64, gap: u64) -> Self {
+    /// A world for `length` seconds in which each side writes about every `gap` seconds, and keepers that have
+    /// nothing to do come again after `pause`, or as they want to if it is 0.
+    pub fn new(seed: u64, length: u64, gap: u64, pause: u64) -> Self {
         let mut chance = Chance::new(seed);
         let part = |chance: &mut Chance| Chance::new(chance.between(0, u64::MAX - 1));
         let scratch = tempfile::tempdir().unwrap();
@@ -144,6 +150,7 @@ impl World {
             open: 0,
             chance,
             gap,
+            pause,
             counts: Counts::default(),
             _scratch: scratch,
         };
@@ -192,7 +199,9 @@ impl World {
                 break;
             }
             match event {
-                Event::Tend(side, visit) if visit == self.sides[side].visit => self.tend(side).await,
+                Event::Tend(side, visit) if visit == self.sides[side].visit => {
+                    self.tend(side).await
+                }
                 Event::Tend(..) => {}
                 Event::Stray(side) => {
                     let after = self.chance.between(HOUR, 3 * DAY);
@@ -260,7 +269,6 @@ impl World {
             let restart = self.now + self.chance.between(1, 10 * MINUTE);
             return self.visit_at(side, restart);
         }
-        let breaks = self.sides[side].party.zone.will_break();
         let Side { party, watch, loaded, .. } = &mut self.sides[side];
         let Some(tended) = party.tend_or_break(clock).await else {
             watch.observe(party, clock);
@@ -269,9 +277,12 @@ impl World {
             let restart = self.now + self.chance.between(1, 10 * MINUTE);
             return self.visit_at(side, restart);
         };
-        let _ = breaks;
         watch.tended(party, &tended, clock);
-        if tended.events.iter().any(|e| matches!(e, mta_seal::gateway::rotation::Event::Destroyed(..))) {
+        if tended
+            .events
+            .iter()
+            .any(|e| matches!(e, mta_seal::gateway::rotation::Event::Destroyed(..)))
+        {
             watch.nothing_is_left(party);
         }
         if let Some((until, _)) = loaded {
@@ -285,7 +296,12 @@ impl World {
             self.counts.add(format!("visits with concern {name}"), 1);
         }
         // By its own clock.
-        let wait = tended.next.saturating_sub(clock).clamp(1, DAY);
+        let next = match self.pause {
+            0 => tended.next,
+            _ if self.leaps(side) => tended.next,
+            pause => self.sides[side].party.next(&tended, clock, pause),
+        };
+        let wait = next.saturating_sub(clock).clamp(self.pause / 8 + 1, DAY);
         self.visit_at(side, self.now + wait);
     }
 
@@ -479,7 +495,8 @@ impl World {
         assert_eq!(policy.identity(), own.identity());
         assert!(policy.record().sealing_keys.iter().any(|entry| entry.key_id() == Some(id)));
         assert!(matches!(keyring.find(&id), Find::Found(_)), "sealed to a key that has gone");
-        let stored = keyring.sealing_keys().iter().find(|stored| stored.key.key_id() == id).unwrap();
+        let stored =
+            keyring.sealing_keys().iter().find(|stored| stored.key.key_id() == id).unwrap();
         if !key.suite().is_inline() {
             let name = key_record_name(&stored.selector.parse().unwrap(), &party.domain);
             let value = KeyRecord::new(key.clone()).to_string();
@@ -501,7 +518,8 @@ impl World {
         let signing = keyring.signing_key(listed).expect("a key to sign with");
         watch.signed(signing.key_id(), clock);
         let message = &mut self.messages[n];
-        let reverse = ReversePathField::new(format!("a@{}", party.domain), 0, false, 0, String::new());
+        let reverse =
+            ReversePathField::new(format!("a@{}", party.domain), 0, false, 0, String::new());
         let forward = ForwardPath::new(format!("b@{to}"), 0, String::new()).unwrap();
         let prefix = Prefix::mail(
             party.domain.clone(),
@@ -575,7 +593,13 @@ impl World {
     }
 
     /// Opens and verifies as the gateway does.
-    async fn unseal(&mut self, n: usize, to: usize, clock: u64, keyring: &Keyring) -> Result<(), Failure> {
+    async fn unseal(
+        &mut self,
+        n: usize,
+        to: usize,
+        clock: u64,
+        keyring: &Keyring,
+    ) -> Result<(), Failure> {
         let sender = self.sides[1 - to].party.domain.clone();
         let message = &self.messages[n];
         let Ok(Step::Done(parsed)) = Received::new().push(&message.envelope) else {
@@ -609,7 +633,14 @@ impl World {
         for side in &self.sides {
             let party = &side.party;
             for records in party.zone.records(&party.policy_name()) {
-                assert_eq!(records.len(), 1, "{} has not one policy", party.domain);
+                assert_eq!(
+                    records.len(),
+                    1,
+                    "{} has not one policy at {}: {:#?}",
+                    party.domain,
+                    self.now,
+                    party.zone.trail()
+                );
                 let policy = SignedPolicy::parse(records[0].as_bytes()).unwrap();
                 let policy = policy.verify(&party.domain).unwrap();
                 let expired = self.now >= policy.record().expiry;

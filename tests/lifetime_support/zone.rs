@@ -59,6 +59,8 @@ struct State {
     shown: Vec<(String, String, u64)>,
     published: u64,
     refused: u64,
+    /// The last changes of policies, for whoever wants to know how something came about.
+    trail: VecDeque<String>,
 }
 
 #[derive(Default)]
@@ -78,7 +80,14 @@ impl std::fmt::Debug for Zone {
 }
 
 impl Zone {
-    pub fn new(servers: usize, ttl: u64, negative: u64, lag: Lag, now: u64, chance: Chance) -> Self {
+    pub fn new(
+        servers: usize,
+        ttl: u64,
+        negative: u64,
+        lag: Lag,
+        now: u64,
+        chance: Chance,
+    ) -> Self {
         let state = State {
             now,
             ttl,
@@ -92,6 +101,7 @@ impl Zone {
             shown: Vec::new(),
             published: 0,
             refused: 0,
+            trail: VecDeque::new(),
         };
         Self { state: Arc::new(Mutex::new(state)), broken: Arc::default() }
     }
@@ -187,6 +197,11 @@ impl Zone {
         (records, ttl)
     }
 
+    /// The last changes of policies.
+    pub fn trail(&self) -> Vec<String> {
+        self.lock().trail.iter().cloned().collect()
+    }
+
     /// How often changes were made and refused.
     pub fn counts(&self) -> (u64, u64) {
         let state = self.lock();
@@ -219,6 +234,14 @@ impl Server {
 
 impl State {
     fn change(&mut self, changes: &[Change]) {
+        let policies = changes.iter().filter(|change| change.name.starts_with("_mta-seal."));
+        let policies: Vec<String> = policies
+            .map(|c| format!("{} {}", c.action, &c.value[..40.min(c.value.len())]))
+            .collect();
+        self.trail.push_back(format!("{}: {}", self.now, policies.join(", ")));
+        if self.trail.len() > 30 {
+            self.trail.pop_front();
+        }
         for n in 0..self.servers.len() {
             let lag = match self.lag {
                 Lag::None => 0,
@@ -229,9 +252,9 @@ impl State {
                 Lag::Real => self.chance.between(5, 900),
             };
             let server = &mut self.servers[n];
-            // A transfer brings the zone as it is: later changes do not overtake.
-            let before = server.pending.back().map_or(0, |(at, _)| *at);
-            server.pending.push_back(((self.now + lag).max(before), changes.to_vec()));
+            // A transfer that is under way brings the zone as it is then.
+            let at = server.pending.back().map_or(self.now + lag, |(at, _)| *at);
+            server.pending.push_back((at, changes.to_vec()));
         }
         self.take_over();
     }

@@ -4,16 +4,18 @@ use mta_seal::core::{Domain, SealingPublicKey};
 use mta_seal::dns::{Authenticity as DnsAuthenticity, Scripted};
 use mta_seal::gateway::lookup::Keys;
 use mta_seal::policy::{
-    Allowances, Authenticity, Decision, Demand, Denial, Hold, Level, LocalPolicy, LookupFailure,
-    Memory, Outcome, Source, decide as decide_by,
+    Allowances, Authenticity, Demand, Denial, Hold, Level, LocalPolicy, LookupFailure, Memory,
+    Outcome, decide as decide_by,
 };
 use mta_seal::records::policy_name;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Answer;
-use super::fields::{Fields, b64, octets};
+use super::asking::looked_up;
+use super::fields::{Fields, octets};
 use super::keys::suite;
-use super::records::{failure_of, outcome_of, policy_of, publish};
+use super::records::{policy_of, publish};
+use super::results::{refusal, verdict};
 
 fn failure(result: &str) -> LookupFailure {
     match result {
@@ -42,7 +44,7 @@ fn outcome(mut told: Fields, domain: &Domain, memory: Option<&Memory>) -> Outcom
             let name = Domain::from_canonical(policy_name(domain).as_bytes()).unwrap();
             dns.set_txt(name, &[&told.octets("policy")], authenticity);
             publish(&dns, told.objects("key_records"), authenticity);
-            outcome_of(&dns, domain, Keys::Wanted { remembered: memory })
+            looked_up(&dns, domain, Keys::Wanted { remembered: memory }).unwrap()
         }
         "nxdomain" | "nodata" => Outcome::NoPolicy {
             denial: if result == "nodata" { Denial::NoData } else { Denial::NxDomain },
@@ -105,17 +107,8 @@ pub fn decide(mut input: Fields) -> Answer {
     let outcome = outcome(input.object("outcome"), &domain, memory.as_ref());
     input.end();
     let decision = decide_by(&local, &outcome, memory.as_ref(), demand, now).decision;
-    if let Some(failure) = failure_of(&domain, &decision) {
-        return Err(("decision", failure));
+    match refusal(&domain, &decision) {
+        Some((_, failure, _)) => Err(("decision", failure.name())),
+        None => Ok(verdict(&decision).unwrap()),
     }
-    Ok(match decision {
-        Decision::Seal { key, level, source, .. } => json!({
-            "verdict": "seal",
-            "source": match source { Source::Dns => "dns", Source::Memory => "memory" },
-            "level": level.as_str(),
-            "suite": key.suite().id().0,
-            "key_id": b64(key.key_id().as_bytes()),
-        }),
-        _ => json!({ "verdict": "clear" }),
-    })
 }

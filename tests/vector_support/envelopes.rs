@@ -1,16 +1,13 @@
 //! Envelopes and carriers, by the library alone, in any division into pieces.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::path::Path;
 
 use bytes::BytesMut;
 use mta_seal::core::address::Mailbox;
-use mta_seal::core::esmtp::{Envid, Orcpt};
 use mta_seal::core::{
-    DeliveryId, Domain, EnvelopeId, ForwardPath, Header, KeyId, NamedKey, Parsed, Prefix, Received,
-    ReversePathField, SealTo, SealingPrivateKey, SigningKey, Stage, Step, UnsealError, Verified,
-    seal as seal_by, unseal as unseal_by,
+    DeliveryId, Domain, EnvelopeId, ForwardPath, Header, InvalidField, KeyId, NamedKey, Parsed,
+    Prefix, Received, ReversePathField, SealTo, SealingPrivateKey, SigningKey, SmtpEnvelope, Stage,
+    Step, UnsealError, Verified, seal as seal_by, unseal as unseal_by,
 };
 use mta_seal::dns::{Authenticity, Scripted};
 use mta_seal::gateway::config::Config;
@@ -20,13 +17,15 @@ use mta_seal::mail::carrier::{Limits, ScanError, Scanner, State};
 use mta_seal::policy::{Decision, Level, Outcome, SenderPolicy, authenticate_sender};
 use mta_seal::smtp::data::DataEncoder;
 use mta_seal::store::ledger::{Claimed, IncomingMessage, IncomingStatus, Ledger, SqliteLedger};
-use rand_core::{TryCryptoRng, TryRng};
+use rand_core::UnwrapErr;
 use serde_json::{Value, json};
 
 use super::Answer;
-use super::fields::{Fields, b64};
+use super::asking::{Given, is_text, looked_up};
+use super::fields::Fields;
 use super::keys::suite;
-use super::records::{decided, outcome_of, publish};
+use super::records::{decided, publish};
+use super::results::{self, b64};
 
 /// How many octets are handed over at once.
 pub const DIVISIONS: [usize; 3] = [usize::MAX, 1000, 1];
@@ -45,17 +44,7 @@ fn refusal(error: UnsealError) -> Refusal {
     let stage = match error {
         UnsealError::UnknownKey(NamedKey::Sealing) => "key",
         UnsealError::UnknownKey(NamedKey::Signing) => "sender-policy",
-        _ => match error.stage() {
-            Stage::Header => "limits",
-            Stage::Hpke => "hpke",
-            Stage::Commitment => "commitment",
-            Stage::Chunk | Stage::Truncated => "body",
-            Stage::Prefix => "prefix",
-            Stage::OpeningSignature => "opening",
-            Stage::Block => "blocks",
-            Stage::Padding => "padding",
-            Stage::ClosingSignature => "closing",
-        },
+        _ => results::stage(error.stage()),
     };
     (stage, unseal_failure(&error).name())
 }
@@ -77,22 +66,11 @@ fn clear_refusal(error: UnsealError) -> Refusal {
     ("limits", unseal_failure(&error).name())
 }
 
-fn header_value(header: &Header, id: EnvelopeId) -> Value {
-    let types: Vec<u16> = header.extensions.as_slice().iter().map(|e| e.extension_type).collect();
-    json!({
-        "suite": header.suite.id().0,
-        "key_id": b64(header.key_id.as_bytes()),
-        "recipient_domain": header.recipient_domain.as_str(),
-        "extensions": types,
-        "envelope_id": b64(id.as_bytes()),
-    })
-}
-
 pub fn ids(mut input: Fields, division: usize) -> Answer {
     let octets = input.octets("octets");
     input.end();
     let (parsed, _) = clear_part(&octets, division).map_err(clear_refusal)?;
-    Ok(header_value(parsed.header(), parsed.envelope_id()))
+    Ok(results::clear_part(&parsed))
 }
 
 /// The envelope in a carrier.
@@ -124,59 +102,31 @@ pub fn inspect(mut input: Fields, division: usize) -> Answer {
     input.end();
     let envelope = scanned(&carrier, division)?;
     let (parsed, _) = clear_part(&envelope, division).map_err(clear_refusal)?;
-    let mut shown = header_value(parsed.header(), parsed.envelope_id());
+    let mut shown = results::clear_part(&parsed);
     shown["envelope_octets"] = envelope.len().into();
     Ok(shown)
 }
 
-/// Hands out the octets that it is given, and no other.
-struct Given(VecDeque<u8>);
-
-impl TryRng for Given {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        panic!("numbers are not part of the randomness")
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        panic!("numbers are not part of the randomness")
-    }
-
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        for octet in out {
-            *octet = self.0.pop_front().expect("more randomness than is given");
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Given {}
-
-/// Reverse-path and forward-paths as an SMTP session would take them up for one envelope.
-fn paths(input: &mut Fields, to: &Domain) -> Result<(ReversePathField, Vec<ForwardPath>), Refusal> {
-    let unfit = ("path", Failure::PathUnfit.name());
+/// Reverse-path and forward-paths; everything is read, fit or not.
+fn paths(
+    input: &mut Fields,
+) -> (Result<ReversePathField, InvalidField>, Result<Vec<ForwardPath>, InvalidField>) {
     let mut reverse = input.object("reverse_path");
     let mailbox = reverse.text("mailbox");
-    let mut fit = mailbox.is_empty() || Mailbox::parse(&mailbox).is_ok();
     let body = u8::try_from(reverse.number("body")).unwrap();
     let (smtputf8, ret) =
         (reverse.number("smtputf8") == 1, u8::try_from(reverse.number("ret")).unwrap());
-    let envid = reverse.text("envid");
-    fit &= envid.is_empty() || Envid::parse(&envid).is_some();
-    let field = ReversePathField::new(mailbox, body, smtputf8, ret, envid);
+    let field = ReversePathField::new(mailbox, body, smtputf8, ret, reverse.text("envid"));
     reverse.end();
-    let mut forward = Vec::new();
-    for mut path in input.objects("forward_paths") {
-        let mailbox = path.text("mailbox");
-        fit &= Mailbox::parse(&mailbox).is_ok_and(|mailbox| mailbox.domain() == Some(to));
-        let notify = u8::try_from(path.number("notify")).unwrap();
-        let orcpt = path.text("orcpt");
-        fit &= orcpt.is_empty() || Orcpt::parse(&orcpt).is_some();
-        forward.push(ForwardPath::new(mailbox, notify, orcpt).map_err(|_| unfit)?);
+    let forward = |mut path: Fields| {
+        let (mailbox, notify) =
+            (path.text("mailbox"), u8::try_from(path.number("notify")).unwrap());
+        let field = ForwardPath::new(mailbox, notify, path.text("orcpt"));
         path.end();
-    }
-    if fit && !forward.is_empty() { Ok((field.map_err(|_| unfit)?, forward)) } else { Err(unfit) }
+        field
+    };
+    let forward: Vec<_> = input.objects("forward_paths").into_iter().map(forward).collect();
+    (field, forward.into_iter().collect())
 }
 
 /// Seals with the randomness of the vector: the octets are those that the other implementation has made.
@@ -192,30 +142,27 @@ pub fn seal(mut input: Fields) -> Answer {
     let drawn = ["content_key", "encapsulation", "salt"].map(|name| randomness.octets(name));
     let delivery_id = DeliveryId::from_bytes(randomness.array("delivery_id"));
     randomness.end();
-    let paths = paths(&mut input, &recipient);
+    let (reverse, forward) = paths(&mut input);
     let records = input.objects("records");
     input.end();
-    let (reverse, forward) = paths?;
+    let unfit = |_| ("path", Failure::PathUnfit.name());
+    let (reverse, forward) = (reverse.map_err(unfit)?, forward.map_err(unfit)?);
+    let smtp_envelope = SmtpEnvelope::to_seal(&reverse, &forward, &recipient)
+        .map_err(|_| ("path", Failure::PathUnfit.name()))?;
     // As the listener takes it, and the next hop gets it [R-seal-07].
-    let (mut encoder, mut wire) = (DataEncoder::new(), BytesMut::new());
-    encoder
-        .encode(&message, &mut wire)
-        .and_then(|()| encoder.finish(&mut wire))
-        .map_err(|_| ("bytes", Failure::BareLineEnd.name()))?;
+    if !is_text(&message) {
+        return Err(("bytes", Failure::BareLineEnd.name()));
+    }
     let Decision::Seal { key, .. } = decided(&recipient, records, now)? else {
         panic!("not sealed");
     };
-    let foreign = !reverse.mailbox().is_empty()
-        && Mailbox::parse(reverse.mailbox()).unwrap().domain() != Some(&own);
+    let foreign = smtp_envelope.is_foreign_to(&own);
     let mut prefix = Prefix::mail(own, now, delivery_id, reverse, forward);
     prefix.foreign_reverse_path = foreign;
-    if prefix.lacks_smtputf8() {
-        return Err(("path", Failure::PathUnfit.name()));
-    }
-    let mut rng = Given(drawn.concat().into());
+    let mut rng = UnwrapErr(Given(drawn.concat()));
     let to = SealTo { recipient_domain: &recipient, key: &key };
     let (envelope, sealed) = seal_by(&message, to, prefix, &signing, &mut rng).unwrap();
-    assert!(rng.0.is_empty(), "randomness was left");
+    assert!(rng.0.0.is_empty(), "randomness was left");
     let id = b64(sealed.envelope_id.as_bytes());
     Ok(json!({ "envelope": b64(envelope), "envelope_id": id }))
 }
@@ -326,13 +273,7 @@ fn no_config() -> Config {
 /// Checks 8 to 10, whose failures do not overlap but for the three of check 9.
 fn judged(verified: Verified, task: &Task, level: Level) -> Result<Genuine, Refusal> {
     Genuine::judge(verified, level, &no_config(), task.window, task.now).map_err(|failure| {
-        let stage = match failure {
-            Failure::CarrierUnsupported => "type",
-            Failure::CarrierMalformed => "paths",
-            Failure::SenderPath => "reverse-path",
-            Failure::TooOld | Failure::InFuture => "time",
-            other => panic!("{other:?}"),
-        };
+        let stage = results::content_stage(&failure).unwrap_or_else(|| panic!("{failure:?}"));
         (stage, failure.name())
     })
 }
@@ -416,7 +357,7 @@ pub fn unseal(input: Fields, division: usize) -> Answer {
     };
     let dns = Scripted::new();
     publish(&dns, std::mem::take(&mut task.records), Authenticity::Insecure);
-    let outcome = outcome_of(&dns, decrypted.sender_domain(), Keys::NotNeeded);
+    let outcome = looked_up(&dns, decrypted.sender_domain(), Keys::NotNeeded).unwrap();
     let verdict = authenticate_sender(&SenderPolicy::default(), &outcome, None, task.now);
     let (signing, level) = signing_key(&decrypted, verdict.decision)
         .map_err(|failure| ("sender-policy", failure.name()))?;
@@ -449,35 +390,8 @@ pub fn unseal(input: Fields, division: usize) -> Answer {
     let accepted = finished.map_err(refusal)?;
     encoder.finish(&mut wire).map_err(bare)?;
 
-    let prefix = &accepted.prefix;
-    let reverse = &prefix.reverse_path;
-    let forward: Vec<Value> =
-        kept.iter().map(|n| forward_value(&prefix.forward_paths[*n])).collect();
-    Ok(json!({
-        "message": b64(message),
-        "sender_domain": prefix.sender_domain.as_str(),
-        "recipient_domain": accepted.header.recipient_domain.as_str(),
-        "suite": accepted.header.suite.id().0,
-        "key_id": b64(accepted.header.key_id.as_bytes()),
-        "envelope_id": b64(accepted.envelope_id.as_bytes()),
-        "signing_key_id": b64(prefix.signing_key_id.as_bytes()),
-        "delivery_id": b64(prefix.delivery_id.as_bytes()),
-        "sealed_at": prefix.sealed_at,
-        "foreign": prefix.foreign_reverse_path,
-        "reverse_path": {
-            "mailbox": reverse.mailbox(),
-            "body": reverse.body(),
-            "smtputf8": u8::from(reverse.smtputf8()),
-            "ret": reverse.ret(),
-            "envid": reverse.envid(),
-        },
-        "forward_paths": forward,
-        "refused_recipients": refused,
-    }))
-}
-
-fn forward_value(path: &ForwardPath) -> Value {
-    json!({ "mailbox": path.mailbox(), "notify": path.notify(), "orcpt": path.orcpt() })
+    let delivered = kept.iter().map(|n| &accepted.prefix.forward_paths[*n]);
+    Ok(results::unsealed(&message, &accepted, delivered, &refused))
 }
 
 /// Octets of header, `enc` and sealed key.
@@ -496,7 +410,7 @@ pub fn unseal_in_memory(input: Fields) -> Option<(Vec<u8>, EnvelopeId)> {
     let dns = Scripted::new();
     publish(&dns, task.records, Authenticity::Insecure);
     let sender = Domain::parse("a.example").unwrap();
-    let listed = match outcome_of(&dns, &sender, Keys::NotNeeded) {
+    let listed = match looked_up(&dns, &sender, Keys::NotNeeded).unwrap() {
         Outcome::Found(found) => found.policy.record().signing_keys.clone(),
         _ => Vec::new(),
     };

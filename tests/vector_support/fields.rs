@@ -92,7 +92,3 @@ impl Fields {
 pub fn octets(text: &str) -> Vec<u8> {
     BASE64_STANDARD.decode(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
-
-pub fn b64(octets: impl AsRef<[u8]>) -> Value {
-    Value::String(BASE64_STANDARD.encode(octets))
-}

@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 
 use super::Vector;
 use super::envelopes::{Before, OwnKeys, Task};
-use super::fields::{Fields, b64};
+use super::fields::Fields;
 use super::records::publish;
+use super::results::b64;
 use super::world::{config_of, keys_of, write_keyring};
 use crate::gateway_support::{Client, Message, Sink, TestClock, stuff, without_trace};
 

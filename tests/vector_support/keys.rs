@@ -4,10 +4,11 @@ use mta_seal::core::{
     Domain, IdentityKey, IdentityPublicKey, SealingPrivateKey, SealingPublicKey, SigningKey, Suite,
     VerifyingKey, padding,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Answer;
-use super::fields::{Fields, b64};
+use super::fields::Fields;
+use super::results::{ed25519_key, sealing_key};
 
 pub fn identity(mut input: Fields) -> Answer {
     let text = input.text("domain");
@@ -30,31 +31,19 @@ pub fn suite(number: u64) -> Suite {
     suite_of(&format!("suite-{number}")).unwrap()
 }
 
-fn sealing_ids(key: &SealingPublicKey) -> Value {
-    json!({ "public_key": b64(key.as_bytes()), "key_id": b64(key.key_id().as_bytes()) })
-}
-
-fn signing_ids(signing: &VerifyingKey, identity: &IdentityPublicKey) -> Value {
-    assert_eq!(signing.as_bytes(), identity.as_bytes());
-    json!({
-        "public_key": b64(signing.as_bytes()),
-        "signing_key_id": b64(signing.key_id().as_bytes()),
-        "fingerprint": b64(identity.fingerprint().as_bytes()),
-    })
-}
-
 pub fn keys(mut input: Fields) -> Answer {
     let (algorithm, private) = (input.text("algorithm"), input.array::<32>("private_key"));
     input.end();
     Ok(match suite_of(&algorithm) {
         Some(suite) => {
             let key = SealingPrivateKey::from_bytes(suite, &private).unwrap();
-            sealing_ids(key.public())
+            sealing_key(key.public())
         }
         None => {
             let (signing, identity) =
                 (SigningKey::from_bytes(&private), IdentityKey::from_bytes(&private));
-            signing_ids(signing.public(), identity.public())
+            assert_eq!(signing.public().as_bytes(), identity.public().as_bytes());
+            ed25519_key(signing.public(), identity.public())
         }
     })
 }
@@ -66,12 +55,12 @@ pub fn public_keys(mut input: Fields) -> Answer {
     match suite_of(&algorithm) {
         Some(suite) => SealingPublicKey::from_bytes(suite, &public)
             .map_err(refused)
-            .map(|key| sealing_ids(&key)),
+            .map(|key| sealing_key(&key)),
         None => {
             let (signing, identity) =
                 (VerifyingKey::from_bytes(&public), IdentityPublicKey::from_bytes(&public));
             assert_eq!(signing.is_ok(), identity.is_ok());
-            Ok(signing_ids(&signing.map_err(refused)?, &identity.map_err(refused)?))
+            Ok(ed25519_key(&signing.map_err(refused)?, &identity.map_err(refused)?))
         }
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
+pub mod asking;
 pub mod decisions;
 pub mod envelopes;
 pub mod fields;
@@ -9,6 +10,7 @@ pub mod gateway;
 pub mod keys;
 pub mod program;
 pub mod records;
+pub mod results;
 pub mod world;
 
 use std::collections::BTreeMap;

@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 
 use super::Vector;
 use super::envelopes::{OwnKeys, Task};
-use super::fields::{Fields, b64, octets};
+use super::fields::{Fields, octets};
 use super::gateway::reply_of;
+use super::results::b64;
 use super::world::{config_of, write_keyring};
 
 /// Stages that come before anything depends on the time, if it is the first chunk that is not authentic.
@@ -26,15 +27,6 @@ const TIMELESS: [&str; 8] =
 
 /// What the program leaves to the gateway, since it has no SMTP envelope and no ledger, and gives back any octets.
 const OF_THE_GATEWAY: [&str; 3] = ["delivered", "recipients", "bytes"];
-
-/// Vectors whose parameters the program does not write to any SMTP envelope.
-const PARAMETERS: [&str; 5] = [
-    "unseal/refused/orcpt",
-    "unseal/refused/orcpt-lower-case",
-    "unseal/refused/orcpt-utf-8-xtext",
-    "unseal/refused/envid",
-    "unseal/refused/envid-line-feed",
-];
 
 pub fn faketime() -> Option<PathBuf> {
     std::env::var_os("MTA_SEAL_TEST_FAKETIME").map(PathBuf::from)
@@ -143,7 +135,6 @@ pub fn is_asked(vector: &Vector) -> bool {
     let timeless = stage.is_some_and(|stage| TIMELESS.contains(&stage)) && !later_chunk;
     records
         && !stage.is_some_and(|stage| OF_THE_GATEWAY.contains(&stage))
-        && !PARAMETERS.contains(&vector.name.as_str())
         && (timeless || faketime().is_some())
         && vector.input["claims"].as_array().unwrap().is_empty()
 }

@@ -3,8 +3,24 @@
 from dataclasses import dataclass, field
 
 from . import canary
-from .contract import Task, b64
-from .parties import BOTH, LONG, NOW, ONE, PARTIES, SENDER, WINDOW, own_keys, preferred, records_of, sender
+from .contract import Task, b64, octets
+from .parties import (
+    BOTH,
+    LONG,
+    NEWER,
+    NEXT,
+    NOW,
+    OLDER,
+    ONE,
+    PARTIES,
+    SENDER,
+    SUITES,
+    WINDOW,
+    own_keys,
+    preferred,
+    records_of,
+    sender,
+)
 
 # Larger messages come last: a peer that fails on them has answered the others by then.
 LARGE = 2**20
@@ -29,20 +45,25 @@ def forward(mailbox, notify=0, orcpt=""):
 
 @dataclass
 class Case:
-    """One message. `refusal` is what a sealing peer must answer instead of sealing."""
+    """One message. `refusal` is what a sealing peer must answer instead of sealing, `rejection` an unsealing one instead of
+    unsealing."""
 
     name: str
     message: bytes = PLAIN
     domain: str = BOTH
-    reverse_path: dict = field(default_factory=lambda: reverse(f"u@{SENDER}"))
+    sender: str = SENDER
+    reverse_path: dict = None
     forward_paths: list = None
     foreign: bool = False
     short: bool = False  # part of a short run
     refusal: dict | None = None
+    rejection: dict | None = None
     published: tuple | None = None  # domains whose records there are
     canaries: tuple = ()  # words that the carrier must not show
 
     def __post_init__(self):
+        if self.reverse_path is None:
+            self.reverse_path = reverse(f"u@{self.sender}")
         if self.forward_paths is None:
             self.forward_paths = [forward(f"v@{self.domain}")]
 
@@ -51,16 +72,16 @@ class Case:
         """The name of its cells."""
         return f"seal {self.name}"
 
-    def seal(self):
-        """The task of the sealing peer."""
+    def seal(self, records=None, now=NOW):
+        """The task of the sealing peer; `records` are others than those of the parties."""
         published = (self.domain,) if self.published is None else self.published
         return Task(
             "seal",
             {
-                "sender": sender(SENDER),
+                "sender": sender(self.sender),
                 "recipient_domain": self.domain,
-                "records": records_of(*published),
-                "now": NOW,
+                "records": records or records_of(*published),
+                "now": now,
                 "reverse_path": self.reverse_path,
                 "forward_paths": self.forward_paths,
                 "message": b64(self.message),
@@ -74,7 +95,7 @@ class Case:
         given = {
             "carrier": b64(carrier),
             "own_keys": own_keys(self.domain),
-            "records": records_of(SENDER),
+            "records": records_of(self.sender),
             "now": NOW,
             "window": WINDOW,
             "recipients": [path["mailbox"] for path in self.forward_paths],
@@ -84,11 +105,13 @@ class Case:
 
     def unsealed(self, envelope_id):
         """What the unsealing peer must answer."""
+        if self.rejection:
+            return self.rejection
         key = preferred(self.domain)
         return {
             "result": "done",
             "message": b64(self.message),
-            "sender_domain": SENDER,
+            "sender_domain": self.sender,
             "recipient_domain": self.domain,
             "suite": key["suite"],
             "key_id": key["key_id"],
@@ -112,7 +135,7 @@ def prefix_length(case):
     mailboxes = sum(5 + len(path["mailbox"].encode()) + len(path["orcpt"]) for path in case.forward_paths)
     sealed_by = case.reverse_path
     mail_from = 2 + len(sealed_by["mailbox"].encode()) + 4 + len(sealed_by["envid"])
-    return 1 + 1 + len(SENDER) + 32 + 8 + 2 + 16 + mail_from + 3 + mailboxes + 2
+    return 1 + 1 + len(case.sender) + 32 + 8 + 2 + 16 + mail_from + 3 + mailboxes + 2
 
 
 def without_padding(case, content):
@@ -186,15 +209,15 @@ def _parameters():
 def _canaries():
     """Words wherever a message has something to say, twice, in messages of the same lengths [R-car-02], [R-car-03]."""
     for name, domain in (("canaries", BOTH), ("canaries again", BOTH), ("canaries, suite 1", ONE)):
-        words = tuple(
-            canary.make(purpose) for purpose in ("path", "to", "envid", "orcpt", "author", "other", "subject", "body", "attached")
-        )
-        path, to, envid, orcpt, author, other, subject, body, attached = words
+        purposes = ("path", "to", "envid", "orcpt", "author", "other", "subject", "body", "file", "attached")
+        words = tuple(canary.make(purpose) for purpose in purposes)
+        path, to, envid, orcpt, author, other, subject, body, file, attached = words
         message = (
             f"From: {author} <{author}@{author}.example>\r\nTo: {other} <{other}@inner.example>\r\nSubject: {subject}\r\n"
             "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=inner\r\n\r\n"
             f"--inner\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{body}\r\n"
-            "--inner\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+            "--inner\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n"
+            f"Content-Disposition: attachment; filename={file}.txt\r\n\r\n"
             f"{b64(attached.encode() * 3)}\r\n--inner--\r\n"
         )
         yield Case(
@@ -218,8 +241,6 @@ def _refused():
     ):
         refusal = {"result": "refused", "stage": "policy", "failure": failure}
         yield Case(f"refused: {name}", domain=domain, refusal=refusal, published=published, short=True)
-    key_record = [one for one in PARTIES[BOTH]["records"] if not one["name"].startswith("_mta-seal.")]
-    assert key_record, "suite 2 has a key record"
     yield KeyRecordStripped(
         "refused: key record stripped",
         refusal={"result": "refused", "stage": "policy", "failure": "policy-unusable"},
@@ -232,17 +253,53 @@ def _refused():
     )
 
 
+def versions_of_senders(domain):
+    """Mail of such senders: all of it is sealed by this version, so what their records have decides."""
+    unknown = {"result": "refused", "stage": "sender-policy", "failure": "sender-unknown"}
+    yield Case("from a newer version beside this", domain=domain, sender=NEWER, short=True)
+    yield Case("from an older version alone", domain=domain, sender=OLDER, short=True, rejection=unknown)
+    yield Case("from a newer version alone", domain=domain, sender=NEXT, short=True, rejection=unknown)
+
+
+def _versions():
+    """Domains that publish for other versions of the draft beside this one, or instead of it."""
+    yield Case("to a newer version beside this", domain=NEWER, short=True)
+    yield from versions_of_senders(BOTH)
+    refusal = {"result": "refused", "stage": "policy", "failure": "policy-required"}
+    yield Case("refused: an older version alone", domain=OLDER, refusal=refusal, short=True)
+    yield Case("refused: a newer version alone", domain=NEXT, refusal=refusal, short=True)
+    unusable = {"result": "refused", "stage": "policy", "failure": "policy-unusable"}
+    yield Case("refused: suites of a newer version alone", domain=SUITES, refusal=unusable, short=True)
+    yield KeyRecordOfAnotherVersion("refused: key record of an older version", refusal=unusable, short=True)
+
+
 class KeyRecordStripped(Case):
     """DNS has the policy, and not the key that it prefers."""
 
-    def seal(self):
-        task = super().seal()
-        task.input["records"] = [one for one in task.input["records"] if one["name"].startswith("_mta-seal.")]
+    def seal(self, records=None, now=NOW):
+        task = super().seal(records, now)
+        kept = [self.key_record(one) if one["name"].startswith("k") else one for one in task.input["records"]]
+        assert kept != task.input["records"], "suite 2 has a key record"
+        task.input["records"] = [one for one in kept if one]
         return task
+
+    @staticmethod
+    def key_record(_):
+        """What stands in the place of a key record."""
+        return None
+
+
+class KeyRecordOfAnotherVersion(KeyRecordStripped):
+    """DNS has the key by an older version only."""
+
+    @staticmethod
+    def key_record(record):
+        text = octets(record["text"]).replace(b"v=MTASEALKEY1", b"v=MTASEALKEY0")
+        return {**record, "text": b64(text)}
 
 
 def all_cases(short=False):
     """Every case, or those of a short run."""
-    cases = [case for group in (_forms, _sizes, _paths, _parameters, _canaries, _refused) for case in group()]
+    cases = [case for group in (_forms, _sizes, _paths, _parameters, _canaries, _versions, _refused) for case in group()]
     cases.sort(key=lambda case: len(case.message) > LARGE)
     return [case for case in cases if case.short or not short]

@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 
 from . import canary, carrier, gateways, relays, wire
-from .cases import BOTH, ONE, Case, message_of
+from .cases import BOTH, ONE, Case, message_of, versions_of_senders
 from .cells import FAILED, PASSED, Cell
 from .contract import Task, b64, octets
+from .encoders import ENCODERS
 from .judge import judge, spelt
-from .parties import SENDER, WINDOW, own_keys, preferred, sender, texts_of
+from .parties import NEWER, NEXT, OLDER, SENDER, SUITES, WINDOW, own_keys, preferred, texts_of
 from .wire import rig
 
 GATEWAY = "gateway"
@@ -19,6 +20,7 @@ CLEAR, REQUIRED, UNKNOWN, REMEMBERED = "clear.example", "required.example", "unk
 STEPS = 6  # groups of live cells, for the progress bar
 SPEC = Path(__file__).resolve().parents[3] / "spec" / "draft-mta-seal.md"
 TRACE = re.compile(rb"(?:(?:Received|Authentication-Results):[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)+")
+XTEXT = re.compile(r"\+([0-9A-F]{2})")  # RFC 3461, section 4
 FORGED = f"Authentication-Results: gateway.{RIGHT}; mta-seal=pass header.d=evil.example\r\n".encode()
 
 
@@ -45,16 +47,33 @@ def results_in(message):
 
 
 # The same words in every message of a run: one look finds what any of them has shown.
-CANARIES = tuple(canary.make(purpose) for purpose in ("from", "to", "subject", "body", "attached"))
+PURPOSES = ("from-name", "from", "to-name", "to", "subject", "body", "file-name", "attached", "envid", "orcpt")
+CANARIES = tuple(canary.make(purpose) for purpose in PURPOSES)
+CANARY = dict(zip(PURPOSES, CANARIES))
+ENVID = f" ENVID={CANARY['envid']}"
+ORCPT = f" ORCPT=rfc822;{CANARY['orcpt']}@{CANARY['orcpt']}.example"
+WAIT = 60  # seconds for what a gateway sends when it likes
 
 
 def none_in(place, octets_, known, canaries):
     """Fails a cell if a canary is found there, or what must be found is not."""
     require(known, "no carrier has come through, so that nothing is known to have been seen")
-    record = canary.Record(octets_)
-    require(record.seen(known), f"{place} has not seen {known!r}, so that the search is worth nothing")
-    seen = record.any(canaries)
+    try:
+        found = canary.Record(octets_).find([known, *canaries])
+    except canary.TooMuch as error:
+        raise Failed(f"{place}: {error}") from None
+    require(found.pop(known), f"{place} has not seen {known!r}, so that the search is worth nothing")
+    seen = [f"{word} ({', '.join(ways)})" for word, ways in found.items() if ways]
     require(not seen, f"{place} has seen {', '.join(seen)}")
+
+
+def hiding(encoder):
+    """A message in which each canary stands under one encoding, and nowhere else."""
+    pieces = [encoder.encode(word.encode()) for word in CANARIES]
+    if not encoder.makes_text:
+        pieces = [b64(piece).encode() for piece in pieces]
+    lines = re.sub(rb"\r?\n", b"\r\n", b"\r\n\r\n".join(pieces))
+    return f"From: u@{LEFT}\r\nSubject: hidden\r\n\r\n".encode() + lines + b"\r\n"
 
 
 class Shape:
@@ -62,20 +81,36 @@ class Shape:
 
     def __init__(self, name, body=b"", mail="", rcpt=("",), sender_path=f"<u@{LEFT}>", short=False):
         self.name, self.mail, self.rcpt, self.sender_path, self.short = name, mail, rcpt, sender_path, short
-        author, to, subject, text, attached = CANARIES
+        word = CANARY
         self.message = (
-            f"From: {author} <{author}@{LEFT}>\r\nTo: {to} <{to}@inner.example>\r\nSubject: {subject}\r\n"
-            "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=inner\r\n\r\n"
-            f"--inner\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n".encode()
+            f"From: {word['from-name']} <{word['from']}@{LEFT}>\r\nTo: {word['to-name']} <{word['to']}@inner.example>\r\n"
+            f"Subject: {word['subject']}\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=inner\r\n\r\n"
+            f"--inner\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{word['body']}\r\n".encode()
             + body
-            + b"\r\n--inner\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n"
-            + b64(attached.encode() * 3).encode()
+            + b"\r\n--inner\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n"
+            + f"Content-Disposition: attachment; filename={word['file-name']}.txt\r\n\r\n".encode()
+            + b64(word["attached"].encode() * 3).encode()
             + b"\r\n--inner--\r\n"
         )
+
+    def outer(self, domain):
+        """What of MAIL and RCPT a hop is shown: neither ENVID nor ORCPT [R-seal-04]."""
+        paths = self.sender_path + "".join(self.recipients(domain))
+        mail = [one for one in self.mail.split() if one.startswith("RET=")] + ["SMTPUTF8"] * (not paths.isascii())
+        rcpt = [
+            " ".join(one for one in line.split() if not one.startswith("ORCPT=")) for line in self.recipients(domain)
+        ]
+        return " ".join([self.sender_path, *mail]), rcpt
 
     def recipients(self, domain):
         """The arguments of RCPT."""
         return [f"<v{number}@{domain}>{more}" for number, more in enumerate(self.rcpt)]
+
+
+def _in_xtext(parameter):
+    """A parameter with its canary in xtext."""
+    name, _, value = parameter.partition("=")
+    return f"{name}={canary.in_xtext(value)}"
 
 
 def shapes(short):
@@ -89,8 +124,10 @@ def shapes(short):
         Shape("8BITMIME", "na\u00efve\r\n".encode(), " BODY=8BITMIME", short=True),
         Shape("SMTPUTF8", mail=" SMTPUTF8 BODY=8BITMIME", sender_path=f"<\u00fc@{LEFT}>", short=True),
         Shape("null reverse-path", sender_path="<>", short=True),
-        Shape("RET ENVID", mail=" RET=HDRS ENVID=QQ314159", short=True),
-        Shape("NOTIFY ORCPT", rcpt=(" NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;x@group.example", " NOTIFY=NEVER"), short=True),
+        Shape("RET ENVID", mail=f" RET=HDRS{ENVID}", short=True),
+        Shape("NOTIFY ORCPT", rcpt=(f" NOTIFY=SUCCESS,FAILURE{ORCPT}", " NOTIFY=NEVER", ORCPT), short=True),
+        Shape("ENVID and ORCPT in xtext", mail=_in_xtext(ENVID), rcpt=(_in_xtext(ORCPT),), short=True),
+        Shape("every parameter", mail=f" BODY=8BITMIME SMTPUTF8 RET=FULL{ENVID}", rcpt=(f" NOTIFY=DELAY{ORCPT}",)),
         Shape("50 recipients", rcpt=("",) * 50),
     ]
     return [shape for shape in made if shape.short or not short]
@@ -104,20 +141,23 @@ class Live:
         self.replies = replies_of_the_draft()
         self.opened = []
         self.dns = self._open(gateways.Dns())
-        self.relay, self.inside, self.home = (self._open(wire.Server(name)) for name in ("relay", "inside", "home"))
+        names = ("relay", "inside", "home", "back")
+        self.relay, self.inside, self.home, self.back = (self._open(wire.Server(name)) for name in names)
         self.onward = wire.Record("from the relay on")
         self.through = None  # a carrier that has passed every place: where no canary is found, this is
+        self.notice = None  # and one that has gone back
         try:
             binary = options.bin
             places = {"relay": self.relay.port, "local": self.home.port, "dns": self.dns.port}
             more = f'[[partner]]\ndomain = "{REQUIRED}"\npolicy = "require"'
             self.left = self._open(gateways.Gateway(binary, folder, LEFT, places, more))
-            places = {"relay": self.home.port, "local": self.inside.port, "dns": self.dns.port}
+            places = {"relay": self.back.port, "local": self.inside.port, "dns": self.dns.port}
             self.right = self._open(gateways.Gateway(binary, folder, RIGHT, places))
         except BaseException:
             self.close()
             raise
-        self.dns.publish([*self.left.records, *self.right.records, *texts_of(SENDER, BOTH, ONE)])
+        published = texts_of(SENDER, BOTH, ONE, OLDER, NEWER, NEXT, SUITES)
+        self.dns.publish([*self.left.records, *self.right.records, *published])
 
     def _open(self, one):
         self.opened.append(one)
@@ -137,7 +177,7 @@ class Live:
         begun, status, detail = time.monotonic(), PASSED, ""
         try:
             run(*arguments)
-        except (Failed, relays.NotChanged, OSError) as error:
+        except (Failed, relays.NotChanged, canary.TooMuch, OSError) as error:
             status, detail = FAILED, str(error) or type(error).__name__
         self.cells.add(Cell(row, column, name, GATEWAY, status, detail, time.monotonic() - begun))
 
@@ -151,10 +191,10 @@ class Live:
         require(len(self.relay.mails) == before + 1, "the relay has taken no message, or several")
         return self.relay.mails[-1]
 
-    def _hand_on(self, mail, recipients=None, octets_=None):
+    def _hand_on(self, mail, recipients=None, octets_=None, path=None):
         """The relay hands a carrier on: the reply of the unsealing gateway, and what came out inside."""
         before = len(self.inside.mails)
-        path = mail.sender.partition(b":")[2].decode()
+        path = path or mail.sender.partition(b":")[2].decode()
         to = recipients or [one.partition(b":")[2].decode() for one in mail.recipients]
         reply = rig.send(self.right.outside, path, to, mail.octets if octets_ is None else octets_, self.onward)
         return reply, self.inside.mails[before:]
@@ -175,6 +215,8 @@ class Live:
             self._cell(GATEWAY, GATEWAY, f"unseal {shape.name}", self._through, shape)
         self._cell(GATEWAY, GATEWAY, "forged results inside", self._forged_inside)
         self._cell(GATEWAY, GATEWAY, "relay leaves within DATA", self._left_within_data)
+        self._cell(GATEWAY, GATEWAY, "parameters of a hop", self._hop_with_parameters)
+        self._cell(GATEWAY, GATEWAY, "notification about one recipient", self._notified)
 
     def _through(self, shape):
         mail = self._sealed(shape)
@@ -182,19 +224,51 @@ class Live:
             made = carrier.read(mail.octets, LEFT, RIGHT)
         except carrier.BadForm as wrong:
             raise Failed(str(wrong)) from None
-        for hidden in (b"ENVID=", b"ORCPT=", b"BODY=8BITMIME"):
-            shown = mail.sender + b"".join(mail.recipients)
-            require(hidden not in shown.upper(), f"the hop is shown {hidden.decode()}")
+        self._shown(mail, *shape.outer(RIGHT))
         reply, arrived = self._hand_on(mail)
+        self._whole(shape, reply, arrived)
+        self.through = made
+
+    @staticmethod
+    def _shown(mail, sender_path, recipients):
+        """MAIL and RCPT are these, whatever the order of their parameters."""
+        given = [f"MAIL FROM:{sender_path}".encode()], [f"RCPT TO:{one}".encode() for one in recipients]
+        for lines, wanted in zip(([re.sub(rb" SIZE=\d+", b"", mail.sender)], mail.recipients), given):
+            require(_parameters(lines) == _parameters(wanted), f"{lines} is there, not {wanted}")
+
+    def _whole(self, shape, reply, arrived):
+        """The message has come out, once, with all of its SMTP envelope."""
         require(reply.startswith("250"), f"the unsealing gateway answers {reply}")
         require(len(arrived) == 1, f"{len(arrived)} messages come out")
         self._arrived(shape.message, arrived[0].octets)
-        wanted = [f"RCPT TO:{one}".encode() for one in shape.recipients(RIGHT)]
-        require(_parameters(arrived[0].recipients) == _parameters(wanted), f"recipients {arrived[0].recipients}")
-        given = _parameters([f"MAIL FROM:{shape.sender_path}{shape.mail}".encode()])
-        got = _parameters([re.sub(rb" SIZE=\d+", b"", arrived[0].sender)])
-        require(got == given, f"{arrived[0].sender!r} comes out")
-        self.through = made
+        self._shown(arrived[0], shape.sender_path + shape.mail, shape.recipients(RIGHT))
+
+    def _hop_with_parameters(self):
+        """A hop sets parameters of its own, as some do with ORCPT: what was signed counts [R-uns-03]."""
+        shape = Shape("parameters", mail=f" RET=HDRS{ENVID}", rcpt=(f" NOTIFY=SUCCESS{ORCPT}", ""))
+        mail = self._sealed(shape)
+        path, to = shape.outer(RIGHT)
+        to = [f"{one.split()[0]} NOTIFY=NEVER ORCPT=rfc822;hop@hop.example" for one in to]
+        reply, arrived = self._hand_on(mail, to, path=f"{path.split()[0]} RET=FULL ENVID=hop")
+        self._whole(shape, reply, arrived)
+
+    def _notified(self):
+        """A recipient that was not signed is told of in a notification, which is sealed too [R-uns-10]: it has ENVID and ORCPT."""
+        shape = Shape("notified", mail=ENVID, rcpt=(f" NOTIFY=FAILURE{ORCPT}",))
+        mail = self._sealed(shape)
+        reply, arrived = self._hand_on(mail, [*shape.outer(RIGHT)[1], f"<other@{RIGHT}>"])
+        require(reply.startswith("250") and len(arrived) == 1, f"the unsealing gateway answers {reply}")
+        require(self.back.wait(1, WAIT), "no notification goes back")
+        back = self.back.mails[-1]
+        try:
+            self.notice = carrier.read(back.octets, RIGHT, LEFT)
+        except carrier.BadForm as wrong:
+            raise Failed(str(wrong)) from None
+        before = len(self.home.mails)
+        to = [one.partition(b":")[2].decode() for one in back.recipients]
+        reply = rig.send(self.left.outside, back.sender.partition(b":")[2].decode(), to, back.octets)
+        require(reply.startswith("250") and len(self.home.mails) == before + 1, f"the sealing gateway answers {reply}")
+        require(CANARY["envid"].encode() in self.home.mails[-1].octets, "the notification has no ENVID")
 
     def _forged_inside(self):
         shape = Shape("forged")
@@ -220,7 +294,7 @@ class Live:
                 self._cell(f"relay {relay.name}", GATEWAY, f"relay {relay.name} after {GATEWAY}", self._relayed, relay)
 
     def _relayed(self, relay):
-        shape = Shape("relayed", message_of(3000))
+        shape = Shape("relayed", message_of(3000), ENVID, (ORCPT,))
         mail = self._sealed(shape)
         recipients = None
         if relay.name == "replayed":
@@ -253,22 +327,12 @@ class Live:
 
     def _from_peer(self, peer):
         recipient = f"v@{RIGHT}"
-        made = [Case("plain", domain=RIGHT), Case("100,000 octets", message_of(100000), RIGHT)]
-        made = made[:1] if peer.hostile else made
+        made = [Case("plain", domain=RIGHT)]
+        if not peer.other:
+            made += [Case("100,000 octets", message_of(100000), RIGHT), *versions_of_senders(RIGHT)]
         tasks = []
         for case in made:
-            given = {
-                "sender": sender(SENDER),
-                "recipient_domain": RIGHT,
-                "records": self.right.task_records(),
-                "now": int(time.time()),
-                "reverse_path": case.reverse_path,
-                "forward_paths": case.forward_paths,
-                "message": b64(case.message),
-                "block_size": None,
-                "randomness": None,
-            }
-            tasks.append(Task("seal", given))
+            tasks.append(case.seal(records=self.right.task_records(), now=int(time.time())))
         # A key that the gateway has destroyed is one that it never had, here.
         failure = peer.refused and {"destroyed-key": "unknown-key"}.get(peer.refused["failure"], peer.refused["failure"])
         self.runner.run(peer, tasks)
@@ -277,12 +341,13 @@ class Live:
             if status != PASSED:
                 self.cells.add(Cell(peer.name, GATEWAY, f"live seal {case.name}", peer.name, status, detail))
                 continue
-            self._cell(peer.name, GATEWAY, f"unseal {case.name}", self._taken, task, case, recipient, failure)
+            answer = case.rejection["failure"] if case.rejection else failure
+            self._cell(peer.name, GATEWAY, f"unseal {case.name}", self._taken, task, case, recipient, answer)
 
     def _taken(self, task, case, recipient, failure):
         before = len(self.inside.mails)
         carrier = octets(task.result["carrier"])
-        reply = rig.send(self.right.outside, f"<u@{SENDER}>", [f"<{recipient}>"], carrier)
+        reply = rig.send(self.right.outside, f"<u@{case.sender}>", [f"<{recipient}>"], carrier)
         wanted = self.replies[failure] if failure else "250"
         require(reply.startswith(wanted), f"answered {reply}, not {wanted}")
         arrived = self.inside.mails[before:]
@@ -295,7 +360,7 @@ class Live:
     def to_peers(self, peers):
         """What the left gateway seals, for each peer to unseal."""
         made = []
-        for domain in (BOTH, ONE):
+        for domain in (BOTH, ONE, NEWER):
             for shape in shapes(self.options.short)[:4]:
                 self._cell(GATEWAY, "seals", f"seal {shape.name}, {domain}", self._keep, shape, domain, made)
         for peer in peers:
@@ -343,10 +408,26 @@ class Live:
         self.dns.failing.add(UNKNOWN)
         self._cell(row, GATEWAY, "SERVFAIL for a stranger", self._answered, UNKNOWN, "policy-unknown")
         self._cell(row, GATEWAY, "policy stripped, but remembered", self._remembered)
+        for name, domain, failure in (
+            ("an older version alone, sealing demanded", OLDER, "policy-required"),
+            ("a newer version alone, sealing demanded", NEXT, "policy-required"),
+            ("suites of a newer version alone", SUITES, "policy-unusable"),
+        ):
+            self._cell(row, GATEWAY, name, self._answered, domain, failure, "demanded" in name)
+        for name, domain in (("an older", OLDER), ("a newer", NEXT)):
+            self._cell(row, GATEWAY, f"{name} version alone", self._not_sealed, domain)
 
-    def _answered(self, domain, failure):
+    def _not_sealed(self, domain):
+        """A policy of another version is none [R-rec-01], so that by the rule `prefer` mail goes clear [R-dec-02]."""
+        message = b"Subject: x\r\n\r\nclear\r\n"
+        self._gone_clear(f"<u@{LEFT}>", f"<v@{domain}>", message)
+        require(self.relay.mails[-1].octets.endswith(message), "it has not left as it was")
+
+    def _answered(self, domain, failure, demanded=False):
         before = len(self.relay.mails)
         shape = Shape("to nobody")
+        if demanded:
+            shape.message = b"MTA-Seal-Required: yes\r\n" + shape.message
         reply = rig.send(self.left.inside, shape.sender_path, [f"<v@{domain}>"], shape.message)
         require(reply.startswith(self.replies[failure]), f"answered {reply}, not {self.replies[failure]}")
         require(len(self.relay.mails) == before, "and yet something has left")
@@ -368,6 +449,7 @@ class Live:
         places = {
             "the relay": (self.relay.record.octets(), token),
             "the wire from the relay on": (self.onward.octets(), token),
+            "the wire back": (self.back.record.octets(), self.notice and self.notice.token),
             "DNS": (self.dns.record.octets(), gateways.on_the_wire(f"_mta-seal.{RIGHT}")),
             "the log of the sealing gateway": (self.left.said(), envelope_id),
             "the log of the unsealing gateway": (self.right.said(), envelope_id),
@@ -375,19 +457,33 @@ class Live:
         for place, (seen, known) in places.items():
             self._cell("canaries", GATEWAY, f"none for {place}", self._none_in, place, seen, known)
         self._cell("canaries", GATEWAY, "all found in clear mail", self._found_in_clear)
+        self._cell("canaries", GATEWAY, "all found in clear mail under each encoding", self._found_under_each)
 
     @staticmethod
     def _none_in(place, octets_, known):
         none_in(place, octets_, known, CANARIES)
 
-    def _found_in_clear(self):
-        """The same search for the same words finds them, once a message has gone to a domain without a policy."""
-        shape = Shape("clear")
-        reply = rig.send(self.left.inside, shape.sender_path, [f"<v@{CLEAR}>"], shape.message)
+    def _gone_clear(self, sender_path, recipient, message):
+        """Sends to a domain without a policy; what the relay has seen of it."""
+        before = len(self.relay.record.octets())
+        reply = rig.send(self.left.inside, sender_path, [recipient], message)
         require(reply.startswith("250"), f"clear mail is answered {reply}")
-        record = canary.Record(self.relay.record.octets())
-        for word in CANARIES:
-            require(record.seen(word), f"{word} is not found, so that the search is worth nothing")
+        return self.relay.record.octets()[before:]
+
+    def _found_in_clear(self):
+        """The same search for the same words finds them, once a message has gone clear."""
+        shape = Shape("clear", mail=ENVID)
+        seen = self._gone_clear(shape.sender_path + shape.mail, f"<v@{CLEAR}>{ORCPT}", shape.message)
+        for word, ways in canary.Record(seen).find(CANARIES).items():
+            require(ways, f"{word} is not found, so that the search is worth nothing")
+
+    def _found_under_each(self):
+        """And it finds them however they are hidden."""
+        for encoder in ENCODERS:
+            seen = self._gone_clear(f"<u@{LEFT}>", f"<v@{CLEAR}>", hiding(encoder))
+            wanted = encoder.way if encoder.makes_text else f"{encoder.way} in base64"
+            for word, ways in canary.Record(seen).find(CANARIES).items():
+                require(wanted in ways, f"{word} is not found in {encoder.name}, so that the search is worth nothing")
 
     def all(self, peers):
         """Every live cell; the canaries last, over all that has been sent."""
@@ -406,10 +502,11 @@ class Live:
 
 
 def _parameters(lines):
-    """Paths with their parameters in any order, as the grammar has them."""
+    """Paths with their parameters in any order, as the grammar has them; of xtext what it stands for."""
     found = []
     for line in lines:
         path, *rest = line.decode().partition(":")[2].split(" ")
+        rest = [XTEXT.sub(lambda match: chr(int(match[1], 16)), one) for one in rest]
         found.append((spelt(path.strip("<>")), sorted(rest)))
     return sorted(found)
 

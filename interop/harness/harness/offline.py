@@ -7,7 +7,6 @@ from .cases import LARGE, Case, all_cases, prefix_length
 from .cells import BLOCKED, FAILED, PASSED, Cell
 from .contract import Task, octets
 from .judge import judge
-from .parties import SENDER
 from .relays import RELAYS, NotChanged
 
 VECTORS = "vectors"
@@ -16,7 +15,7 @@ SEALS = "seals"
 
 def inspect(peer, case, task, octets_, fresh):
     """Everything that can be seen of a carrier without a key; BadForm says what is wrong [R-car-01] to [R-car-03]."""
-    made = carrier.read(octets_, SENDER, case.domain, task.input["now"])
+    made = carrier.read(octets_, case.sender, case.domain, task.input["now"])
     fresh.see(case.name, token=made.token)
     if peer.hostile:
         return  # the envelope itself has the fault
@@ -24,7 +23,7 @@ def inspect(peer, case, task, octets_, fresh):
     if seen.envelope_id != octets(task.result["envelope_id"]):
         raise carrier.BadForm("the envelope id is not that of the carrier [R-env-06]")
     fresh.see(case.name, envelope_id=seen.envelope_id, encapsulation=seen.enc, salt=seen.salt)
-    fresh.length(case.name, octets_, (case.domain, prefix_length(case), len(case.message)))
+    fresh.length(case.name, octets_, (case.sender, case.domain, prefix_length(case), len(case.message)))
     if case.canaries:
         _no_canary(case, task, octets_ + made.envelope)
 
@@ -32,11 +31,14 @@ def inspect(peer, case, task, octets_, fresh):
 def _no_canary(case, task, octets_):
     """Whoever handles the carrier has not been shown what is inside."""
     paths = json.dumps([task.input["reverse_path"], task.input["forward_paths"]])
-    told = canary.Record(case.message + paths.encode())
-    for word in case.canaries:
-        if not told.seen(word):
+    for word, ways in canary.Record(case.message + paths.encode()).find(case.canaries).items():
+        if not ways:
             raise carrier.BadForm(f"{word} is not found in the message, so that the search is worth nothing")
-    if seen := canary.Record(octets_).any(case.canaries):
+    try:
+        seen = canary.Record(octets_).any(case.canaries)
+    except canary.TooMuch as error:
+        raise carrier.BadForm(f"the carrier: {error}") from None
+    if seen:
         raise carrier.BadForm(f"the carrier shows {', '.join(seen)}")
 
 
@@ -78,7 +80,7 @@ class Offline:
 
     def _seal(self, peer):
         cases = all_cases(self.options.short)
-        if peer.hostile:
+        if peer.other:
             cases = [case for case in cases if case.name == "plain"]
             cases.append(Case("plain, suite 1", domain="one.example"))
         cases = [case for case in cases if any(map(self.wanted, _names(case)))]
@@ -117,7 +119,7 @@ class Offline:
             case = sealed.case
             name = f"unseal {case.name}"
             planned.append((sealed.peer.name, name, sealed, None))
-            if case.name == "plain" and not sealed.peer.hostile:
+            if case.name == "plain" and not sealed.peer.other:
                 planned += [(f"relay {r.name}", f"relay {r.name} after {sealed.peer.name}", sealed, r) for r in RELAYS]
         planned = [one for one in planned if self.wanted(one[1])]
         planned.sort(key=lambda one: len(one[2].case.message) > LARGE)
@@ -163,7 +165,7 @@ class Offline:
 
 
 def _honest(peers):
-    return [peer for peer in peers if not peer.hostile]
+    return [peer for peer in peers if not peer.other]
 
 
 def _sides(peers):

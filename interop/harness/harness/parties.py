@@ -6,6 +6,8 @@ from pathlib import Path
 
 FILE = Path(__file__).resolve().parent.parent / "parties.json"
 SENDER, BOTH, ONE = "a.example", "b.example", "one.example"
+# Of other versions: one before this, one that publishes for the next beside this, or instead of it, or only suites to come.
+OLDER, NEWER, NEXT, SUITES = "older.example", "newer.example", "next.example", "suites.example"
 WINDOW = 1209600
 
 

@@ -25,12 +25,18 @@ class Peer:
     needs: tuple = ()
     build: tuple = ()
     refused: dict | None = None  # stage and failure with which everything that it has sealed must be refused
+    unsealed: bool = False  # it seals otherwise than this version has it, and what it has sealed must be unsealed
     about: str = ""
 
     @property
     def hostile(self):
         """Whether it seals what must not be unsealed."""
         return self.refused is not None
+
+    @property
+    def other(self):
+        """Whether it seals otherwise than this version has it, and so only few messages."""
+        return self.hostile or self.unsealed
 
     def missing(self):
         """Files without which it cannot run."""
@@ -68,7 +74,7 @@ def _read(path):
 
 
 def _peer(entry, places, path):
-    allowed = {"name", "command", "kinds", "timeout", "needs", "build", "refused", "about"}
+    allowed = {"name", "command", "kinds", "timeout", "needs", "build", "refused", "unsealed", "about"}
     if unknown := set(entry) - allowed:
         raise BadList(f"{path}: peer {entry.get('name')}: unknown {', '.join(sorted(unknown))}")
     if missing := {"name", "command", "kinds"} - set(entry):
@@ -79,6 +85,7 @@ def _peer(entry, places, path):
         kinds=frozenset(entry["kinds"]),
         timeout=entry.get("timeout", DEFAULT_TIMEOUT),
         refused=entry.get("refused"),
+        unsealed=entry.get("unsealed", False),
         about=entry.get("about", ""),
         **words,
     )

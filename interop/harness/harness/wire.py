@@ -93,6 +93,11 @@ class Server:
                     recipients.append(line.strip())
                 say(b"250 2.0.0 ok\r\n")
 
+    def wait(self, count, seconds):
+        """Whether so many messages are there, at the latest after so many seconds."""
+        with self._arrived:
+            return self._arrived.wait_for(lambda: len(self.mails) >= count, seconds)
+
     def _data(self, lines):
         """The octets up to the final dot; None if the client leaves before."""
         octets = []

@@ -2,15 +2,13 @@
 
 import base64
 import io
-import quopri
 import sys
 import unittest
-import urllib.parse
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from harness import canary, judge, live, relays, wire  # noqa: E402
+from harness import canary, judge, live, parties, relays, wire  # noqa: E402
 from harness.cases import all_cases, without_padding  # noqa: E402
 from harness.cells import FAILED, PASSED  # noqa: E402
 from harness.contract import Task  # noqa: E402
@@ -26,66 +24,6 @@ CARRIER = (
     + relays._lines(b"\xd3MTASEAL" + bytes(40) + b"b.example" + bytes(range(256)) * 20)
     + b"\r\n--mark--\r\n"
 )
-
-
-class Canaries(unittest.TestCase):
-    """The search finds a word however it is encoded, and nothing where there is none."""
-
-    WORD = canary.make("test")
-
-    def found(self, octets):
-        """The encodings that are seen."""
-        return canary.Record(octets).seen(self.WORD)
-
-    def test_nothing_is_found_in_noise(self):
-        self.assertEqual(self.found(bytes(range(256)) * 1000), [])
-        self.assertEqual(self.found(canary.make("test").encode()), [])
-
-    def test_plain_and_folded(self):
-        self.assertIn("plain", self.found(b"x" + self.WORD.encode() + b"x"))
-        self.assertIn("plain", self.found(self.WORD.upper().encode()))
-        self.assertIn("plain", self.found(self.WORD[:9].encode() + b"\r\n " + self.WORD[9:].encode()))
-        self.assertIn("plain", self.found(self.WORD[:9].encode() + b"=\r\n" + self.WORD[9:].encode()))
-
-    def test_base64_at_every_offset_and_wrapping(self):
-        for before in range(7):
-            for after in range(4):
-                octets = bytes(range(1, before + 1)) + self.WORD.encode() + b"\xff" * after
-                coded = base64.b64encode(octets)
-                self.assertTrue(self.found(coded), (before, after))
-                self.assertTrue(self.found(coded[:11] + b"\r\n" + coded[11:]), (before, after))
-                self.assertTrue(self.found(base64.urlsafe_b64encode(octets)), (before, after))
-
-    def test_other_encodings(self):
-        word = self.WORD.encode()
-        for octets in (
-            quopri.encodestring(word),
-            b"".join(b"=%02x" % octet for octet in word),
-            word.hex().encode(),
-            word.hex().upper().encode(),
-            self.WORD.encode("utf-16"),
-            self.WORD.encode("utf-16-be"),
-            base64.b64encode(self.WORD.encode("utf-16-le")),
-            urllib.parse.quote(self.WORD).encode(),
-            "".join(f"%{octet:02x}" for octet in word).encode(),
-            word[::-1],
-        ):
-            self.assertTrue(self.found(b"before " + octets + b" behind"), octets)
-
-
-    def test_a_place_that_has_not_seen_what_it_must_is_worth_nothing(self):
-        def said(octets, known="known"):
-            try:
-                live.none_in("the relay", octets, known, [self.WORD])
-            except live.Failed as failed:
-                return str(failed)
-            return None
-
-        self.assertIsNone(said(b"something known"))
-        self.assertIn("has not seen 'known'", said(b"something else"))
-        self.assertIn("has not seen 'known'", said(b""))
-        self.assertIn("nothing is known", said(b"something known", None))
-        self.assertIn("has seen canary-test", said(b"something known, and " + self.WORD.encode().hex().encode()))
 
 
 class Judging(unittest.TestCase):
@@ -219,6 +157,75 @@ class Cases(unittest.TestCase):
         case = next(case for case in all_cases() if case.name == "plain")
         prefix = 1 + 10 + 32 + 8 + 2 + 16 + (2 + 11 + 4) + 3 + (2 + 11 + 3) + 2
         self.assertEqual(without_padding(case, 4096), 4096 - 3 - prefix - 128 - 4)
+
+
+class Outer(unittest.TestCase):
+    """What of the SMTP envelope a hop is shown [R-seal-04]."""
+
+    def test_neither_envid_nor_orcpt(self):
+        rcpt = (" NOTIFY=NEVER ORCPT=rfc822;a@b", " ORCPT=rfc822;a@b")
+        shape = live.Shape("x", mail=" RET=HDRS ENVID=a BODY=8BITMIME SMTPUTF8", rcpt=rcpt)
+        path, to = shape.outer("b.example")
+        self.assertEqual((path, to), ("<u@left.example> RET=HDRS", ["<v0@b.example> NOTIFY=NEVER", "<v1@b.example>"]))
+        path, _ = live.Shape("x", mail=" SMTPUTF8 BODY=8BITMIME", sender_path="<\u00fc@left.example>").outer("b.example")
+        self.assertEqual(path, "<\u00fc@left.example> SMTPUTF8")
+
+    def test_one_that_is_shown_is_found(self):
+        def mail(sender, recipient):
+            return wire.Mail(f"MAIL FROM:<u@left.example>{sender}".encode(), [f"RCPT TO:<v@b.example>{recipient}".encode()], b"")
+
+        def shown(sender, recipient):
+            live.Live._shown(mail(sender, recipient), "<u@left.example> RET=HDRS", ["<v@b.example> NOTIFY=NEVER"])
+
+        shown(" SIZE=100 RET=HDRS", " NOTIFY=NEVER")
+        for sender, recipient in (
+            (" RET=HDRS ENVID=a", " NOTIFY=NEVER"),
+            (" RET=HDRS", " NOTIFY=NEVER ORCPT=rfc822;a@b"),
+            ("", " NOTIFY=NEVER"),
+            (" RET=HDRS", ""),
+        ):
+            with self.assertRaises(live.Failed):
+                shown(sender, recipient)
+
+    def test_xtext_is_compared_by_what_it_stands_for(self):
+        self.assertEqual(live._parameters([b"MAIL FROM:<> ENVID=a+2Db"]), live._parameters([b"MAIL FROM:<> ENVID=a-b"]))
+
+
+class Versions(unittest.TestCase):
+    """What stands for another version differs from this one in what it says, and in nothing that would be refused anyway."""
+
+    @staticmethod
+    def texts(domain):
+        """The records of a domain by name, the text of each once."""
+        found = {}
+        for name, text in parties.texts_of(domain):
+            found.setdefault(name.partition(f".{domain}")[0], []).append(text)
+        return found
+
+    def test_records_say_their_version(self):
+        for domain, policies, keys in (
+            (parties.OLDER, [b"v=MTASEAL0"], [b"v=MTASEALKEY0"]),
+            (parties.NEWER, [b"v=MTASEAL2", b"v=MTASEAL1"], [b"v=MTASEALKEY2", b"v=MTASEALKEY1"]),
+            (parties.NEXT, [b"v=MTASEAL2"], [b"v=MTASEALKEY2"]),
+            (parties.SUITES, [b"v=MTASEAL1"], None),
+        ):
+            texts = self.texts(domain)
+            found = [text.partition(b";")[0] for text in texts.pop("_mta-seal")]
+            self.assertEqual(found, policies, domain)
+            found = [[text.partition(b";")[0] for text in there] for there in texts.values()]
+            self.assertEqual(found, [keys] if keys else [], domain)
+
+    def test_the_newer_one_has_what_this_version_does_not_know(self):
+        for domain, suites in ((parties.NEWER, [b"65281", b"65280", b"2", b"1"]), (parties.SUITES, [b"65281", b"65280"])):
+            tags = dict(one.strip().split(b"=", 1) for one in self.texts(domain)["_mta-seal"][-1].split(b";"))
+            self.assertEqual([entry.partition(b":")[0] for entry in tags[b"k"].split(b",")], suites)
+            self.assertLess({b"z", b"later1"}, set(tags))
+
+    def test_each_is_a_case_both_ways(self):
+        cases = all_cases(True)
+        for domain in (parties.OLDER, parties.NEWER, parties.NEXT):
+            self.assertTrue(any(case.domain == domain for case in cases), domain)
+            self.assertTrue(any(case.sender == domain for case in cases), domain)
 
 
 class Bars(unittest.TestCase):

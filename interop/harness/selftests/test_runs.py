@@ -56,12 +56,12 @@ class Runs(unittest.TestCase):
         """Other test vectors."""
         (self.folder / "vectors" / "toy.json").write_text(json.dumps(value), encoding="utf-8")
 
-    def go(self, *modes, known="", only="al ", timeout=60, options=()):
-        """Runs peers of these modes on the plain message and the vectors: exit code and report."""
+    def go(self, *modes, known="", only="al ", timeout=60, options=(), last=""):
+        """Runs peers of these modes on the plain message and the vectors: exit code and report. `last` is more about the last."""
         peers = "".join(
             PEER.format(name=mode, python=sys.executable, toy=HERE / "toy.py", mode=mode, timeout=timeout) for mode in modes
         )
-        (self.folder / "peers.toml").write_text(peers, encoding="utf-8")
+        (self.folder / "peers.toml").write_text(peers + last, encoding="utf-8")
         (self.folder / "known.toml").write_text(known, encoding="utf-8")
         places = ("--peers", "peers.toml", "--known", "known.toml", "--vectors", "vectors", "--target", "target")
         command = [sys.executable, RUN, "--short", "--no-live", "--only", only, *places, *options]
@@ -85,6 +85,15 @@ class Runs(unittest.TestCase):
         self.assertEqual(self.statuses("liar", "honest"), {"passed"})
         self.assertIn("message is", self.done.stdout)
 
+    def test_what_another_version_has_sealed_is_refused_or_unsealed(self):
+        refused = 'refused = { stage = "limits", failure = "carrier-unsupported" }\n'
+        for last, code, status in (("unsealed = true\n", 0, "passed"), (refused, 1, "failed")):
+            with self.subTest(last):
+                self.assertEqual(self.go("honest", "silent-not", last=last, only="seal plain"), code, self.done.stdout)
+                self.assertEqual(self.statuses("silent-not", "honest"), {status})
+                names = {cell["name"] for cell in self.report["cells"] if cell["row"] == "silent-not"}
+                self.assertEqual(names, {f"{verb} plain{more}" for verb in ("seal", "unseal") for more in ("", ", suite 1")})
+
     def test_a_carrier_that_shows_what_is_inside_is_found(self):
         for mode, only, why in (
             ("shows-subject", "seal plain", "Subject is"),
@@ -93,7 +102,7 @@ class Runs(unittest.TestCase):
             ("shows-id", "seal plain", "Message-ID is"),
             ("shows-before", "seal plain", "before the first part"),
             ("shows-name", "seal plain", "the header of the sealed part is"),
-            ("shows-text", "seal canaries", "(hexadecimal, "),
+            ("shows-text", "seal canaries", "(hexadecimal)"),
         ):
             with self.subTest(mode):
                 self.assertEqual(self.go(mode, only=only), 1)

@@ -1,5 +1,7 @@
 //! Whether everything that a Postfix on this host sends goes to the gateway, its own bounces included.
 
+mod settings;
+
 use super::finding::Finding;
 use super::maps::{self, Read};
 use super::nexthop::{Destination, Gateway, addresses, service, transport};
@@ -7,26 +9,10 @@ use crate::cli::failure::words;
 use crate::gateway::config::{self, Config};
 use crate::smtp::Protocol;
 use crate::smtp::next_hop::NextHop;
-use std::collections::HashMap;
+use settings::{Settings, ask};
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
-use std::process::Command;
-
-/// What is asked of main.cf.
-const PARAMETERS: [&str; 11] = [
-    "content_filter",
-    "default_transport",
-    "delay_warning_time",
-    "lmtp_fallback_relay",
-    "relayhost",
-    "sender_dependent_default_transport_maps",
-    "sender_dependent_relayhost_maps",
-    "smtp_fallback_relay",
-    "smtpd_proxy_filter",
-    "soft_bounce",
-    "transport_maps",
-];
 
 /// Parameters by which a message finds its way; in master.cf they hold for one service only.
 const ROUTES: [&str; 5] = [
@@ -39,31 +25,6 @@ const ROUTES: [&str; 5] = [
 
 const FILTER_HINT: &str = "use default_transport, relayhost or transport_maps instead: bounces and what `sendmail` submits do \
                            not pass a filter, and would leave in clear";
-
-/// What `postconf` says.
-#[derive(Debug, Default)]
-struct Settings {
-    main: HashMap<String, String>,
-    services: Vec<Service>,
-    overrides: Vec<Override>,
-}
-
-/// A line of master.cf.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Service {
-    name: String,
-    kind: String,
-    command: String,
-}
-
-/// An `-o` of master.cf.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Override {
-    service: String,
-    kind: String,
-    parameter: String,
-    value: String,
-}
 
 /// What the settings are compared with.
 struct Site<'a> {
@@ -114,74 +75,6 @@ pub(super) fn check(config: &Config, directory: Option<&Path>) -> Vec<Finding> {
     judge(&settings, &site)
 }
 
-fn ask(directory: Option<&Path>) -> io::Result<Settings> {
-    let mut main = vec!["-x"];
-    main.extend(PARAMETERS);
-    Ok(Settings {
-        main: read_main(&postconf(directory, &main)?),
-        services: read_services(&postconf(directory, &["-M"])?),
-        overrides: read_overrides(&postconf(directory, &["-P"])?),
-    })
-}
-
-fn postconf(directory: Option<&Path>, arguments: &[&str]) -> io::Result<String> {
-    let run = |program: &str| {
-        let mut command = Command::new(program);
-        if let Some(directory) = directory {
-            command.arg("-c").arg(directory);
-        }
-        command.args(arguments).output()
-    };
-    // It is not on everybody's search path.
-    let output = match run("postconf") {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => run("/usr/sbin/postconf")?,
-        output => output?,
-    };
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(io::Error::other(said.lines().next().unwrap_or("failed").to_owned()));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// `name = value`, a line each.
-fn read_main(text: &str) -> HashMap<String, String> {
-    let line = |line: &str| {
-        let (name, value) = line.split_once('=')?;
-        Some((name.trim().to_owned(), value.trim().to_owned()))
-    };
-    text.lines().filter_map(line).collect()
-}
-
-/// `postconf -M`: service, type, five columns, command.
-fn read_services(text: &str) -> Vec<Service> {
-    let line = |line: &str| {
-        if line.starts_with([' ', '\t', '#']) {
-            return None;
-        }
-        let mut columns = line.split_ascii_whitespace();
-        let (name, kind) = (columns.next()?.to_owned(), columns.next()?.to_owned());
-        Some(Service { name, kind, command: columns.nth(5)?.to_owned() })
-    };
-    text.lines().filter_map(line).collect()
-}
-
-/// `postconf -P`: `service/type/parameter = value`.
-fn read_overrides(text: &str) -> Vec<Override> {
-    let line = |line: &str| {
-        let (place, value) = line.split_once('=')?;
-        let (place, parameter) = place.trim().rsplit_once('/')?;
-        let (service, kind) = place.rsplit_once('/')?;
-        Some(Override {
-            service: service.to_owned(),
-            kind: kind.to_owned(),
-            parameter: parameter.to_owned(),
-            value: value.trim().to_owned(),
-        })
-    };
-    text.lines().filter_map(line).collect()
-}
-
 fn judge(settings: &Settings, site: &Site<'_>) -> Vec<Finding> {
     let mut findings = vec![default_route(settings, site)];
     findings.extend(tables(settings, site));
@@ -213,40 +106,6 @@ fn judge(settings: &Settings, site: &Site<'_>) -> Vec<Finding> {
     findings
 }
 
-impl Settings {
-    fn main(&self, name: &str) -> &str {
-        self.main.get(name).map_or("", String::as_str)
-    }
-
-    /// The port that a transport uses where none is given; `None` for one that sends nothing to other hosts.
-    fn port(&self, transport: &str) -> Option<u16> {
-        let known = self.services.iter().find(|s| s.kind == "unix" && s.name == transport);
-        match known.map_or(transport, |service| service.command.as_str()) {
-            "lmtp" => Some(24),
-            "error" | "discard" | "retry" | "local" | "virtual" | "pipe" => None,
-            _ => Some(25),
-        }
-    }
-
-    /// Whether mail for strangers leaves by the gateway where no table says otherwise.
-    fn default_is_gateway(&self, site: &Site<'_>) -> bool {
-        let (name, nexthop) = transport(self.main("default_transport"));
-        match self.port(name) {
-            None => true,
-            Some(port) if nexthop.is_empty() => {
-                site.gateway.is_reached_by(self.main("relayhost"), port)
-            }
-            Some(port) => site.gateway.is_reached_by(nexthop, port),
-        }
-    }
-}
-
-impl Override {
-    fn subject(&self) -> String {
-        format!("postfix master.cf {}/{}", self.service, self.kind)
-    }
-}
-
 fn default_route(settings: &Settings, site: &Site<'_>) -> Finding {
     let (name, nexthop) = transport(settings.main("default_transport"));
     let relayhost = settings.main("relayhost");
@@ -257,7 +116,7 @@ fn default_route(settings: &Settings, site: &Site<'_>) -> Finding {
     if settings.port(name).is_none() {
         return Finding::ok(subject, format!("{value}: sends nothing to other hosts"));
     }
-    if settings.default_is_gateway(site) {
+    if site.takes_default(settings) {
         return Finding::ok(subject, format!("{value} is this gateway"));
     }
     let what = if value.is_empty() {
@@ -320,6 +179,18 @@ fn tables(settings: &Settings, site: &Site<'_>) -> Vec<Finding> {
 }
 
 impl Site<'_> {
+    /// Whether mail for strangers leaves by the gateway where no table says otherwise.
+    fn takes_default(&self, settings: &Settings) -> bool {
+        let (name, nexthop) = transport(settings.main("default_transport"));
+        match settings.port(name) {
+            None => true,
+            Some(port) if nexthop.is_empty() => {
+                self.gateway.is_reached_by(settings.main("relayhost"), port)
+            }
+            Some(port) => self.gateway.is_reached_by(nexthop, port),
+        }
+    }
+
     /// Whether a pattern is about our own domains only.
     fn is_own(&self, pattern: &str) -> bool {
         let host = pattern.rsplit('@').next().unwrap_or(pattern).to_ascii_lowercase();
@@ -333,7 +204,7 @@ impl Site<'_> {
 /// Whether an entry of a table leads to the gateway, or sends nothing to other hosts.
 fn leads_to_gateway(settings: &Settings, site: &Site<'_>, parameter: &str, value: &str) -> bool {
     if value.eq_ignore_ascii_case("DUNNO") {
-        return settings.default_is_gateway(site);
+        return site.takes_default(settings);
     }
     if parameter == "sender_dependent_relayhost_maps" {
         return site.gateway.is_reached_by(value, 25);
@@ -341,7 +212,7 @@ fn leads_to_gateway(settings: &Settings, site: &Site<'_>, parameter: &str, value
     let (name, nexthop) = transport(value);
     match (name, nexthop) {
         // transport(5): an empty part means that it stays as it would be without the table.
-        ("", "") => settings.default_is_gateway(site),
+        ("", "") => site.takes_default(settings),
         (name, "") if settings.port(name).is_some() => {
             let (_, default) = transport(settings.main("default_transport"));
             let nexthop = if default.is_empty() { settings.main("relayhost") } else { default };
@@ -449,7 +320,7 @@ fn way_out(settings: &Settings, site: &Site<'_>) -> Option<Finding> {
     let mut filters = settings.overrides.iter().filter(|o| {
         o.parameter == "content_filter" && o.service == smtpd.name && o.kind == smtpd.kind
     });
-    if filters.any(|o| !o.value.is_empty()) || !settings.default_is_gateway(site) {
+    if filters.any(|o| !o.value.is_empty()) || !site.takes_default(settings) {
         return None;
     }
     let (name, kind) = (&smtpd.name, &smtpd.kind);
@@ -462,6 +333,7 @@ fn way_out(settings: &Settings, site: &Site<'_>) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use super::settings::{read_main, read_overrides, read_services};
     use super::*;
     use crate::cli::bypass::finding::text;
     use std::net::SocketAddr;

@@ -81,7 +81,7 @@ impl<'a> Tokens<'a> {
             return Ok(Some(token(self.text.get(start..=start).unwrap_or_default())));
         }
         if first == '"' {
-            while let Some((end, c)) = self.rest.next() {
+            for (end, c) in self.rest.by_ref() {
                 match c {
                     '"' => {
                         let text = self.text.get(start + 1..end).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Config, NextHop, PublicationWay};
-use crate::store::permissions::{PermissionError, private, secret, trusted};
+use crate::store::permissions::{PermissionError, command, private, secret, trusted};
 
 /// Names of the files of a ledger in the state directory: the database and what SQLite keeps beside it.
 const LEDGER: [&str; 3] = ["ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"];
@@ -19,8 +19,8 @@ impl Config {
         trusted(&self.file)?;
         trusted(&self.partners_file)?;
         for local in &self.domains {
-            if let PublicationWay::Hook { command } = &local.publication.way {
-                trusted(command)?;
+            if let PublicationWay::Hook { command: path } = &local.publication.way {
+                command(path)?;
             }
         }
         for path in self.secrets() {

@@ -214,6 +214,7 @@ fn records_may_stand_below_another_name() {
         keys: PathBuf::new(),
         dkim: Vec::new(),
         publication: found,
+        rotation: None,
     };
     assert_eq!(local.records_under().as_str(), "a.hosted.example");
     local.publication = Publication::default();

@@ -8,9 +8,9 @@ use tracing::warn;
 
 use super::Inbound;
 use crate::core::Domain;
+use crate::core::smtp_envelope::mailbox_text;
 use crate::gateway::report;
 use crate::gateway::session::{Recipient, Sender};
-use crate::gateway::smtp_envelope::mailbox_text;
 use crate::mail::notice::Action;
 use crate::smtp::Reply;
 use crate::store::ledger::{Claim, Claimed, IncomingMessage, LedgerError, Side};

@@ -6,15 +6,15 @@ use super::envelope::{EnvelopeReader, unseal_failure};
 use super::{Inbound, Stop};
 use crate::core::address::ReversePath;
 use crate::core::esmtp::MailParameters;
+use crate::core::smtp_envelope::mailbox_text;
 use crate::core::{
-    ContentType, Decrypted, Opened, Parsed, Received, Step, UnsealError, Verified, VerifyingKey,
+    Decrypted, Opened, Parsed, Received, SmtpEnvelope, Step, UnsealError, Verified, VerifyingKey,
 };
 use crate::gateway::config::Config;
 use crate::gateway::failure::Failure;
 use crate::gateway::session::Recipient;
-use crate::gateway::smtp_envelope::{mailbox_text, read_forward_path, read_reverse_path};
 use crate::mail::results::ReversePathOf;
-use crate::policy::{Level, SenderDecision, Source};
+use crate::policy::{Acceptance, ContentFault, Level, SenderDecision, Source, check_content};
 use crate::records::{CLOCK_TOLERANCE, WINDOW};
 use crate::store::keyring::Find;
 use crate::store::ledger::IncomingMessage;
@@ -96,46 +96,23 @@ impl Genuine {
         now: u64,
     ) -> Result<Self, Failure> {
         let prefix = verified.prefix();
-        if prefix.content_type != ContentType::Mail {
-            return Err(Failure::CarrierUnsupported);
-        }
-        let malformed = |error| {
-            warn!(%error, "signed prefix refused");
-            Failure::CarrierMalformed
-        };
-        let sender = read_reverse_path(&prefix.reverse_path).map_err(malformed)?;
-        let signed: Result<Vec<Recipient>, _> =
-            prefix.forward_paths.iter().map(read_forward_path).collect();
-        let signed = signed.map_err(malformed)?;
-        let recipient_domain = &verified.header().recipient_domain;
-        // [R-con-02]
-        if prefix.lacks_smtputf8()
-            || signed.iter().any(|recipient| recipient.path.domain() != Some(recipient_domain))
-        {
-            return Err(Failure::CarrierMalformed);
-        }
-        let own = sender.0.is_null() || sender.0.domain() == Some(&prefix.sender_domain);
-        if !own && !prefix.foreign_reverse_path {
-            return Err(Failure::SenderPath);
-        }
-        // [R-uns-11]; the author is seen to when the header is complete.
-        let treatment = config.treatment(&prefix.sender_domain);
-        if prefix.foreign_reverse_path && treatment.require_aligned {
-            return Err(Failure::NotAligned(prefix.sender_domain.clone()));
-        }
-        if prefix.sealed_at > now.saturating_add(CLOCK_TOLERANCE) {
-            return Err(Failure::InFuture);
-        }
-        if now > prefix.sealed_at.saturating_add(window) {
-            return Err(Failure::TooOld);
-        }
+        let domain = &prefix.sender_domain;
+        let require_aligned = config.treatment(domain).require_aligned;
+        let acceptance = Acceptance { window, require_aligned };
+        let SmtpEnvelope { sender, recipients } = check_content(&verified, &acceptance, now)
+            .map_err(|fault| {
+                if let ContentFault::Paths(error) = &fault {
+                    warn!(%error, "signed prefix refused");
+                }
+                Failure::of_content(domain, &fault)
+            })?;
         let message = IncomingMessage {
             envelope_id: verified.envelope_id(),
             sender_domain: prefix.sender_domain.clone(),
             delivery_id: prefix.delivery_id,
         };
         let keep_until = prefix.sealed_at.saturating_add(KEEP);
-        Ok(Self { verified, level, sender, signed, message, keep_until })
+        Ok(Self { verified, level, sender, signed: recipients, message, keep_until })
     }
 
     /// The signed recipients in the spelling of the ledger.

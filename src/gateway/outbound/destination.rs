@@ -7,13 +7,13 @@ use super::super::booking::{Answered, Entry};
 use super::super::failure::Failure;
 use super::super::hop::{Downstream, Mail};
 use super::super::session::{Recipient, Sender};
-use super::super::smtp_envelope::{forward_path_field, reverse_path_field};
 use super::spool::Spool;
 use crate::core::esmtp::{MailParameters, RcptParameters};
 use crate::core::prefix::MAX_PREFIX;
+use crate::core::smtp_envelope::{forward_path_field, reverse_path_field};
 use crate::core::{
-    ContentType, DeliveryId, Domain, EnvelopeId, Extensions, KeyId, Prefix, SealTo, Sealer,
-    SealingPublicKey, SigningKey, envelope_len,
+    DeliveryId, Domain, EnvelopeId, Prefix, SealTo, Sealer, SealingPublicKey, SigningKey,
+    SmtpEnvelope, UnfitPath, envelope_len,
 };
 use crate::mail::carrier::{CarrierWriter, Token, carrier_len};
 use crate::policy::Level;
@@ -255,7 +255,8 @@ pub(super) fn declared_size_fits(
     };
     // The exact length is only worth its work near the limit.
     if !size.fits(declared) {
-        size = SealedSize::new(&prefix(sender, recipients, sealing)?, domain, key, sealing)?;
+        let prefix = prefix(sender, recipients, domain, sealing).map_err(|_| Failure::PathUnfit)?;
+        size = SealedSize::new(&prefix, domain, key, sealing)?;
     }
     if size.fits(declared) { Ok(()) } else { Err(Failure::SealedTooLarge) }
 }
@@ -264,25 +265,19 @@ pub(super) fn declared_size_fits(
 fn prefix(
     sender: &Sender,
     recipients: &[&Recipient],
+    recipient_domain: &Domain,
     sealing: &Sealing<'_>,
-) -> Result<Prefix, Failure> {
-    let unfit = |_| Failure::PathUnfit;
-    let forward_paths: Result<Vec<_>, _> =
-        recipients.iter().map(|recipient| forward_path_field(recipient)).collect();
-    let prefix = Prefix {
-        content_type: ContentType::Mail,
-        sender_domain: sealing.sender_domain.clone(),
-        signing_key_id: KeyId::from_bytes([0; 32]),
-        sealed_at: sealing.sealed_at,
-        receipt_wanted: false,
-        foreign_reverse_path: sealing.foreign,
-        delivery_id: sealing.delivery_id,
-        reverse_path: reverse_path_field(&sender.path, &sender.parameters).map_err(unfit)?,
-        forward_paths: forward_paths.map_err(unfit)?,
-        extensions: Extensions::default(),
-    };
-    // [R-con-02]
-    if prefix.lacks_smtputf8() { Err(Failure::PathUnfit) } else { Ok(prefix) }
+) -> Result<Prefix, UnfitPath> {
+    let reverse = reverse_path_field(&sender.path, &sender.parameters)?;
+    let forward: Vec<_> = recipients
+        .iter()
+        .map(|recipient| forward_path_field(recipient))
+        .collect::<Result<_, _>>()?;
+    SmtpEnvelope::to_seal(&reverse, &forward, recipient_domain)?;
+    let (domain, id) = (sealing.sender_domain.clone(), sealing.delivery_id);
+    let mut prefix = Prefix::mail(domain, sealing.sealed_at, id, reverse, forward);
+    prefix.foreign_reverse_path = sealing.foreign;
+    Ok(prefix)
 }
 
 impl Stream {
@@ -299,7 +294,7 @@ impl Stream {
         let Course::Seal { domain, key, .. } = course else {
             return Ok(Self::Clear(digest::Context::new(&digest::SHA256)));
         };
-        let prefix = prefix(sender, recipients, sealing)?;
+        let prefix = prefix(sender, recipients, domain, sealing).map_err(|_| Failure::PathUnfit)?;
         let size = SealedSize::new(&prefix, domain, key, sealing)?;
         if !size.fits(sender.parameters.size.unwrap_or(0)) {
             return Err(Failure::SealedTooLarge);

@@ -214,7 +214,7 @@ fn check(path: &Path) -> Result<(), HookError> {
     if !metadata.is_file() {
         return Err(unusable(io::Error::other("not a file")));
     }
-    permissions::trusted(path).map_err(HookError::Permission)?;
+    permissions::command(path).map_err(HookError::Permission)?;
     rustix::fs::access(path, Access::EXEC_OK).map_err(|errno| unusable(errno.into()))
 }
 

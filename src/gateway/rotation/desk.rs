@@ -264,7 +264,10 @@ impl Desk {
             Kind::Sealing(suite) => {
                 let mut stored = StoredKey::new(SealingPrivateKey::generate(suite, rng)?);
                 if !suite.is_inline() && !made.selectors.is_empty() {
-                    self.free(made).ok_or(DeskError::NoSelector)?.as_str().clone_into(&mut stored.selector);
+                    self.free(made)
+                        .ok_or(DeskError::NoSelector)?
+                        .as_str()
+                        .clone_into(&mut stored.selector);
                 }
                 let id = stored.key.key_id();
                 let selector = (!suite.is_inline()).then(|| stored.selector.clone());

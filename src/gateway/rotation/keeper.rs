@@ -160,8 +160,12 @@ impl Keeper {
         desk.settle(self.made());
         let mut events = Vec::new();
         let plan = desk.work(&self.schedule, self.made(), now, &mut system_rng(), &mut events)?;
-        let due = desk.book.stands.iter().filter(|stand| stand.is_due(now));
-        let changes = due.map(|stand| Change {
+        // All that waits at a name goes with what is due there: a policy that is added without the old one being removed would be one
+        // of two, and none of them would count.
+        let stands = &desk.book.stands;
+        let due = |name: &str| stands.iter().any(|stand| stand.name == name && stand.is_due(now));
+        let pending = stands.iter().filter(|stand| stand.is_pending() && due(&stand.name));
+        let changes = pending.map(|stand| Change {
             action: if stand.withdrawn { Action::Remove } else { Action::Add },
             name: stand.name.clone(),
             value: stand.value.clone(),

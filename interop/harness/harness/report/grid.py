@@ -80,8 +80,8 @@ def grids(cells):
     """The matrix, and the test vectors by peer and kind."""
     vectors = [cell for cell in cells if cell.column.startswith(VECTORS)]
     matrix = [cell for cell in cells if not cell.column.startswith(VECTORS)]
-    # Honest rows first, then hops, then what is hostile.
-    order = {"relay": 1, "hostile": 2}
+    # Honest rows first, then hops, then other versions, then what is hostile.
+    order = {"relay": 1, "older": 2, "newer": 2, "hostile": 3}
     matrix.sort(key=lambda cell: order.get(cell.row.split(" ")[0], 0))
     found = [_grid(MATRIX, matrix, [SEALS]), _grid(VECTOR_TABLE, vectors)]
     return [grid for grid in found if grid]

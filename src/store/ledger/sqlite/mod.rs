@@ -3,10 +3,12 @@
 mod alarm;
 mod deferral;
 mod error;
+mod expiry;
 mod incoming;
 mod memory;
 mod open;
 mod operator;
+mod options;
 mod outbox;
 mod outgoing;
 mod schema;
@@ -16,61 +18,22 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    ALARM_MEMORY, Action, AlarmRow, Allowance, Attempt, Bound, Claim, Claimed, DEFERRAL_MEMORY,
-    DELAY_NOTICE_GAP, Deferral, IncomingMessage, IncomingStatus, Ledger, LedgerError, LedgerFuture,
-    MAX_ACTIONS, MAX_ALARMS, MAX_ALLOWANCES, MAX_DEFERRALS, MAX_DELAYED, MAX_KEY_RECORD,
-    MAX_KEY_RECORDS, MAX_LIST, MAX_OUTBOX_MESSAGE, MAX_PATH, MAX_POLICY, MAX_RECIPIENTS, MemoryUse,
-    NewAction, NewOutboxItem, Occurrence, Operator, OutboxId, OutboxItem, Outcome, Outgoing,
-    ProbeId, Recorded, Remembered, RetryKey, Scope, Sighting, Upstream,
+    Action, AlarmRow, Allowance, Attempt, Bound, Claim, Claimed, Deferral, IncomingMessage,
+    IncomingStatus, Ledger, LedgerError, LedgerFuture, MAX_ACTIONS, MAX_ALARMS, MAX_ALLOWANCES,
+    MAX_DEFERRALS, MAX_DELAYED, MAX_KEY_RECORD, MAX_KEY_RECORDS, MAX_LIST, MAX_OUTBOX_MESSAGE,
+    MAX_PATH, MAX_POLICY, MAX_RECIPIENTS, MemoryUse, NewAction, NewOutboxItem, Occurrence,
+    Operator, OutboxId, OutboxItem, Outcome, Outgoing, ProbeId, Recorded, Remembered, RetryKey,
+    Scope, Sighting, Upstream,
 };
 use crate::core::{DeliveryId, Domain};
 pub use operator::OperatorLedger;
+pub use options::Options;
 use writer::{Counters, Message, submit};
-
-/// How to open a ledger.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// Seconds for which the outcome of an outgoing transaction is remembered for its retry.
-    /// Default 7 days; MTAs usually give up after 5.
-    pub retry_memory: u64,
-    /// Most remembered domains in each scope; of the incoming one, a quarter is kept for domains to which mail is sent.
-    /// Default 100,000.
-    pub max_remembered: u64,
-    /// Most messages in the outbox. Default 10,000.
-    pub max_outbox_items: u64,
-    /// Most octets of messages in the outbox. Default 64 MiB.
-    pub max_outbox_octets: u64,
-    /// Most pairs of sender and recipient that wait, kept for the operator, in each direction. Default 10,000.
-    pub max_deferrals: u64,
-    /// Most alarms kept in each of six pools: by direction, and of partners, other correspondents and strangers. Default 2,000.
-    pub max_alarms: u64,
-    /// Largest size of the database file in octets, rounded down to pages of 4 KiB; beyond it
-    /// the ledger is full. Default none: the file system decides.
-    pub max_size: Option<u64>,
-    /// How long to wait for a lock of another program, such as a backup. Default 5 s.
-    pub busy_timeout: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            retry_memory: 7 * 24 * 3_600,
-            max_remembered: 100_000,
-            max_outbox_items: 10_000,
-            max_outbox_octets: 64 * 1_024 * 1_024,
-            max_deferrals: 10_000,
-            max_alarms: 2_000,
-            max_size: None,
-            busy_timeout: Duration::from_secs(5),
-        }
-    }
-}
 
 /// What the operations need to know of the opened ledger.
 #[derive(Debug)]
@@ -455,48 +418,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn expire(&self, now: u64, limit: usize) -> LedgerFuture<'_, usize> {
-        let since = |seconds: u64| sql_time(now.saturating_sub(seconds));
-        let statements = [
-            (
-                sql_time(now),
-                "DELETE FROM outgoing WHERE delivery_id IN
-                     (SELECT delivery_id FROM outgoing WHERE expires <= ?1 LIMIT ?2)",
-            ),
-            (
-                sql_time(now),
-                "DELETE FROM incoming WHERE key IN
-                     (SELECT key FROM incoming WHERE expires <= ?1 LIMIT ?2)",
-            ),
-            (
-                sql_time(now),
-                "DELETE FROM remembered WHERE rowid IN
-                     (SELECT rowid FROM remembered WHERE expires <= ?1 LIMIT ?2)",
-            ),
-            (
-                since(DEFERRAL_MEMORY),
-                "DELETE FROM deferral WHERE rowid IN
-                     (SELECT rowid FROM deferral WHERE last_seen <= ?1 LIMIT ?2)",
-            ),
-            (
-                since(DELAY_NOTICE_GAP),
-                "DELETE FROM delay_notice WHERE (sender, domain) IN
-                     (SELECT sender, domain FROM delay_notice WHERE told <= ?1 LIMIT ?2)",
-            ),
-            (
-                since(ALARM_MEMORY),
-                "DELETE FROM alarm WHERE rowid IN
-                     (SELECT rowid FROM alarm WHERE open = 0 AND last_seen <= ?1 LIMIT ?2)",
-            ),
-        ];
-        self.write(move |connection| {
-            let mut gone = 0;
-            for (time, statement) in statements {
-                gone += connection
-                    .prepare_cached(statement)?
-                    .execute(params![time, sql_time(limit as u64)])?;
-            }
-            Ok(gone)
-        })
+        self.write(move |connection| expiry::expire(connection, now, limit))
     }
 }
 
