@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use dns_support::{Named, is_wanted, name};
 use mta_seal::core::Domain;
-use mta_seal::dns::authorities::{Direct, Said, serials};
+use mta_seal::dns::authorities::{Direct, Said, zone_soas};
 use mta_seal::dns::{
     DnsConfig, Lookup, Mode, Resolver, Servers, StubResolver, ZoneServer, ZoneServers,
 };
@@ -120,9 +120,9 @@ impl World {
             }],
         };
         let direct = Direct::new(address.port(), Duration::from_secs(10), true);
-        let mut answers = serials(&zone, &direct).await;
-        let (_, _, serial) = answers.remove(0);
-        serial.unwrap_or_else(|said: Said| panic!("{said:?}"))
+        let mut answers = zone_soas(&zone, &direct).await;
+        let (_, _, soa) = answers.remove(0);
+        soa.unwrap_or_else(|said: Said| panic!("{said:?}")).serial
     }
 }
 
