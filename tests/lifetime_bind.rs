@@ -43,25 +43,25 @@ enum Event {
     Quiet,
 }
 
-/// In units of [`Form::unit`].
-const EVENTS: [(f64, Event); 16] = [
-    (3.0, Event::Restart(0)),
-    (4.0, Event::Copy),
-    // The keys that follow at 6 are made, and cannot be published.
-    (5.2, Event::Names(Some(Fault::Stopped))),
-    (5.25, Event::Names(Some(Fault::Bare))),
-    (6.2, Event::Restart(1)),
-    (7.2, Event::Names(None)),
-    (9.0, Event::Stop(0)),
-    (9.25, Event::Start(0)),
-    (9.6, Event::Names(Some(Fault::Refusing))),
-    (12.4, Event::Names(None)),
-    (13.2, Event::Names(Some(Fault::Frozen))),
-    (14.0, Event::Restart(1)),
-    (15.6, Event::Names(None)),
-    (16.0, Event::Restart(0)),
-    (16.0, Event::Restart(1)),
-    (18.0, Event::Quiet),
+/// In hundredths of [`Form::unit`].
+const EVENTS: [(u64, Event); 16] = [
+    (300, Event::Restart(0)),
+    (400, Event::Copy),
+    // The keys that follow at 600 are made, and cannot be published.
+    (520, Event::Names(Some(Fault::Stopped))),
+    (525, Event::Names(Some(Fault::Bare))),
+    (620, Event::Restart(1)),
+    (720, Event::Names(None)),
+    (900, Event::Stop(0)),
+    (925, Event::Start(0)),
+    (960, Event::Names(Some(Fault::Refusing))),
+    (1240, Event::Names(None)),
+    (1320, Event::Names(Some(Fault::Frozen))),
+    (1400, Event::Restart(1)),
+    (1560, Event::Names(None)),
+    (1600, Event::Restart(0)),
+    (1600, Event::Restart(1)),
+    (1800, Event::Quiet),
 ];
 
 /// The lengths of a run.
@@ -254,11 +254,11 @@ async fn weeks_of_rotation_with_bind() {
     }
     let mut world = World::start().await;
     let (unit, window) = (world.form.unit, world.form.window);
-    let at = |units: f64| NOW + (units * unit as f64) as u64;
+    let at = |hundredths: u64| NOW + hundredths * unit / 100;
     let mut events = VecDeque::from(EVENTS);
     let mut found: Vec<Target> = Vec::new();
     let mut border = Border::default();
-    let end = at(18.0) + 2 * window + 10 * DAY;
+    let end = at(1800) + 2 * window + 10 * DAY;
     loop {
         let now = world.time.now();
         while events.front().is_some_and(|(when, _)| at(*when) <= now) {
@@ -308,10 +308,10 @@ async fn weeks_of_rotation_with_bind() {
         assert_eq!(ends.len(), watch.gone.len());
         // Failures were told while they lasted, and nothing else was wrong.
         let alarms = node.alarms().await;
-        let has = |kind: &str, from: f64, to: f64| {
+        let has = |kind: &str, from: u64, to: u64| {
             alarms.iter().any(|(k, first, last)| k == kind && *first < at(to) && *last > at(from))
         };
-        for (from, to) in [(5.2, 7.2), (9.6, 12.4)] {
+        for (from, to) in [(520, 720), (960, 1240)] {
             assert!(has("record-missing", from, to), "{}: {alarms:?}", node.domain());
             assert!(has("rotation-late", from, to), "{}: {alarms:?}", node.domain());
         }
@@ -323,7 +323,7 @@ async fn weeks_of_rotation_with_bind() {
     let alarms = world.nodes[1].alarms().await;
     let late = alarms.iter().find(|(kind, _, _)| kind == "rotation-late").unwrap();
     // Until the record has been everywhere for a TTL.
-    assert!((at(13.2)..at(16.0)).contains(&late.2), "{alarms:?}");
+    assert!((at(1320)..at(1600)).contains(&late.2), "{alarms:?}");
 
     // What was recorded stays sealed, whoever gets the disks.
     for target in &found {

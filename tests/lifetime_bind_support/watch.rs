@@ -112,6 +112,8 @@ impl Watch {
     fn look_at_keys(&mut self, node: &Node) {
         let (now, keyring, policy) = (node.now(), node.keyring(), node.policy());
         let listed: Vec<KeyId> = policy.sealing_keys.iter().filter_map(|e| e.key_id()).collect();
+        // Whatever fails, there is a key of each suite [R-life-05].
+        assert_eq!(listed.len(), Suite::ALL.len(), "{} lists {listed:?}", node.domain());
         let opens = policy.expiry + policy.window + TOLERANCE;
         for id in &listed {
             let end = self.ends.entry(*id).or_default();
