@@ -65,6 +65,7 @@ fn only_made(visits: &Visits, kind: Kind) -> KeyId {
     id
 }
 
+/// [R-life-02] [R-life-04]
 #[test]
 fn a_quiet_month_goes_by_the_calendar() {
     runtime().block_on(async {
@@ -95,6 +96,7 @@ fn a_quiet_month_goes_by_the_calendar() {
     });
 }
 
+/// [R-life-06]
 #[test]
 fn a_former_signing_key_stays_listed_for_thirty_days() {
     runtime().block_on(async {
@@ -114,6 +116,7 @@ fn a_former_signing_key_stays_listed_for_thirty_days() {
     });
 }
 
+/// [R-life-05]
 #[test]
 fn a_key_whose_record_one_server_lacks_waits_and_the_old_one_stays() {
     runtime().block_on(async {
@@ -186,6 +189,7 @@ fn by_hand_the_operator_is_told_what_to_publish() {
     });
 }
 
+/// [R-life-07]
 #[test]
 fn a_revoked_key_leaves_the_policy_at_once() {
     runtime().block_on(async {
@@ -260,6 +264,7 @@ fn in_a_hurry_other_keys_come_as_soon_as_they_are_seen() {
     });
 }
 
+/// [R-life-09]
 #[test]
 fn after_a_leap_nothing_is_signed_or_destroyed_for_an_hour() {
     runtime().block_on(async {
@@ -436,6 +441,7 @@ fn without_a_free_selector_the_old_key_stays_and_policies_go_on() {
     });
 }
 
+/// [R-life-01]
 #[test]
 fn a_key_is_in_one_state_after_the_other() {
     runtime().block_on(async {

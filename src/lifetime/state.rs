@@ -6,7 +6,7 @@ use crate::records::PolicyRecord;
 
 use super::book::{Kind, Life, first_signing, lists_sealing};
 
-/// Where a key is in its life (draft section "Key Lifetime").
+/// Where a key is in its life [R-life-01].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
     /// It exists; what must be seen before it is used is not yet seen everywhere, or not for long enough.

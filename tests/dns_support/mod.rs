@@ -10,7 +10,7 @@ pub use zones::{ROOT, Signing, make_zone, trust_anchor};
 
 use std::fs;
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ impl Drop for Process {
 }
 
 impl Process {
-    fn start(program: &str, args: &[&str], config: &Path, port: u16) -> Self {
+    fn start(program: &str, args: &[&str], config: &Path, address: SocketAddr) -> Self {
         let log = config.with_extension("log");
         let process = Command::new(program)
             .args(args)
@@ -52,7 +52,7 @@ impl Process {
             .stderr(fs::File::create(&log).unwrap())
             .spawn()
             .unwrap_or_else(|error| panic!("{program}: {error}"));
-        Self { process, address: SocketAddr::from(([127, 0, 0, 1], port)), log }
+        Self { process, address, log }
     }
 
     /// Waits until the server has TXT records for `text`.
@@ -82,24 +82,39 @@ pub struct Named(Process);
 impl Named {
     /// `body` is the rest of the options, their end, and what follows them.
     pub async fn start(dir: &Path, role: &str, body: &str, until: &str) -> Self {
-        let port = free_port();
         let home = dir.join(role);
         fs::create_dir(&home).unwrap();
+        Self::start_at(&home, loopback(free_port()), body, until).await
+    }
+
+    /// The same at a given address, in a directory that may be there already.
+    pub async fn start_at(home: &Path, address: SocketAddr, body: &str, until: &str) -> Self {
+        fs::create_dir_all(home).unwrap();
         let config = home.join("named.conf");
+        let (port, ip) = (address.port(), address.ip());
+        let (v4, v6) = if ip.is_ipv4() { ("", "-v6") } else { ("-v6", "") };
         let text = format!(
             "options {{ directory \"{home}\"; pid-file none; session-keyfile none;\n\
-             listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n\
+             listen-on{v4} port {port} {{ {ip}; }}; listen-on{v6} {{ none; }};\n\
              allow-transfer {{ none; }}; notify no; {body}\n",
             home = home.display(),
         );
         fs::write(&config, text).unwrap();
-        let mut process = Process::start("named", &["-g", "-n", "1", "-c"], &config, port);
+        let mut process = Process::start("named", &["-g", "-n", "1", "-c"], &config, address);
         process.ready(until).await;
         Self(process)
     }
 
     pub fn address(&self) -> SocketAddr {
         self.0.address
+    }
+
+    /// Ends it in order, so that its zones are on the disk.
+    pub fn end(mut self) {
+        let process = &mut self.0.process;
+        let told = Command::new("kill").args(["-TERM", &process.id().to_string()]).status();
+        assert!(told.unwrap().success());
+        process.wait().unwrap();
     }
 }
 
@@ -132,7 +147,7 @@ impl Unbound {
             text += &format!("stub-zone:\n name: \"{zone}\"\n stub-addr: {ip}@{port}\n");
         }
         fs::write(&config, text).unwrap();
-        let mut process = Process::start("unbound", &["-d", "-c"], &config, port);
+        let mut process = Process::start("unbound", &["-d", "-c"], &config, loopback(port));
         process.ready(until).await;
         Self(process)
     }
@@ -151,6 +166,22 @@ fn free_port() -> u16 {
         }
     }
     panic!("no port is free for both UDP and TCP");
+}
+
+/// A port that is free at all of these addresses, and that the system gives to nobody who does not name it, so that a server can
+/// come back there.
+pub fn lasting_port(addresses: &[IpAddr]) -> u16 {
+    let first = u16::try_from(std::process::id() % 20_000).unwrap();
+    let mut ports = (0..20_000).map(|at| 10_000 + (first + at) % 20_000);
+    let free = |address: &IpAddr, port: u16| {
+        UdpSocket::bind((*address, port)).is_ok() && TcpListener::bind((*address, port)).is_ok()
+    };
+    let port = ports.find(|port| addresses.iter().all(|address| free(address, *port)));
+    port.expect("a free port")
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 pub fn name(text: &str) -> QueryName {

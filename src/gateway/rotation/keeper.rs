@@ -1,8 +1,10 @@
 //! Tends the keys of one domain.
 
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::desk::{Desk, DeskError, Event, Made};
@@ -254,19 +256,21 @@ impl Keeper {
         Ok(events)
     }
 
-    /// Looks at each name once.
+    /// Looks at each name once, at all of them together: a server that is silent takes its time once, and not for each.
     async fn look(&self, looks: Vec<Look>) -> Vec<(Look, Arc<Sighting>)> {
-        let mut seen: Vec<(Look, Arc<Sighting>)> = Vec::new();
-        for look in looks {
-            let known = seen.iter().find(|(other, _)| other.name == look.name);
-            let sighting = match (known, Domain::parse(&look.name)) {
-                (Some((_, sighting)), _) => Arc::clone(sighting),
-                (None, Ok(name)) => Arc::new(self.sightings.look(&name).await),
-                (None, Err(_)) => continue,
-            };
-            seen.push((look, sighting));
+        let names: HashSet<&String> = looks.iter().map(|look| &look.name).collect();
+        let mut asked = JoinSet::new();
+        for name in names {
+            let Ok(domain) = Domain::parse(name) else { continue };
+            let (sightings, name) = (Arc::clone(&self.sightings), name.clone());
+            asked.spawn(async move { (name, Arc::new(sightings.look(&domain).await)) });
         }
-        seen
+        let mut seen = HashMap::new();
+        while let Some(done) = asked.join_next().await {
+            seen.extend(done.ok());
+        }
+        let known = |look: Look| Some((Arc::clone(seen.get(&look.name)?), look));
+        looks.into_iter().filter_map(known).map(|(sighting, look)| (look, sighting)).collect()
     }
 
     /// Enters what was seen; when it is worth to look again.

@@ -96,8 +96,8 @@ impl Sightings for Authoritative {
             let Ok(zone) = self.resolver.servers(name).await else { return unknown };
             // Our own zone may have its servers where only we can reach them.
             let direct = Direct::new(self.port, TIMEOUT, true);
-            let answers = ask_all(&zone, name, Via::Udp, &direct).await;
-            let soas = zone_soas(&zone, &direct).await;
+            let texts = ask_all(&zone, name, Via::Udp, &direct);
+            let (answers, soas) = tokio::join!(texts, zone_soas(&zone, &direct));
             let denial = soas.iter().filter_map(|(_, _, soa)| soa.as_ref().ok());
             let denial = denial.map(|soa| soa.negative.as_secs()).max().unwrap_or(DENIAL);
             let mut settle = denial;
