@@ -116,6 +116,22 @@ fn a_former_signing_key_stays_listed_for_thirty_days() {
     });
 }
 
+/// [R-life-03]
+#[test]
+fn a_record_stands_until_the_last_policy_that_listed_its_key_has_expired() {
+    runtime().block_on(async {
+        let (party, _) = quiet();
+        let first = party.listed(Suite::XWing).unwrap();
+        let (name, value) = record_of(&party, &first);
+        let stands = |now| party.desk(now).book.stand(&name, &value).is_some();
+        party.pass(START, START + 30 * DAY - HOUR).await;
+        assert_ne!(party.listed(Suite::XWing).unwrap(), first);
+        assert!(stands(START + 30 * DAY - HOUR));
+        party.pass(START + 30 * DAY - HOUR, START + 31 * DAY).await;
+        assert!(!stands(START + 31 * DAY));
+    });
+}
+
 /// [R-life-05]
 #[test]
 fn a_key_whose_record_one_server_lacks_waits_and_the_old_one_stays() {
