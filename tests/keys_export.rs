@@ -205,23 +205,22 @@ fn what_is_destroyed_stays_destroyed() {
 }
 
 #[test]
-fn lists_are_merged_by_key() {
+fn what_is_known_of_lifetimes_is_taken_along_and_never_overwritten() {
     let base = tempfile::tempdir().unwrap();
     let gw = init(base.path());
     let age = Age::new(&gw);
-    let keys = Keyring::load(&gw.join(KEYS)).unwrap();
-    let [one, two] = [0, 1].map(|at: usize| keys.sealing_keys()[at].key.key_id().to_string());
-    secret_file(&gw.join(KEYS).join("lives"), &format!("{one} 1795737600\n{two} 1795737600\n"));
+    stdout(&mta_seal(&gw, &["policy", "sign"]));
+    let book = fs::read_to_string(gw.join(KEYS).join("lifetimes.json")).unwrap();
     age.export(&gw, "export.age", &[]);
     stdout(&Age::import(&gw, "export.age", &["--dir", "second"]));
-    let list = gw.join("second/lives");
-    let whole = fs::read_to_string(gw.join(KEYS).join("lives")).unwrap();
-    assert_eq!(fs::read_to_string(&list).unwrap(), whole);
+    let copy = gw.join("second/lifetimes.json");
+    assert_eq!(fs::read_to_string(&copy).unwrap(), book);
     // What is known here stays as it is.
-    secret_file(&list, &format!("{one} 1800000000"));
+    secret_file(&copy, &book.replace("\"installed\": 1", "\"installed\": 2"));
+    let own = fs::read_to_string(&copy).unwrap();
+    assert_ne!(own, book);
     stdout(&Age::import(&gw, "export.age", &["--dir", "second"]));
-    let merged = format!("{one} 1800000000\n{two} 1795737600\n");
-    assert_eq!(fs::read_to_string(&list).unwrap(), merged);
+    assert_eq!(fs::read_to_string(&copy).unwrap(), own);
 }
 
 #[test]
