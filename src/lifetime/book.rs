@@ -92,6 +92,9 @@ pub struct Life {
     /// When it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<u64>,
+    /// Whether its private part goes at once after that, though mail is on its way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_once: bool,
     /// When its private part was destroyed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destroyed: Option<u64>,
@@ -114,6 +117,7 @@ impl Life {
             from: None,
             to: None,
             revoked: None,
+            at_once: false,
             destroyed: None,
             noted: false,
         }
@@ -302,9 +306,7 @@ impl Book {
     pub fn revoke(&mut self, id: &KeyId, destroy: bool, now: u64) {
         if let Some(life) = self.life_mut(id) {
             life.revoked.get_or_insert(now);
-            if destroy {
-                life.listing = Some(Listing { expiry: now, opens: now });
-            }
+            life.at_once |= destroy;
         }
     }
 

@@ -99,7 +99,7 @@ fn next(
             Next::Use(due.max(now))
         }
         State::Active => Next::Replace(life.from.unwrap_or(now).saturating_add(length)),
-        State::Retiring => end(life, policy, ahead).map_or(Next::Nothing, Next::Destroy),
+        State::Retiring => end(life, policy, ahead, now).map_or(Next::Nothing, Next::Destroy),
         State::Destroyed => match (life.kind, life.to) {
             (Kind::Signing, Some(to))
                 if now < to.saturating_add(LISTED_AFTER_USE) && life.revoked.is_none() =>

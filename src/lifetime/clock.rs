@@ -47,6 +47,10 @@ impl Book {
             back(&mut life.from);
             back(&mut life.revoked);
         }
+        if let Some(succession) = &mut self.identity.succession {
+            // It has to be seen again.
+            succession.ready = succession.ready.filter(|at| *at <= now);
+        }
         for stand in &mut self.stands {
             stand.since = stand.since.min(now);
             stand.again = stand.again.min(now);

@@ -353,7 +353,9 @@ impl<'a> View<'a> {
             Some(end) if self.now >= end && !settling => {
                 plan.steps.push(Step::EndRollover(rollover.former));
             }
-            Some(end) => plan.wake(end.max(self.now.saturating_add(1))),
+            Some(end) if self.now < end => plan.wake(end),
+            // The clock settles: that wakes.
+            Some(_) => {}
             None => {}
         }
     }
@@ -372,7 +374,7 @@ impl<'a> View<'a> {
 
     /// When the private part of a key is destroyed; none while it is in use or to be used.
     fn end(&self, life: &Life) -> Option<u64> {
-        end(life, self.policy, self.ahead)
+        end(life, self.policy, self.ahead, self.now)
     }
 }
 
@@ -384,22 +386,30 @@ pub fn next_serial(before: u64, now: u64) -> u64 {
 }
 
 /// When the private part of a key is destroyed, Unix seconds; none while it is in use or to be used.
-pub(super) fn end(life: &Life, policy: &PolicyRecord, ahead: &[PolicyRecord]) -> Option<u64> {
-    let first = first_signing(policy);
+pub(super) fn end(
+    life: &Life,
+    policy: &PolicyRecord,
+    ahead: &[PolicyRecord],
+    now: u64,
+) -> Option<u64> {
+    // One that has expired takes no turn any more.
+    let mut ahead = ahead.iter().filter(|policy| now < policy.expiry);
     match life.kind {
         Kind::Sealing(_) => {
-            let listed = std::iter::once(policy).chain(ahead).any(|p| lists_sealing(p, &life.id));
-            match life.listing {
-                _ if life.revoked.is_none() && listed => None,
-                Some(listing) => Some(listing.opens),
+            let mut listed = std::iter::once(policy).chain(ahead);
+            match (life.revoked, life.listing) {
+                (Some(revoked), _) if life.at_once => Some(revoked),
+                (None, _) if listed.any(|policy| lists_sealing(policy, &life.id)) => None,
+                (_, Some(listing)) => Some(listing.opens),
                 // Never listed by anything: nobody can have sealed to it.
-                None => life.revoked,
+                (revoked, None) => revoked,
             }
         }
+        // Without it nothing could be signed, and no gateway would start: another has to be first before.
+        Kind::Signing if first_signing(policy) == Some(life.id) => None,
         Kind::Signing => {
-            let used =
-                first == Some(life.id) || ahead.iter().any(|p| first_signing(p) == Some(life.id));
-            if used && life.revoked.is_none() {
+            let to_be_used = ahead.any(|policy| first_signing(policy) == Some(life.id));
+            if to_be_used && life.revoked.is_none() {
                 return None;
             }
             life.revoked.or(life.to.map(|to| to.saturating_add(CLOCK_TOLERANCE)))

@@ -46,6 +46,9 @@ pub struct Stand {
     /// Since when every server of the zone has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<u64>,
+    /// How long caches keep what stood, or did not stand, at its name before it, in seconds: the longest that was seen.
+    #[serde(default)]
+    pub settle: u64,
     /// When every cache has it, or nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<u64>,
@@ -80,13 +83,18 @@ impl Stand {
     /// Notes that every server has it, and that caches may deny it, or have another, for `settle` seconds more.
     pub fn everywhere(&mut self, now: u64, settle: u64) {
         let since = *self.seen.get_or_insert(now);
-        self.ready = Some(since.saturating_add(settle).max(self.ready.unwrap_or(0)));
+        self.settle = self.settle.max(settle);
+        self.ready = Some(since.saturating_add(self.settle).max(self.ready.unwrap_or(0)));
     }
 
     /// Notes that a server does not have it: it is published again if it was seen before, or has been handed over this long ago.
-    pub fn missing(&mut self, now: u64, patience: u64) {
+    pub fn missing(&mut self, now: u64, settle: u64, patience: u64) {
+        self.settle = self.settle.max(settle);
         let vanished = self.seen.take().is_some();
         self.ready = None;
+        if vanished {
+            self.since = now;
+        }
         if vanished || self.done.is_some_and(|at| now > at.saturating_add(patience)) {
             self.done = None;
             self.refused(now);
@@ -158,8 +166,12 @@ impl Book {
         }
         for Wanted { name, value } in wanted {
             if !self.stands.iter().any(|s| s.name == name && s.value == value) {
+                // Caches may have what it replaces.
+                let at_name = self.stands.iter().filter(|stand| stand.name == name);
+                let settle = at_name.map(|stand| stand.settle).max().unwrap_or(0);
                 self.stands.push(Stand {
                     name,
+                    settle,
                     value,
                     since: now,
                     withdrawn: false,
@@ -186,13 +198,22 @@ impl Book {
         policy_text: &str,
         names: Names<'_>,
         text: impl Fn(&KeyId) -> Option<String>,
+        now: u64,
     ) {
         self.policy_ready = self.stand(&names.policy(), policy_text).and_then(|stand| stand.ready);
-        if let Some(succession) = &mut self.identity.succession {
-            succession.ready = succession.ready.or(self.policy_ready);
+        // What vanishes before it has been seen for long enough has to be seen anew.
+        let settled = |at: Option<u64>| at.is_some_and(|at| now >= at);
+        if let Some(succession) = &mut self.identity.succession
+            && !settled(succession.ready)
+        {
+            succession.ready = self.policy_ready;
         }
-        let mut ready: Vec<(KeyId, u64)> = Vec::new();
-        for life in self.keys.iter().filter(|life| life.ready.is_none()) {
+        let mut ready: Vec<(KeyId, Option<u64>)> = Vec::new();
+        let waits = |life: &&Life| match life.kind {
+            Kind::Sealing(suite) => !suite.is_inline() && life.from.is_none(),
+            Kind::Signing => !settled(life.ready),
+        };
+        for life in self.keys.iter().filter(waits) {
             let at = match life.kind {
                 Kind::Sealing(_) => {
                     names.key(life).zip(text(&life.id)).and_then(|(name, value)| {
@@ -204,11 +225,11 @@ impl Book {
                     self.policy_ready.filter(|_| listed)
                 }
             };
-            ready.extend(at.map(|at| (life.id, at)));
+            ready.push((life.id, at));
         }
         for (id, at) in ready {
             if let Some(life) = self.life_mut(&id) {
-                life.ready = Some(at);
+                life.ready = at;
             }
         }
     }

@@ -88,6 +88,12 @@ impl Schedule {
                 return Err(ScheduleError::Order { shorter, longer });
             }
         }
+        // One signs, one follows, and the former ones stay listed.
+        let room = crate::records::MAX_KEYS as u64 - 2;
+        let least = LISTED_AFTER_USE.div_ceil(room);
+        if self.signing < least {
+            return Err(ScheduleError::Signing { least });
+        }
         Ok(())
     }
 
@@ -117,5 +123,6 @@ mod tests {
         assert!(refused(Schedule { ahead: usual.signing, ..usual }));
         assert!(refused(Schedule { warn: usual.policy, ..usual }));
         assert!(refused(Schedule { sealing: 0, ..usual }));
+        assert!(refused(Schedule { signing: 4 * 86_400, ..usual }));
     }
 }

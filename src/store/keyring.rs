@@ -339,6 +339,12 @@ impl Keyring {
         }
     }
 
+    /// Whether the private part of this key was destroyed.
+    #[must_use]
+    pub fn is_destroyed(&self, id: &KeyId) -> bool {
+        self.destroyed.contains(id)
+    }
+
     /// All sealing keys, by file name.
     #[must_use]
     pub fn sealing_keys(&self) -> &[StoredKey] {

@@ -44,12 +44,17 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
         None => None,
     };
     let configured = found.passphrase.as_deref();
+    let mut right = None;
     let mut keyring = if is_empty(&found.directory) {
         made(&found.directory, configured)?
     } else {
+        right = Some(Keyring::lock(&found.directory)?);
         passphrase::keyring(&found.directory, configured)?
     };
-    let _only = Keyring::lock(&found.directory)?;
+    let _right = match right {
+        Some(right) => right,
+        None => Keyring::lock(&found.directory)?,
+    };
     let place = found.directory.display();
     let ours = match keyring.policy() {
         Some(text) => Some(verified(

@@ -126,7 +126,7 @@ fn consequences(local: &LocalDomain, desk: &Desk, life: &Life, destroy: bool, no
             if active {
                 say("If no other signing key is listed and seen everywhere, receivers that still have the former policy make our mail wait until they look up again.".to_owned());
             }
-            say("The private key is destroyed at once.".to_owned());
+            say("The private key is destroyed once a policy lists another one first.".to_owned());
         }
     }
     if !desk.ahead().is_empty() {

@@ -207,6 +207,8 @@ impl Desk {
         rng: &mut impl CryptoRng,
         events: &mut Vec<Event>,
     ) -> Result<Plan, DeskError> {
+        // Whoever sits down: nothing is signed or destroyed by a clock that has just jumped [R-life-09].
+        self.book.look(now);
         self.miss(now, events);
         let swept = self.keyring.sweep()?;
         if swept > 0 {
@@ -237,9 +239,19 @@ impl Desk {
             life.destroyed.is_some() || life.listing.is_some() || here.contains(&life.id)
         });
         for life in &mut self.book.keys {
+            let ended = self.keyring.is_destroyed(&life.id);
             if life.destroyed.is_none() && !here.contains(&life.id) {
                 life.destroyed = Some(now);
-                events.push(Event::Lost(life.kind, life.id));
+                if ended {
+                    // A crash came before that was written down.
+                    events.push(Event::Destroyed(life.kind, life.id));
+                } else {
+                    life.noted = true;
+                    events.push(Event::Lost(life.kind, life.id));
+                }
+            } else if life.destroyed.is_some() && !ended && here.contains(&life.id) {
+                // Somebody has put it back.
+                (life.destroyed, life.noted) = (None, false);
             }
         }
     }
@@ -424,11 +436,11 @@ impl Desk {
     }
 
     /// Passes what is known of the records on to the keys that wait for it.
-    pub fn settle(&mut self, made: Made<'_>) {
+    pub fn settle(&mut self, made: Made<'_>, now: u64) {
         let mut book = std::mem::take(&mut self.book);
         let policy = &self.policy;
         let key_record = |id: &KeyId| self.key_record(id);
-        book.settle(policy.record(), policy.text(), names(made.at), key_record);
+        book.settle(policy.record(), policy.text(), names(made.at), key_record, now);
         self.book = book;
     }
 

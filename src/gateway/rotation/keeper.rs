@@ -172,7 +172,7 @@ impl Keeper {
     fn sit(&self, now: u64) -> Result<Sitting, DeskError> {
         let mut desk = self.desk(now)?;
         let jump = desk.book.look(now);
-        desk.settle(self.made());
+        desk.settle(self.made(), now);
         let mut events = Vec::new();
         let plan = desk.work(&self.schedule, self.made(), now, &mut system_rng(), &mut events)?;
         // All that waits at a name goes with what is due there: a policy that is added without the old one being removed would be one
@@ -293,14 +293,16 @@ impl Keeper {
                     gone.push((look.name.clone(), look.value.clone()));
                     continue;
                 }
-                stand.missing(now, patience);
+                stand.missing(now, sighting.settle, patience);
             } else if sighting.shows(&look.value) {
                 if stand.seen.is_none() {
                     events.push(Event::Visible(stand.name.clone()));
                 }
                 stand.everywhere(now, sighting.settle);
+            } else if stand.seen.is_some() && !sighting.contradicts(&look.value) {
+                // A server that does not answer says nothing.
             } else {
-                stand.missing(now, patience);
+                stand.missing(now, sighting.settle, patience);
             }
             next = next.min(match stand.ready {
                 Some(at) if at <= now => now.saturating_add(AGAIN),
@@ -313,7 +315,7 @@ impl Keeper {
         desk.book.stands.retain(|stand| {
             !(stand.withdrawn && gone.iter().any(|(n, v)| *n == stand.name && *v == stand.value))
         });
-        desk.settle(self.made());
+        desk.settle(self.made(), now);
         desk.save(now)?;
         Ok((next, events))
     }

@@ -46,6 +46,15 @@ impl Sighting {
             })
     }
 
+    /// Whether some server has answered without this record, or with another of its version.
+    #[must_use]
+    pub fn contradicts(&self, value: &str) -> bool {
+        self.servers
+            .iter()
+            .filter_map(|seen| seen.records.as_ref().ok())
+            .any(|records| ours(records, value) != Selection::One(value.as_bytes()))
+    }
+
     /// Whether every server was asked and none has this record.
     #[must_use]
     pub fn lacks(&self, value: &str) -> bool {

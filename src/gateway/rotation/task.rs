@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::desk::Event;
 use super::keeper::{Keeper, Tended};
@@ -109,8 +109,11 @@ impl Rotation {
         };
         let stamp = Stamp::of(&local.keys).await;
         if stamp != known.stamp {
-            self.take_up(generation, local, known.passphrase.clone()).await;
-            known.stamp = stamp;
+            if self.take_up(generation, local, known.passphrase.clone()).await {
+                known.stamp = stamp;
+            } else {
+                known.due = known.due.min(now.saturating_add(AGAIN));
+            }
         }
     }
 
@@ -186,7 +189,7 @@ impl Rotation {
         }
         for change in &tended.by_hand {
             let (action, name) = (change.action, &change.name);
-            info!(%domain, %action, name, "record to be changed by hand: see `mta-seal keys list`");
+            debug!(%domain, %action, name, "record to be changed by hand: see `mta-seal keys list`");
         }
         if let Some(jump) = tended.jump {
             warn!(%domain, from = jump.from, to = jump.to, "the clock has jumped, or the gateway was away");
@@ -240,13 +243,13 @@ impl Rotation {
         }
     }
 
-    /// Puts the keys that are in the keyring now into force.
+    /// Puts the keys that are in the keyring now into force; `false`: it cannot be done.
     async fn take_up(
         &self,
         generation: &Generation,
         local: &LocalDomain,
         passphrase: Option<Passphrase>,
-    ) {
+    ) -> bool {
         let (domain, read) = (&local.name, local.clone());
         let keys =
             tokio::task::spawn_blocking(move || LocalKeys::unlocked(&read, passphrase.as_ref()))
@@ -254,13 +257,18 @@ impl Rotation {
         match keys {
             Ok(Ok(keys)) => {
                 generation.shared.domains().replace(domain, keys);
-                info!(%domain, "keys taken up");
+                debug!(%domain, "keys taken up");
+                true
             }
             Ok(Err(error)) => {
                 error!(%domain, %error, "keys cannot be taken up: the former ones stay in use");
                 self.raise(local, &Alarm::RotationFailed(error.to_string()));
+                false
             }
-            Err(error) => error!(%domain, %error, "keys cannot be taken up"),
+            Err(error) => {
+                error!(%domain, %error, "keys cannot be taken up");
+                false
+            }
         }
     }
 }

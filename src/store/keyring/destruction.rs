@@ -59,7 +59,8 @@ impl Keyring {
             }
         }
         for path in &left {
-            erase(path)?;
+            super::erase::discard(path)
+                .map_err(|source| KeyringError::Io { path: path.clone(), source })?;
         }
         for id in &back {
             self.destroy(id, 0)?;

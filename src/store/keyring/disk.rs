@@ -1,7 +1,7 @@
 //! Files that hold secrets: written whole or not at all, read only if nobody else can.
 
 use super::KeyringError;
-use super::erase::erase;
+use super::erase::discard;
 use super::names::temporary;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -95,7 +95,7 @@ pub(super) fn write(path: &Path, text: &str, existing: Existing) -> Result<(), K
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = directory.join(temporary(&name, std::process::id()));
     // Of a process with this number that ended while it was writing; in a container every one has the same.
-    match erase(&temporary) {
+    match discard(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(&temporary)(error)),
         _ => {}
     }

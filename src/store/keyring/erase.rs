@@ -2,7 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+/// Removes what a crash has left of the writing of a file. If that was already given its name, both are one file: then only the name
+/// that is too many goes.
+pub(super) fn discard(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.nlink() > 1 { fs::remove_file(path) } else { erase(path) }
+}
 
 /// Writes zeros over a file and removes it. Where the file system writes in place this leaves nothing of it; a copy-on-write file
 /// system, an SSD or a backup may keep it all the same (`docs/keys.md`). The directory is left to be synchronised.

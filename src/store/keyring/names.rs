@@ -100,14 +100,14 @@ pub(super) fn encrypted(name: &str) -> Option<&str> {
     name.strip_suffix(ENCRYPTED).filter(|plain| is_secret(plain))
 }
 
-/// Whether `name` is what a crash leaves of the writing of a private key: see [`temporary`].
+/// Whether `name` is what a crash leaves of the writing of a file: see [`temporary`].
 pub(super) fn is_remnant(name: &str) -> bool {
     let middle = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp"));
     let Some((written, process)) = middle.and_then(|name| name.rsplit_once('.')) else {
         return false;
     };
     process.bytes().all(|octet| octet.is_ascii_digit())
-        && (is_secret(written) || encrypted(written).is_some() || written == PASSPHRASE)
+        && (Kind::of(written).is_some() || encrypted(written).is_some() || written == PASSPHRASE)
 }
 
 /// The name under which process `process` writes a file before it is whole.
@@ -139,7 +139,8 @@ mod tests {
         assert_eq!(encrypted("policy.txt.age"), None);
         assert!(is_remnant(&temporary("sealing-2-k1.key", 17)));
         assert!(is_remnant(&temporary("identity.pem.age", 17)));
-        assert!(!is_remnant(&temporary("policy.txt", 17)));
+        assert!(is_remnant(&temporary("ahead.txt", 17)));
+        assert!(!is_remnant(&temporary("notes", 17)));
         assert!(!is_remnant("sealing-2-k1.key"));
     }
 }

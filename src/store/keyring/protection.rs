@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 
 use super::age_file::{self, Failed};
 use super::disk::{self, Existing};
-use super::erase::erase;
+use super::erase::{discard, erase};
 use super::names::{self, ENCRYPTED, PASSPHRASE};
 use super::passphrase::Passphrase;
 use super::{Keyring, KeyringError};
@@ -168,8 +168,14 @@ impl Keyring {
             }
         }
         let remnants = all.iter().filter(|path| is(path, names::is_remnant));
-        for path in clear.into_iter().chain(remnants) {
-            erase(path).map_err(|source| KeyringError::Io { path: path.clone(), source })?;
+        // Before the clear files: one of them may be a name too many of the file that is to stay.
+        for (path, gone) in remnants
+            .map(|path| (path, discard(path)))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .chain(clear.into_iter().map(|path| (path, erase(path))))
+        {
+            gone.map_err(|source| KeyringError::Io { path: path.clone(), source })?;
             changed = true;
         }
         disk::sync(directory)?;

@@ -176,7 +176,10 @@ impl Export {
             let name = names::encrypted(name).unwrap_or(name);
             let text = match Kind::of(name) {
                 None => continue,
-                Some(Kind::Identity | Kind::FormerIdentity) if !with_identity => continue,
+                // Policies signed ahead, with their keys, are worth as much as the identity key.
+                Some(Kind::Identity | Kind::FormerIdentity | Kind::Ahead) if !with_identity => {
+                    continue;
+                }
                 // It is to be kept off the gateway.
                 Some(Kind::NextIdentity) => continue,
                 Some(kind) if kind.is_secret() => match keyring.secret(&path)? {
@@ -312,6 +315,9 @@ impl Export {
                             merged.present.push(name.clone());
                         }
                         Some(_) => return Err(KeyringError::Exists(path())),
+                        None if destroyed.contains(&key.fingerprint()) => {
+                            merged.destroyed.push(name.clone());
+                        }
                         None => identity = Some((name, key)),
                     }
                 }
@@ -329,6 +335,8 @@ impl Export {
                     let key = SigningKey::from_pem(content).map_err(key)?;
                     if keyring.signing.iter().any(|own| own.key_id() == key.key_id()) {
                         merged.present.push(name.clone());
+                    } else if destroyed.contains(&key.key_id()) {
+                        merged.destroyed.push(name.clone());
                     } else {
                         signing.push((name, key));
                     }
@@ -336,19 +344,13 @@ impl Export {
                 Some(Kind::Sealing) => {
                     let key =
                         sealing_file::parse(content).map_err(|what| self.malformed(name, what))?;
-                    let (suite, id) = (key.key.suite(), key.key.key_id());
+                    let id = key.key.key_id();
                     if keyring.sealing.iter().any(|own| own.key.key_id() == id) {
                         let dead = destroyed.contains(&id) && !keyring.destroyed.contains(&id);
                         let list = if dead { &mut merged.alive } else { &mut merged.present };
                         list.push(name.clone());
                     } else if destroyed.contains(&id) {
                         merged.destroyed.push(name.clone());
-                    } else if keyring
-                        .sealing
-                        .iter()
-                        .any(|own| own.key.suite() == suite && own.selector == key.selector)
-                    {
-                        return Err(KeyringError::Exists(path()));
                     } else {
                         sealing.push((name, key));
                     }
@@ -395,6 +397,18 @@ impl Export {
 }
 
 impl Keyring {
+    /// Whether a key of any kind is here.
+    fn has(&self, id: &KeyId) -> bool {
+        let others = [self.former_identity(), self.next_identity()];
+        self.sealing.iter().any(|own| own.key.key_id() == *id)
+            || self.signing.iter().any(|own| own.key_id() == *id)
+            || self
+                .identity()
+                .into_iter()
+                .chain(others.into_iter().flatten())
+                .any(|own| own.fingerprint() == *id)
+    }
+
     /// Adds to a list the lines about keys that are not in it; of keys that are here none is added to those destroyed.
     fn extend(&mut self, list: &str, more: &str) -> Result<(), KeyringError> {
         let path = self.directory.join(list);
@@ -413,7 +427,7 @@ impl Keyring {
             };
             if list == DESTROYED {
                 let Ok(id) = id.parse::<KeyId>() else { continue };
-                if self.sealing.iter().any(|own| own.key.key_id() == id) {
+                if self.has(&id) {
                     continue;
                 }
                 self.destroyed.insert(id);
