@@ -56,7 +56,7 @@ pub fn rehearse(party: &Party, scratch: &Path, now: u64) -> Vec<Event> {
     copy(party.keys(), scratch);
     let mut desk = Desk::open(scratch, &party.domain, None, now).unwrap();
     desk.book.look(now);
-    desk.settle(party.made());
+    desk.settle(party.made(), now);
     let mut events = Vec::new();
     desk.work(&party.keeper.schedule, party.made(), now, &mut rng(), &mut events).unwrap();
     events
@@ -75,7 +75,7 @@ pub fn crash(party: &Party, scratch: &Path, events: &[Event], cut: Cut, now: u64
     // What is done whole before the cut, by the hand of the desk.
     let mut desk = party.desk(now);
     desk.book.look(now);
-    desk.settle(party.made());
+    desk.settle(party.made(), now);
     for event in done {
         match event {
             Event::Made(_, id) => {
