@@ -317,7 +317,7 @@ impl World {
         if desk.book.look(clock).is_some() || desk.book.settling(clock).is_some() {
             return false;
         }
-        desk.settle(party.made(), now);
+        desk.settle(party.made(), clock);
         if desk.plan(&party.keeper.schedule, party.made(), clock).steps.is_empty() {
             return false;
         }
