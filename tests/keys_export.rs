@@ -178,6 +178,17 @@ fn what_is_destroyed_stays_destroyed() {
     assert!(said.contains(&format!("left out {name}: destroyed")), "{said}");
     assert!(!keys.join(&name).exists());
 
+    // The same of a key that signs.
+    let signer = keyring.signing_keys()[0].key_id();
+    let signing = files(&keys).into_keys().find(|name| name.starts_with("signing-")).unwrap();
+    fs::remove_file(keys.join(&signing)).unwrap();
+    secret_file(&keys.join("destroyed"), &format!("{id} 1795737600\n{signer} 1795737600\n"));
+    let said = stdout(&Age::import(&gw, "backup.age", &[]));
+    assert!(said.contains(&format!("left out {signing}: destroyed")), "{said}");
+    assert!(!keys.join(&signing).exists());
+    secret_file(&keys.join("destroyed"), &format!("{id} 1795737600\n"));
+    stdout(&Age::import(&gw, "backup.age", &[]));
+
     // Destroyed where the export was made; the list comes along.
     age.export(&gw, "later.age", &[]);
     let mut json = age.open(&gw, "later.age");

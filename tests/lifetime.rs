@@ -116,6 +116,25 @@ fn a_former_signing_key_stays_listed_for_thirty_days() {
     });
 }
 
+/// [R-life-02]: what was seen and has vanished before it was seen for long enough has to be seen anew.
+#[test]
+fn a_key_whose_record_vanishes_is_not_used() {
+    runtime().block_on(async {
+        let (party, zone) = quiet();
+        let old = party.listed(Suite::XWing).unwrap();
+        let visits = party.pass(START, START + 5 * DAY + 2 * HOUR).await;
+        let new = only_made(&visits, XWING);
+        let (name, value) = record_of(&party, &new);
+        // Seen by all, and gone again: somebody has put an old zone back, and publication is refused.
+        zone.refuse_until(START + 9 * DAY);
+        zone.set(&name, &value, false);
+        party.pass(START + 5 * DAY + 3 * HOUR, START + 8 * DAY).await;
+        assert_eq!(party.listed(Suite::XWing), Some(old));
+        party.pass(START + 8 * DAY, START + 10 * DAY).await;
+        assert_eq!(party.listed(Suite::XWing), Some(new));
+    });
+}
+
 /// [R-life-03]
 #[test]
 fn a_record_stands_until_the_last_policy_that_listed_its_key_has_expired() {
@@ -202,6 +221,25 @@ fn by_hand_the_operator_is_told_what_to_publish() {
         zone.set(&name, &value, true);
         party.pass(START + 6 * DAY + HOUR, START + 7 * DAY + HOUR).await;
         assert_eq!(party.listed(Suite::XWing), Some(new));
+    });
+}
+
+/// [R-life-07]: also if a crash, or a clock that settles, comes between the command and the deed.
+#[test]
+fn a_key_that_is_to_be_destroyed_at_once_is_destroyed_whoever_comes_next() {
+    runtime().block_on(async {
+        let (party, _) = quiet();
+        let now = START + DAY;
+        party.pass(START, now).await;
+        let bad = party.listed(Suite::X25519).unwrap();
+        let mut desk = party.desk(now);
+        desk.book.revoke(&bad, true, now);
+        desk.save(now).unwrap();
+        drop(desk);
+        let visits = party.pass(now + 60, now + HOUR).await;
+        let end = visits.iter().flat_map(|(_, tended)| &tended.events);
+        assert!(end.into_iter().any(|e| *e == Event::Destroyed(X25519, bad)), "{visits:?}");
+        assert_ne!(party.listed(Suite::X25519), Some(bad));
     });
 }
 

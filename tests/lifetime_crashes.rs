@@ -208,6 +208,28 @@ fn what_was_being_written_is_erased() {
     });
 }
 
+/// A crash between the two steps by which a file gets its name leaves two names of one file: the key must not be overwritten by the
+/// name that is too many.
+#[test]
+fn a_second_name_of_a_key_is_no_copy_to_overwrite() {
+    runtime().block_on(async {
+        let (party, _, now) = tended(1).await;
+        let before = files(party.keys());
+        let keys =
+            || before.iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "key"));
+        for (path, _) in keys() {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            std::fs::hard_link(path, path.with_file_name(format!(".{name}.4711.tmp"))).unwrap();
+        }
+        let tended = party.tend(now).await;
+        assert!(tended.events.contains(&Event::Swept(keys().count())), "{:?}", tended.events);
+        let after = files(party.keys());
+        for key in keys() {
+            assert!(after.contains(key), "{} has changed", key.0.display());
+        }
+    });
+}
+
 /// An overwritten file that is still there is no key, and no reason not to start.
 #[test]
 fn an_overwritten_file_is_unlinked() {
