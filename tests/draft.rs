@@ -10,7 +10,9 @@ use mta_seal::core::{Domain, IdentityKey, Label, SealingPrivateKey, SigningKey, 
 use mta_seal::mail::carrier::{CarrierWriter, FIELDS, TOKEN_FIELD, Token};
 use mta_seal::mail::header::{Header, SEAL_REQUIRED};
 use mta_seal::mail::results::{self, Outcome, ReversePathOf};
-use mta_seal::records::{KeyRecord, Rollover, SignedPolicy};
+use mta_seal::records::{
+    DEFAULT_WINDOW, KeyRecord, Mode, PolicyDraft, RecordError, Rollover, SealingEntry, SignedPolicy,
+};
 
 #[test]
 fn suites_are_the_table() {
@@ -42,6 +44,106 @@ fn labels_are_the_table() {
     // [R-lab-01]
     let draft: Vec<String> = table("label-table").into_iter().map(|row| row[0].clone()).collect();
     assert_eq!(draft, Label::ALL.map(Label::as_str));
+}
+
+/// A policy with every tag that the library writes, in order and without white space.
+fn policy_tags() -> Vec<(String, String)> {
+    let domain = Domain::parse("company2.example").unwrap();
+    let (former, identity) = (IdentityKey::from_bytes(&[1; 32]), IdentityKey::from_bytes(&[2; 32]));
+    let (serial, expiry) = (1_800_000_000, 1_800_086_400);
+    let sealing = SealingPrivateKey::from_bytes(Suite::X25519, &[4; 32]).unwrap();
+    let draft = PolicyDraft {
+        mode: Mode::Enforce,
+        serial,
+        expiry,
+        max_age: 86_400,
+        window: DEFAULT_WINDOW + 1,
+        signing_keys: vec![SigningKey::from_bytes(&[3; 32]).public().clone()],
+        sealing_keys: vec![SealingEntry::of(sealing.public(), &"k1".parse().unwrap())],
+        outgoing_always: true,
+        rollover: Rollover::sign(&former, &domain, identity.public(), serial, expiry),
+        next_identity: Some(former.public().fingerprint()),
+    };
+    let text = draft.sign(&domain, &identity).unwrap();
+    let tags = text.split(';').map(|tag| tag.trim().split_once('=').unwrap());
+    tags.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// Reads a policy of these tags, which nobody has signed so.
+fn read_policy(tags: &[(String, String)]) -> Result<SignedPolicy, RecordError> {
+    let tags: Vec<String> = tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    SignedPolicy::parse(tags.join(";").as_bytes())
+}
+
+/// A table of `(name, required)`.
+fn tag_table() -> Vec<(String, String)> {
+    let rows = table("tag-table").into_iter();
+    rows.map(|row| (row[0].clone(), row[3].clone())).collect()
+}
+
+#[test]
+fn the_tags_of_a_policy_are_those_of_the_table() {
+    // [R-rec-02]
+    let full = policy_tags();
+    let names = |tags: &[(String, String)]| -> BTreeSet<String> {
+        tags.iter().map(|(name, _)| name.clone()).collect()
+    };
+    let reserved = BTreeSet::from(["h".to_owned()]);
+    let known = names(&tag_table());
+    assert_eq!(known.len(), tag_table().len(), "one stands twice");
+    assert_eq!(names(&full), known.difference(&reserved).cloned().collect());
+    // Any other name is ignored, whatever its value; so is the reserved one.
+    let sound = read_policy(&full).unwrap();
+    for name in ('A'..='Z').chain('a'..='z').map(String::from) {
+        let mut tags: Vec<_> = full.iter().filter(|(own, _)| *own != name).cloned().collect();
+        // The first and the last one stand where they do.
+        let at = match name.as_str() {
+            "v" => 0,
+            "s" => tags.len(),
+            _ => 1,
+        };
+        tags.insert(at, (name.clone(), "!".to_owned()));
+        let read = read_policy(&tags);
+        if known.contains(&name) && !reserved.contains(&name) {
+            assert!(read.is_err(), "{name}");
+        } else {
+            assert_eq!(read.unwrap().unverified(), sound.unverified(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_tags_of_a_policy_are_required_as_in_the_table() {
+    // [R-rec-02]
+    let full = policy_tags();
+    for (tag, required) in tag_table() {
+        let without = |mode: &str| {
+            let mut tags = full.clone();
+            tags.retain(|(name, _)| *name != tag);
+            let of_mode = tags.iter_mut().filter(|(name, _)| name == "m");
+            of_mode.for_each(|(_, value)| mode.clone_into(value));
+            read_policy(&tags)
+        };
+        let is_missing = |read: &Result<SignedPolicy, RecordError>| match read {
+            Err(RecordError::Missing { tag: missing }) => *missing == tag,
+            Err(RecordError::Version) => tag == "v",
+            _ => false,
+        };
+        for mode in ["enforce", "testing", "none"] {
+            let read = without(mode);
+            let must = match required.as_str() {
+                "yes" => true,
+                "unless m=none" => mode != "none",
+                "no" | "no, 1209600" => false,
+                other => panic!("{other}"),
+            };
+            assert_eq!(is_missing(&read), must, "{tag} {mode}");
+            assert_eq!(read.is_err(), must, "{tag} {mode}");
+            if let Some(default) = required.strip_prefix("no, ") {
+                assert_eq!(read.unwrap().unverified().window.to_string(), default);
+            }
+        }
+    }
 }
 
 #[test]

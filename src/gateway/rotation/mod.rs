@@ -4,6 +4,8 @@
 //! each time: it can be ended at any point, and a command can do the same work beside a daemon.
 
 mod agreement;
+#[cfg(test)]
+mod agreement_tests;
 mod desk;
 mod keeper;
 mod sighting;
