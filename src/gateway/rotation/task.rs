@@ -49,6 +49,8 @@ struct Known {
     due: u64,
     /// Its keyring as it was taken up.
     stamp: Option<Stamp>,
+    /// A state of it that could not be taken up, and when that is tried again, Unix seconds.
+    refused: Option<(Option<Stamp>, u64)>,
     /// What opens it, if it is protected.
     passphrase: Option<Passphrase>,
 }
@@ -78,7 +80,9 @@ impl Rotation {
 
     async fn visit(&self, generation: &Generation, local: &LocalDomain, known: &mut Known) {
         let now = self.clock.now();
-        let changed = Stamp::of(&local.keys).await != known.stamp;
+        let stamp = Stamp::of(&local.keys).await;
+        let rests = known.refused.is_some_and(|(refused, until)| refused == stamp && now < until);
+        let changed = stamp != known.stamp && !rests;
         if !changed && now < known.due {
             return;
         }
@@ -110,9 +114,9 @@ impl Rotation {
         let stamp = Stamp::of(&local.keys).await;
         if stamp != known.stamp {
             if self.take_up(generation, local, known.passphrase.clone()).await {
-                known.stamp = stamp;
+                (known.stamp, known.refused) = (stamp, None);
             } else {
-                known.due = known.due.min(now.saturating_add(AGAIN));
+                known.refused = Some((stamp, now.saturating_add(AGAIN)));
             }
         }
     }
