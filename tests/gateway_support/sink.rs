@@ -141,7 +141,12 @@ impl SinkOptions {
             let mut sessions = JoinSet::new();
             loop {
                 let io: Box<dyn Io> = match (&tcp, &unix) {
-                    (Some(listener), _) => Box::new(listener.accept().await.unwrap().0),
+                    (Some(listener), _) => {
+                        let stream = listener.accept().await.unwrap().0;
+                        // A reply is there when it was written, not 40 ms later.
+                        stream.set_nodelay(true).unwrap();
+                        Box::new(stream)
+                    }
                     (_, Some(listener)) => Box::new(listener.accept().await.unwrap().0),
                     _ => return,
                 };
