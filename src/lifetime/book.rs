@@ -129,6 +129,24 @@ impl Life {
         self.kind.has_record()
     }
 
+    /// Whether the policy lists it.
+    #[must_use]
+    pub fn is_listed_by(&self, policy: &PolicyRecord) -> bool {
+        match self.kind {
+            Kind::Sealing(_) => policy.lists_sealing(&self.id),
+            Kind::Signing => policy.lists_signing(&self.id),
+        }
+    }
+
+    /// Whether it is active under the policy: listed, or the first of the signing keys [R-life-01].
+    #[must_use]
+    pub fn is_used_by(&self, policy: &PolicyRecord) -> bool {
+        match self.kind {
+            Kind::Sealing(_) => policy.lists_sealing(&self.id),
+            Kind::Signing => policy.signer() == Some(self.id),
+        }
+    }
+
     /// Whether it can still be used.
     #[must_use]
     pub fn is_usable(&self) -> bool {
@@ -138,7 +156,7 @@ impl Life {
     /// Whether all that must be seen before it is used has been seen for long enough.
     #[must_use]
     pub fn is_ready(&self, now: u64) -> bool {
-        let inline = matches!(self.kind, Kind::Sealing(suite) if suite.is_inline());
+        let inline = matches!(self.kind, Kind::Sealing(_)) && !self.has_record();
         inline || self.ready.is_some_and(|at| now >= at)
     }
 }
@@ -219,23 +237,15 @@ impl Book {
                 continue;
             }
             let mut life = Life::new(kind, id, selector, now);
-            match kind {
-                Kind::Sealing(_) if lists_sealing(record, &id) => {
-                    life.ready = Some(now);
-                    life.from = Some(record.serial.min(now));
-                }
-                Kind::Signing if first_signing(record) == Some(id) => {
-                    life.ready = Some(now);
-                    life.from = Some(record.serial.min(now));
-                }
-                Kind::Sealing(_) | Kind::Signing => {
-                    // Perhaps listed once, by whatever policy.
-                    let expiry = record.expiry.max(now);
-                    let opens = Schedule::opens_until(expiry, record.window);
-                    life.listing = Some(Listing { expiry, opens });
-                    life.to = Some(now);
-                    life.from = Some(now);
-                }
+            if life.is_used_by(record) {
+                life.ready = Some(now);
+                life.from = Some(record.serial.min(now));
+            } else {
+                // Perhaps listed once, by whatever policy.
+                let expiry = record.expiry.max(now);
+                let opens = Schedule::opens_until(expiry, record.window);
+                life.listing = Some(Listing { expiry, opens });
+                (life.from, life.to) = (Some(now), Some(now));
             }
             self.keys.push(life);
         }
@@ -263,13 +273,8 @@ impl Book {
     /// Enters a policy that is put into the keyring, or was found there: which keys it lists and until when.
     pub fn enter(&mut self, policy: &PolicyRecord, now: u64) {
         self.announce(policy);
-        let first = first_signing(policy);
         for life in &mut self.keys {
-            let used = match life.kind {
-                Kind::Sealing(_) => lists_sealing(policy, &life.id),
-                Kind::Signing => first == Some(life.id),
-            };
-            if used {
+            if life.is_used_by(policy) {
                 life.from.get_or_insert(now);
                 life.to = None;
             } else if life.from.is_some() {
@@ -282,11 +287,7 @@ impl Book {
     pub fn announce(&mut self, policy: &PolicyRecord) {
         let opens = Schedule::opens_until(policy.expiry, policy.window);
         for life in &mut self.keys {
-            let listed = match life.kind {
-                Kind::Sealing(_) => lists_sealing(policy, &life.id),
-                Kind::Signing => policy.signing_keys.iter().any(|key| key.key_id() == life.id),
-            };
-            if listed {
+            if life.is_listed_by(policy) {
                 let before = life.listing.unwrap_or(Listing { expiry: 0, opens: 0 });
                 life.listing = Some(Listing {
                     expiry: before.expiry.max(policy.expiry),
@@ -315,16 +316,6 @@ impl Book {
         self.keys
             .retain(|life| life.destroyed.is_none_or(|at| now <= at.saturating_add(REMEMBERED)));
     }
-}
-
-/// Whether the policy lists this sealing key.
-pub(super) fn lists_sealing(policy: &PolicyRecord, id: &KeyId) -> bool {
-    policy.sealing_keys.iter().any(|entry| entry.key_id() == Some(*id))
-}
-
-/// The signing key that the policy lists first, which is the one that signs.
-pub(super) fn first_signing(policy: &PolicyRecord) -> Option<KeyId> {
-    policy.signing_keys.first().map(|key| key.key_id())
 }
 
 /// As the text that `Display` writes and `FromStr` reads.

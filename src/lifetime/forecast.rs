@@ -3,7 +3,7 @@
 use crate::core::{KeyId, Suite};
 use crate::records::{MAX_KEYS, PolicyRecord};
 
-use super::book::{Kind, Life, first_signing, lists_sealing};
+use super::book::{Kind, Life};
 use super::plan::{Lists, View, next_serial};
 use super::schedule::LISTED_AFTER_USE;
 
@@ -86,9 +86,9 @@ impl<'a> Course<'a> {
     /// Takes over what a policy that is signed lists.
     fn follow(&mut self, policy: &PolicyRecord) {
         let Self { view, sealing, taken, .. } = self;
-        let usable = |kind: Kind, listed: &dyn Fn(&KeyId) -> bool| {
+        let used = |kind: Kind| {
             let mut lives = view.book.keys.iter();
-            lives.find(|life| life.kind == kind && life.is_usable() && listed(&life.id))
+            lives.find(|life| life.kind == kind && life.is_usable() && life.is_used_by(policy))
         };
         let turn = |before: Turn, life: Option<&Life>| {
             let life = life?;
@@ -98,12 +98,10 @@ impl<'a> Course<'a> {
             }
         };
         for (suite, current) in sealing.iter_mut() {
-            let life = usable(Kind::Sealing(*suite), &|id| lists_sealing(policy, id));
-            *current = turn(*current, life);
+            *current = turn(*current, used(Kind::Sealing(*suite)));
             taken.extend(current.map(|(id, _)| id));
         }
-        let first = first_signing(policy);
-        let signing = turn(self.signing, usable(Kind::Signing, &|id| first == Some(*id)));
+        let signing = turn(self.signing, used(Kind::Signing));
         self.taken.extend(signing.map(|(id, _)| id));
         let before = self.signing.filter(|(id, _)| signing.map(|(id, _)| id) != Some(*id));
         self.signing = signing;

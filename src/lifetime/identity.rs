@@ -68,6 +68,21 @@ pub struct Succession {
 }
 
 impl Succession {
+    /// One that begins at `since`; expiry and `max_age` are the greatest of the former key's policies.
+    fn begun(former: KeyId, proof: Proof, since: u64, (expiry, max_age): (u64, u64)) -> Self {
+        Self {
+            former,
+            proof,
+            since,
+            expiry,
+            max_age,
+            ready: None,
+            ended: None,
+            destroyed: None,
+            noted: false,
+        }
+    }
+
     /// Whether somebody may still remember the former key.
     #[must_use]
     pub fn lasts(&self) -> bool {
@@ -105,31 +120,13 @@ impl Book {
                     () if before.next == Some(key) => Proof::Announced,
                     () => Proof::Nothing,
                 };
-                let (expiry, max_age) = (before.expiry, before.max_age);
-                Some(Succession {
-                    former,
-                    proof,
-                    since: now,
-                    expiry,
-                    max_age,
-                    ready: None,
-                    ended: None,
-                    destroyed: None,
-                    noted: false,
-                })
+                Some(Succession::begun(former, proof, now, (before.expiry, before.max_age)))
             }
             Some(_) => return,
             // The book was lost: too long rather than too short.
-            None => stated.map(|former| Succession {
-                former,
-                proof: Proof::Statement,
-                since: now,
-                expiry: record.expiry.max(now),
-                max_age: record.max_age,
-                ready: None,
-                ended: None,
-                destroyed: None,
-                noted: false,
+            None => stated.map(|former| {
+                let lasts = (record.expiry.max(now), record.max_age);
+                Succession::begun(former, Proof::Statement, now, lasts)
             }),
         };
         self.identity = Identity { key: Some(key), succession, ..Identity::default() };

@@ -3,7 +3,7 @@
 use crate::core::{KeyId, Suite};
 use crate::records::{CLOCK_TOLERANCE, MAX_KEYS, PolicyRecord};
 
-use super::book::{Book, Kind, Life, first_signing, lists_sealing};
+use super::book::{Book, Kind, Life};
 use super::schedule::{LISTED_AFTER_USE, Schedule};
 
 /// How long a record may be missing at a server before an operator is told, in seconds: 4 hours.
@@ -175,11 +175,7 @@ impl<'a> View<'a> {
     }
 
     fn succession(&self, kind: Kind) -> Succession<'a> {
-        let first = first_signing(self.policy);
-        let current = self.of(kind).find(|life| match kind {
-            Kind::Sealing(_) => lists_sealing(self.policy, &life.id),
-            Kind::Signing => first == Some(life.id),
-        });
+        let current = self.of(kind).find(|life| life.is_used_by(self.policy));
         let length = match kind {
             Kind::Sealing(_) => self.schedule.sealing,
             Kind::Signing => self.schedule.signing,
@@ -204,13 +200,12 @@ impl<'a> View<'a> {
         // The one to follow has to be known to all before it signs, and the former ones as long as what they signed may arrive.
         let follows = self.of(Kind::Signing).filter(|life| life.from.is_none());
         let mut used: Vec<&Life> = Vec::from_iter(self.book.keys.iter().filter(|life| {
-            let listed = self.policy.signing_keys.iter().any(|key| key.key_id() == life.id);
             let until = life.to.map(|to| to.saturating_add(LISTED_AFTER_USE));
             let needed = until.is_none_or(|until| now < until);
             life.kind == Kind::Signing
                 && life.revoked.is_none()
                 && life.from.is_some()
-                && listed
+                && life.is_listed_by(self.policy)
                 && needed
         }));
         // If there is no room for all, the mail of the latest is the most that is still on the way.
@@ -339,7 +334,7 @@ impl<'a> View<'a> {
         let sealing = policy.sealing_keys.iter().filter_map(|entry| entry.key_id()).all(ready);
         // The one that signs must have been seen in a policy before, unless there is none in force any more.
         let over = self.now >= self.policy.expiry;
-        let signing = first_signing(policy).is_some_and(|id| {
+        let signing = policy.signer().is_some_and(|id| {
             let life = self.book.life(&id).filter(|life| life.is_usable());
             life.is_some_and(|life| over || life.is_ready(self.now))
         });
@@ -399,16 +394,16 @@ pub(super) fn end(
             let mut listed = std::iter::once(policy).chain(ahead);
             match (life.revoked, life.listing) {
                 (Some(revoked), _) if life.at_once => Some(revoked),
-                (None, _) if listed.any(|policy| lists_sealing(policy, &life.id)) => None,
+                (None, _) if listed.any(|policy| life.is_listed_by(policy)) => None,
                 (_, Some(listing)) => Some(listing.opens),
                 // Never listed by anything: nobody can have sealed to it.
                 (revoked, None) => revoked,
             }
         }
         // Without it nothing could be signed, and no gateway would start: another has to be first before.
-        Kind::Signing if first_signing(policy) == Some(life.id) => None,
+        Kind::Signing if life.is_used_by(policy) => None,
         Kind::Signing => {
-            let to_be_used = ahead.any(|policy| first_signing(policy) == Some(life.id));
+            let to_be_used = ahead.any(|policy| life.is_used_by(policy));
             if to_be_used && life.revoked.is_none() {
                 return None;
             }

@@ -220,10 +220,7 @@ impl Book {
                         self.stand(&name, &value).and_then(|stand| stand.ready)
                     })
                 }
-                Kind::Signing => {
-                    let listed = policy.signing_keys.iter().any(|key| key.key_id() == life.id);
-                    self.policy_ready.filter(|_| listed)
-                }
+                Kind::Signing => self.policy_ready.filter(|_| life.is_listed_by(policy)),
             };
             ready.push((life.id, at));
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::records::PolicyRecord;
 
-use super::book::{Kind, Life, first_signing, lists_sealing};
+use super::book::Life;
 
 /// Where a key is in its life [R-life-01].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,13 +49,9 @@ impl Life {
     /// The state under this policy, which is the one in the keyring.
     #[must_use]
     pub fn state(&self, policy: &PolicyRecord, now: u64) -> State {
-        let used = match self.kind {
-            Kind::Sealing(_) => lists_sealing(policy, &self.id),
-            Kind::Signing => first_signing(policy) == Some(self.id),
-        };
         if self.destroyed.is_some() {
             State::Destroyed
-        } else if used {
+        } else if self.is_used_by(policy) {
             State::Active
         } else if self.from.is_some() || self.revoked.is_some() {
             State::Retiring

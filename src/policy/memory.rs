@@ -111,7 +111,7 @@ impl Memory {
     pub fn key_at(&self, now: u64) -> Option<&SealingPublicKey> {
         let policy = self.policy_at(now)?;
         let key = self.key.as_ref()?;
-        (self.asks_for_sealing() && lists(policy, key)).then_some(key)
+        (self.asks_for_sealing() && policy.record().lists_sealing(&key.key_id())).then_some(key)
     }
 
     /// Whether the remembered policy is no withdrawal.
@@ -207,7 +207,7 @@ impl Lesson<'_> {
         };
         let key = self.key.or_else(|| {
             let old = continued?.key.clone()?;
-            lists(self.policy, &old).then_some(old)
+            record.lists_sealing(&old.key_id()).then_some(old)
         });
         Memory {
             policy: self.policy.clone(),
@@ -236,10 +236,4 @@ fn grow(seconds: u64, counted_at: u64, max_age: u64, now: u64) -> Hold {
     } else {
         Hold::Growing { seconds: seconds.min(max_age), counted_at }
     }
-}
-
-/// Whether the policy lists this key.
-fn lists(policy: &VerifiedPolicy, key: &SealingPublicKey) -> bool {
-    let id = key.key_id();
-    policy.record().sealing_keys.iter().any(|entry| entry.key_id() == Some(id))
 }

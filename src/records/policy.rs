@@ -99,6 +99,24 @@ pub struct PolicyRecord {
 }
 
 impl PolicyRecord {
+    /// Whether it lists this sealing key.
+    #[must_use]
+    pub fn lists_sealing(&self, id: &KeyId) -> bool {
+        self.sealing_keys.iter().any(|entry| entry.key_id() == Some(*id))
+    }
+
+    /// Whether it lists this signing key.
+    #[must_use]
+    pub fn lists_signing(&self, id: &KeyId) -> bool {
+        self.signing_keys.iter().any(|key| key.key_id() == *id)
+    }
+
+    /// The signing key that it lists first, which is the one that signs [R-life-01].
+    #[must_use]
+    pub fn signer(&self) -> Option<KeyId> {
+        self.signing_keys.first().map(|key| key.key_id())
+    }
+
     fn from_tags(tags: &TagList<'_>) -> Result<Self, RecordError> {
         let at = RecordError::at;
         let mode: Mode = tags.require("m")?.parse().map_err(at("m"))?;

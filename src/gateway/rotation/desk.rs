@@ -8,7 +8,7 @@ pub use identity::{Ask, IdentityError, MAX_WEEKS, NotTaken, Roll};
 
 use rand_core::CryptoRng;
 
-use crate::core::{Domain, KeyError, KeyId, SealingPrivateKey, SigningKey, Suite, VerifyingKey};
+use crate::core::{Domain, KeyError, KeyId, SealingPrivateKey, SigningKey, VerifyingKey};
 use crate::lifetime::{
     Book, BookError, Concern, Kind, Life, Lists, Plan, Schedule, Step, View, names, plan, wanted,
 };
@@ -460,11 +460,5 @@ impl Desk {
             self.stored = Some(self.book.clone());
         }
         Ok(())
-    }
-
-    /// The suites of which the policy lists a key.
-    #[must_use]
-    pub fn suites(&self) -> Vec<Suite> {
-        self.policy.record().sealing_keys.iter().filter_map(SealingEntry::suite).collect()
     }
 }

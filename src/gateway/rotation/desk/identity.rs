@@ -413,7 +413,7 @@ impl Desk {
         if let Some(missing) = listed.into_iter().find(|id| !sealing.contains(id) || !usable(id)) {
             return Err(NotTaken::Sealing(missing));
         }
-        let first = record.signing_keys.first().map(|key| key.key_id());
+        let first = record.signer();
         let here = first.filter(|id| self.keyring.signing_key([*id]).is_some() && usable(id));
         if here.is_none() { Err(NotTaken::Signing) } else { Ok(()) }
     }
