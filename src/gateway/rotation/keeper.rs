@@ -8,9 +8,14 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::desk::{Desk, DeskError, Event, Made};
-use super::sighting::{Sighting, Sightings};
+use super::sighting::{Authoritative, Sighting, Sightings};
 use crate::core::{Domain, KeyId};
-use crate::gateway::publication::{Action, Change, Published, Publisher};
+use crate::dns::Resolver;
+use crate::gateway::clock::Clock;
+use crate::gateway::config::LocalDomain;
+use crate::gateway::publication::{
+    Action, Change, Published, Publisher, PublisherError, publisher,
+};
 use crate::gateway::system_rng;
 use crate::lifetime::{Concern, Jump, Plan, Schedule};
 use crate::records::Selector;
@@ -82,6 +87,33 @@ struct Look {
 }
 
 impl Keeper {
+    /// Tends the keys of `local` as its configuration says; with the default lengths if nothing is to be done by itself. Name servers are
+    /// found by `resolver` and asked at `port`. Blocks while it reads files.
+    ///
+    /// # Errors
+    ///
+    /// Its records cannot be published as the configuration says.
+    pub fn of(
+        local: &LocalDomain,
+        passphrase: Option<Passphrase>,
+        resolver: Arc<dyn Resolver>,
+        port: u16,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, PublisherError> {
+        let publication = &local.publication;
+        Ok(Self {
+            domain: local.name.clone(),
+            at: local.records_under().clone(),
+            keys: local.keys.clone(),
+            passphrase,
+            schedule: local.rotation.unwrap_or_default(),
+            ttl: publication.ttl,
+            selectors: publication.selectors.clone().into(),
+            publisher: publisher(publication, clock)?,
+            sightings: Arc::new(Authoritative::new(resolver, port)),
+        })
+    }
+
     fn desk(&self, now: u64) -> Result<Desk, DeskError> {
         Desk::open(&self.keys, &self.domain, self.passphrase.as_ref(), now)
     }

@@ -10,7 +10,6 @@ use tracing::{debug, error, info, warn};
 
 use super::desk::Event;
 use super::keeper::{Keeper, Tended};
-use super::sighting::Authoritative;
 use super::stamp::Stamp;
 use crate::core::Domain;
 use crate::gateway::alarms::{Alarms, Standing};
@@ -18,7 +17,6 @@ use crate::gateway::clock::Clock;
 use crate::gateway::config::LocalDomain;
 use crate::gateway::generation::{Current, Generation};
 use crate::gateway::local::{LocalKeys, passphrase};
-use crate::gateway::publication::{PublisherError, publisher};
 use crate::lifetime::Concern;
 use crate::policy::Alarm;
 use crate::store::keyring::Passphrase;
@@ -129,35 +127,13 @@ impl Rotation {
         passphrase: Option<Passphrase>,
         now: u64,
     ) -> Result<u64, String> {
-        let keeper =
-            self.keeper(generation, local, passphrase).map_err(|error| error.to_string())?;
-        let Some(keeper) = keeper else { return Ok(u64::MAX) };
+        let (resolver, clock) = (Arc::clone(&generation.resolver), Arc::clone(&self.clock));
+        let keeper = Keeper::of(local, passphrase, resolver, self.port, clock)
+            .map_err(|error| error.to_string())?;
         let tended = keeper.tend(now).await.map_err(|error| error.to_string())?;
         self.tell(local, &tended);
         self.note_destroyed(local, &keeper, now).await;
         Ok(tended.next)
-    }
-
-    fn keeper(
-        &self,
-        generation: &Generation,
-        local: &LocalDomain,
-        passphrase: Option<Passphrase>,
-    ) -> Result<Option<Keeper>, PublisherError> {
-        let Some(schedule) = local.rotation else { return Ok(None) };
-        let publication = &local.publication;
-        let sightings = Authoritative::new(Arc::clone(&generation.resolver), self.port);
-        Ok(Some(Keeper {
-            domain: local.name.clone(),
-            at: local.records_under().clone(),
-            keys: local.keys.clone(),
-            passphrase,
-            schedule,
-            ttl: publication.ttl,
-            selectors: publication.selectors.clone().into(),
-            publisher: publisher(publication, Arc::clone(&self.clock))?,
-            sightings: Arc::new(sightings),
-        }))
     }
 
     /// Logs what was done, and raises alarms about what was not.
