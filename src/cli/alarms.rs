@@ -6,12 +6,12 @@ use super::failure::Failure;
 use super::moment::{length, utc};
 use super::operator;
 use super::table::{self, printable};
+use super::terminal::print;
 use crate::core::Domain;
 use crate::gateway::LEDGER_FILE;
 use crate::policy::{AlarmKind, Severity};
 use crate::store::ledger::{AlarmRow, Ledger, MAX_ALARMS, OperatorLedger};
 use serde_json::json;
-use std::io::Write;
 use std::path::Path;
 
 /// Options of `alarms`.
@@ -179,12 +179,6 @@ fn paragraph(alarm: &AlarmRow, now: u64) -> String {
         out.push_str(&format!("  hint: {}\n", printable(&advice::about_alarm(alarm))));
     }
     out
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::writing("standard output", &error))
 }
 
 #[cfg(test)]

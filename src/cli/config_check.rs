@@ -8,7 +8,6 @@ use super::zone;
 use crate::gateway::config::{Config, LocalDomain, NextHop};
 use crate::gateway::{Authorisation, SystemClock, dkim, publication};
 use crate::store::keyring::{Find, KeyringError};
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -54,11 +53,7 @@ pub(super) fn run(given: Option<&Path>) -> Result<(), Failure> {
     }
     if let Some(outbound) = &config.outbound {
         Authorisation::load(outbound).map_err(|error| {
-            let failure = Failure::refused(format!("{file}: [[outbound.shared]]: {error}"));
-            match error.hint() {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
+            Failure::refused(format!("{file}: [[outbound.shared]]: {error}")).hint_if(error.hint())
         })?;
     }
     if let Some(inbound) = &config.inbound {
@@ -73,9 +68,7 @@ pub(super) fn run(given: Option<&Path>) -> Result<(), Failure> {
         config.partners.len(),
         if config.partners.len() == 1 { "" } else { "s" },
     );
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::writing("standard output", &error))
+    terminal::print(&text)
 }
 
 /// Whether the records can be published as the configuration says.
@@ -83,11 +76,7 @@ fn publisher(local: &LocalDomain, file: &Path) -> Result<(), Failure> {
     let publisher = publication::publisher(&local.publication, Arc::new(SystemClock));
     publisher.map(drop).map_err(|error| {
         let place = format!("{}: `publish` of {}", file.display(), local.name);
-        let failure = Failure::refused(format!("{place}: {error}"));
-        match error.hint() {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
+        Failure::refused(format!("{place}: {error}")).hint_if(error.hint())
     })
 }
 
@@ -95,13 +84,9 @@ fn publisher(local: &LocalDomain, file: &Path) -> Result<(), Failure> {
 fn next_hops(servers: &[NextHop], place: &str) -> Result<(), Failure> {
     for server in servers {
         server.client_tls().map_err(|error| Failure::refused(format!("{place}: {error}")))?;
-        server.credentials().map_err(|error| {
-            let failure = Failure::refused(format!("{place}: {error}"));
-            match error.hint() {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
-        })?;
+        server
+            .credentials()
+            .map_err(|error| Failure::refused(format!("{place}: {error}")).hint_if(error.hint()))?;
     }
     Ok(())
 }

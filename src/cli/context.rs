@@ -115,14 +115,28 @@ pub(super) fn local<'a>(config: &'a Config, domain: &Domain) -> Result<&'a Local
     })
 }
 
+/// The domain of ours with this name, or all of them.
+pub(super) fn locals<'a>(
+    config: &'a Config,
+    name: Option<&str>,
+) -> Result<Vec<&'a LocalDomain>, Failure> {
+    match name {
+        None => Ok(config.domains.iter().collect()),
+        Some(name) => Ok(vec![named(config, name)?]),
+    }
+}
+
+/// The domain of ours that `--domain` names.
+fn named<'a>(config: &'a Config, name: &str) -> Result<&'a LocalDomain, Failure> {
+    let domain = Domain::parse(name)
+        .map_err(|error| Failure::usage(format!("--domain `{name}`: {error}")))?;
+    local(config, &domain)
+}
+
 /// The domain of ours with this name, or the only one.
 pub(super) fn one<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a LocalDomain, Failure> {
     match (name, config.domains.as_slice()) {
-        (Some(name), _) => {
-            let domain = Domain::parse(name)
-                .map_err(|error| Failure::usage(format!("--domain `{name}`: {error}")))?;
-            local(config, &domain)
-        }
+        (Some(name), _) => named(config, name),
         (None, [only]) => Ok(only),
         (None, _) => {
             Err(Failure::usage("the configuration has several domains")

@@ -5,10 +5,10 @@ use super::context;
 use super::failure::Failure;
 use super::moment::{length, utc};
 use super::table;
+use super::terminal;
 use crate::core::Domain;
 use crate::store::ledger::{DEFERRAL_MEMORY, Deferral, Ledger, MAX_DEFERRALS, Scope};
 use serde_json::json;
-use std::io::Write;
 use std::path::Path;
 
 /// Most pairs shown of one reason; `--json` has them all.
@@ -41,9 +41,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     // A gateway that stands still forgets nothing.
     waiting.retain(|deferral| now.saturating_sub(deferral.last_seen) < DEFERRAL_MEMORY);
     let text = if args.json { json(&waiting)? } else { text(&waiting, now) };
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::writing("standard output", &error))
+    terminal::print(&text)
 }
 
 fn json(waiting: &[Deferral]) -> Result<String, Failure> {

@@ -2,6 +2,7 @@
 
 use super::context;
 use super::failure::{Failure, words};
+use super::terminal;
 use super::zone::TTL;
 use crate::core::{Domain, SigningKey};
 use crate::gateway::config::LocalDomain;
@@ -14,7 +15,6 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use ed25519_dalek::pkcs8::SecretDocument;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use std::io::Write;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
@@ -55,9 +55,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
          Publish in the zone of {domain}:\n\n{record}\n\
          Then add to its [[domain]]:\n\ndkim = {{ selector = \"{selector}\", key = \"{out}\" }}\n",
     );
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::writing("standard output", &error))
+    terminal::print(&text)
 }
 
 /// A new private key, PKCS#8 in PEM. RSA has 2048 bits: a larger key makes records that some DNS panels refuse.
@@ -83,15 +81,12 @@ pub(super) fn records(local: &LocalDomain) -> Result<Vec<DnsRecord>, Failure> {
 
 impl From<DkimStartError> for Failure {
     fn from(error: DkimStartError) -> Self {
-        let failure = match &error {
+        match &error {
             DkimStartError::Read(SecretFileError::Io { path, source }) => {
                 Self::refused(format!("dkim: {}: {}", path.display(), words(source)))
             }
             other => Self::refused(other),
-        };
-        match error.hint() {
-            Some(hint) => failure.hint(hint),
-            None => failure,
         }
+        .hint_if(error.hint())
     }
 }

@@ -54,6 +54,14 @@ impl Failure {
         self
     }
 
+    /// Adds what the reader can do, if something can be done.
+    pub(super) fn hint_if(self, hint: Option<impl Display>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
+
     pub(super) fn reading(name: impl Display, error: &io::Error) -> Self {
         Self::refused(format!("cannot read {name}: {}", words(error)))
     }
@@ -96,11 +104,7 @@ pub(super) fn words(error: &io::Error) -> String {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        let failure = Self::refused(error.summary());
-        match error.hint() {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
+        Self::refused(error.summary()).hint_if(error.hint())
     }
 }
 
@@ -112,10 +116,7 @@ impl From<PermissionError> for Failure {
             }
             other => other.to_string(),
         };
-        match error.hint() {
-            Some(hint) => Self::refused(text).hint(hint),
-            None => Self::refused(text),
-        }
+        Self::refused(text).hint_if(error.hint())
     }
 }
 
@@ -131,19 +132,15 @@ impl From<KeyringError> for Failure {
             }
             other => other.to_string(),
         };
-        match error.hint() {
-            Some(hint) => Self::refused(text).hint(hint),
-            None => Self::refused(text),
-        }
+        Self::refused(text).hint_if(error.hint())
     }
 }
 
 impl From<SecretFileError> for Failure {
     fn from(error: SecretFileError) -> Self {
-        match (&error, error.hint()) {
-            (SecretFileError::Io { path, source }, _) => Self::reading_file(path, source),
-            (_, Some(hint)) => Self::refused(&error).hint(hint),
-            (_, None) => Self::refused(&error),
+        match &error {
+            SecretFileError::Io { path, source } => Self::reading_file(path, source),
+            _ => Self::refused(&error).hint_if(error.hint()),
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::context;
 use super::failure::Failure;
 use super::fingerprint;
+use super::terminal;
 use super::zone;
 use crate::core::{Domain, IdentityKey, KeyId, SealingPrivateKey, SigningKey, Suite};
 use crate::records::{DEFAULT_WINDOW, Mode, PolicyDraft, SealingEntry, Selector};
@@ -222,7 +223,5 @@ fn announce(
          4. The policy is signed for 30 days: run `mta-seal policy sign` before they end. The gateway itself does not need identity.pem: keep a copy off this machine.\n",
         fingerprint::lines(identity, "  ")
     );
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::writing("standard output", &error))
+    terminal::print(&text)
 }

@@ -3,9 +3,9 @@
 use super::failure::Failure;
 use super::sealed_input::{Form, SealedInput};
 use super::stream::Input;
+use super::terminal;
 use crate::core::body::{CHUNK, START, TAG};
 use crate::core::{Received, Step, Suite};
-use std::io::Write;
 use std::path::PathBuf;
 
 /// Options of `inspect`.
@@ -80,9 +80,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             text.push_str(&format!("{name:<18}{value}\n"));
         }
     }
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::writing("standard output", &error))
+    terminal::print(&text)
 }
 
 /// Length of the content in a body of this length; none if no body has it [R-env-07].

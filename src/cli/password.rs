@@ -1,7 +1,5 @@
 //! `mta-seal password`: the line of a password file.
 
-use std::io::Write;
-
 use rand_core::UnwrapErr;
 
 use super::failure::Failure;
@@ -23,7 +21,5 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         PasswordsError::Name => Failure::usage(error),
         other => Failure::refused(other),
     })?;
-    std::io::stdout()
-        .write_all(format!("{line}\n").as_bytes())
-        .map_err(|error| Failure::writing("standard output", &error))
+    terminal::print(&format!("{line}\n"))
 }

@@ -260,35 +260,19 @@ impl From<StartError> for Failure {
             }
             StartError::Ledger { .. } => Self::temporary(&error),
             StartError::Keys { error: ref keys, .. } => {
-                let failure = Self::refused(&error);
-                match keys.hint() {
-                    Some(hint) => failure.hint(hint),
-                    None => failure,
-                }
+                Self::refused(&error).hint_if(keys.hint())
             }
             StartError::Published { error: ref differs, .. } => {
                 Self::refused(&error).hint(differs.hint())
             }
             StartError::Publisher { error: ref publisher, .. } => {
-                let failure = Self::refused(&error);
-                match publisher.hint() {
-                    Some(hint) => failure.hint(hint),
-                    None => failure,
-                }
+                Self::refused(&error).hint_if(publisher.hint())
             }
             StartError::Authorisation(ref proofs) => {
-                let failure = Self::refused(&error);
-                match proofs.hint() {
-                    Some(hint) => failure.hint(hint),
-                    None => failure,
-                }
+                Self::refused(&error).hint_if(proofs.hint())
             }
             StartError::Password { error: ref password, .. } => {
-                let failure = Self::refused(&error);
-                match password.hint() {
-                    Some(hint) => failure.hint(hint),
-                    None => failure,
-                }
+                Self::refused(&error).hint_if(password.hint())
             }
             StartError::StateMoved { .. } => {
                 Self::refused(&error).hint("restart the gateway to change `state`")

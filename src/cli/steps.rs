@@ -4,7 +4,6 @@ use super::failure::Failure;
 use super::table::{self, printable};
 use super::terminal;
 use serde_json::{Value, json};
-use std::io::Write;
 
 /// Columns of a line of text.
 const WIDTH: usize = 100;
@@ -115,9 +114,7 @@ impl Steps {
         } else {
             format!("{}\n{}", printable(title), self.text(terminal::colours_of_output()))
         };
-        std::io::stdout()
-            .write_all(text.as_bytes())
-            .map_err(|error| Failure::writing("standard output", &error))?;
+        terminal::print(&text)?;
         let count = |grade| self.0.iter().filter(|step| step.grade == grade).count();
         let steps = |n: usize| if n == 1 { "1 step".to_owned() } else { format!("{n} steps") };
         match (count(Grade::Fail), count(Grade::Unknown)) {

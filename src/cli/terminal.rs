@@ -1,4 +1,4 @@
-//! What goes to standard error beside errors: colours, questions and a progress line, on a terminal only.
+//! What goes to standard output, and to standard error beside errors: colours, questions and a progress line, on a terminal only.
 
 use std::io::{self, BufRead, IsTerminal, Read, Write, stderr, stdin, stdout};
 use std::time::{Duration, Instant};
@@ -27,6 +27,11 @@ pub(super) fn colours_of_output() -> bool {
 /// Whether the reader has nothing against colours (<https://no-color.org>).
 fn wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Writes a text to standard output.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    stdout().write_all(text.as_bytes()).map_err(|error| Failure::writing("standard output", &error))
 }
 
 /// Writes a line to standard error; if that is closed there is nobody left to tell.

@@ -4,12 +4,12 @@ use super::context::{self, Own};
 use super::dkim;
 use super::failure::Failure;
 use super::table;
+use super::terminal;
 use crate::core::{Domain, KeyId, MAX_DOMAIN};
 use crate::records::{
     DnsRecord, KeyRecord, SealingEntry, Selector, SignedPolicy, key_record_name, policy_name,
 };
 use crate::store::keyring::Keyring;
-use std::io::Write;
 use std::path::Path;
 
 /// Time to live of the records in seconds.
@@ -35,16 +35,8 @@ enum Format {
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     let config = context::config(config)?;
-    let locals = match &args.domain {
-        None => config.domains.iter().collect(),
-        Some(name) => {
-            let domain = Domain::parse(name)
-                .map_err(|error| Failure::usage(format!("--domain `{name}`: {error}")))?;
-            vec![context::local(&config, &domain)?]
-        }
-    };
     let mut published = Vec::new();
-    for local in locals {
+    for local in context::locals(&config, args.domain.as_deref())? {
         let own = Own::load(local)?;
         own.warn_if_expired(context::now());
         published.extend(records(&local.name, &own.keyring)?);
@@ -59,9 +51,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
             .join("\n"),
         Format::Json => table::json(&published)?,
     };
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::writing("standard output", &error))
+    terminal::print(&text)
 }
 
 pub(super) fn master_file(records: &[DnsRecord]) -> String {

@@ -10,9 +10,9 @@ mod published;
 
 use super::context::{self, Own};
 use super::failure::Failure;
+use super::terminal;
 use crate::dns::StubResolver;
 use finding::Grade;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Options of `bypass`.
@@ -72,9 +72,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     if let Some(plan) = probe {
         findings.push(context::block_on(plan.run(&config))?);
     }
-    std::io::stdout()
-        .write_all(finding::text(&findings).as_bytes())
-        .map_err(|error| Failure::writing("standard output", &error))?;
+    terminal::print(&finding::text(&findings))?;
     let failed = findings.iter().filter(|finding| finding.grade == Grade::Fail).count();
     match failed {
         0 => Ok(()),

@@ -4,10 +4,10 @@ mod prepare;
 mod roll;
 mod show;
 
-use std::io::Write;
 use std::path::Path;
 
 use super::failure::Failure;
+use super::terminal::print;
 
 /// What is done with identity keys.
 #[derive(Debug, clap::Subcommand)]
@@ -29,10 +29,4 @@ pub(super) fn run(command: &Command, config: Option<&Path>) -> Result<(), Failur
         Command::Prepare(args) => prepare::run(args, config),
         Command::Roll(args) => roll::run(args, config),
     }
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::writing("standard output", &error))
 }

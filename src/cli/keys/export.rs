@@ -101,10 +101,7 @@ impl From<TransferError> for Failure {
     fn from(error: TransferError) -> Self {
         let failure = Self::refused(&error);
         match &error {
-            TransferError::Secret(error) => match error.hint() {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            },
+            TransferError::Secret(error) => failure.hint_if(error.hint()),
             _ => failure,
         }
     }

@@ -10,7 +10,7 @@ use crate::store::keyring::{
     AgeIdentities, Export, Keyring, Merged, Opener, Passphrase, TransferError,
 };
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Most octets of an export: hundreds of keyrings.
@@ -175,9 +175,7 @@ fn report(export: &Export, merged: &Merged, policy: &str, place: &str) -> Result
     for name in &merged.destroyed {
         text.push_str(&format!("left out {name}: destroyed\n"));
     }
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::writing("standard output", &error))?;
+    terminal::print(&text)?;
     for name in &merged.alive {
         terminal::warning(&format!(
             "{name} is still here, though it was destroyed where the export was made"

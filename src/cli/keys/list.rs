@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{desk, locals, print};
+use super::print;
 use crate::cli::context;
 use crate::cli::failure::Failure;
 use crate::cli::moment::{length, utc};
@@ -32,8 +32,8 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     let config = context::config(config)?;
     let now = context::now();
     let mut sheets = Vec::new();
-    for local in locals(&config, args.domain.as_deref())? {
-        sheets.push(sheet(local, &desk(local, now)?, now));
+    for local in context::locals(&config, args.domain.as_deref())? {
+        sheets.push(sheet(local, &context::desk(local, now)?, now));
     }
     if args.json {
         return print(&table::json(&sheets)?);

@@ -9,11 +9,11 @@ mod rotate;
 
 use super::context;
 use super::failure::Failure;
+use super::terminal::print;
 use crate::core::Domain;
-use crate::gateway::config::{Config, LocalDomain};
-use crate::gateway::rotation::{Desk, DeskError};
+use crate::gateway::config::LocalDomain;
+use crate::gateway::rotation::DeskError;
 use clap::Subcommand;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What is done with keys.
@@ -51,24 +51,6 @@ pub(super) fn run(command: &KeysCommand, config: Option<&Path>) -> Result<(), Fa
         KeysCommand::Export(args) => export::run(args, config),
         KeysCommand::Import(args) => import::run(args, config),
     }
-}
-
-/// The named domain of ours, or all.
-fn locals<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<&'a LocalDomain>, Failure> {
-    let Some(name) = name else { return Ok(config.domains.iter().collect()) };
-    let domain = Domain::parse(name)
-        .map_err(|error| Failure::usage(format!("--domain `{name}`: {error}")))?;
-    Ok(vec![context::local(config, &domain)?])
-}
-
-fn desk(local: &LocalDomain, now: u64) -> Result<Desk, Failure> {
-    context::desk(local, now)
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::writing("standard output", &error))
 }
 
 impl From<DeskError> for Failure {

@@ -4,7 +4,6 @@ use super::{Found, Place};
 use crate::cli::failure::Failure;
 use crate::cli::{context, passphrase};
 use crate::store::keyring::{Converted, Keyring};
-use std::io::Write;
 use std::path::Path;
 
 /// Options of `keys protect` and `keys unprotect`.
@@ -62,7 +61,5 @@ fn say(found: &Found, converted: Converted, now: &str, meaning: &str) -> Result<
     } else {
         format!("{directory}: {keys} private key{s} {now} already\n")
     };
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::writing("standard output", &error))
+    super::print(&text)
 }

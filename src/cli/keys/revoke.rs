@@ -3,8 +3,8 @@
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
+use super::print;
 use super::rotate::{tend, told};
-use super::{desk, locals, print};
 use crate::cli::context;
 use crate::cli::failure::Failure;
 use crate::cli::moment::utc;
@@ -43,17 +43,17 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     let why = operator::reason(&args.why, "whoever audits the ledger will ask why it was revoked")?;
     let config = context::config(config)?;
     let now = context::now();
-    let locals = locals(&config, args.domain.as_deref())?;
+    let locals = context::locals(&config, args.domain.as_deref())?;
     let (local, id) = find(&locals, &args.key, now)?;
     {
-        let desk = desk(local, now)?;
+        let desk = context::desk(local, now)?;
         let life =
             desk.book.life(&id).ok_or_else(|| Failure::refused("the key has gone meanwhile"))?;
         print(&consequences(local, &desk, life, args.destroy, now))?;
     }
     confirm(args.yes)?;
     record(&config.state.join(LEDGER_FILE), local, &id, why, now)?;
-    let mut desk = desk(local, now)?;
+    let mut desk = context::desk(local, now)?;
     desk.book.revoke(&id, args.destroy, now);
     desk.save(now)?;
     let made = Made { at: local.records_under(), selectors: &local.publication.selectors };
@@ -81,7 +81,7 @@ fn find<'a>(
     }
     let mut found = Vec::new();
     for local in locals {
-        let desk = desk(local, now)?;
+        let desk = context::desk(local, now)?;
         let alive = desk.book.keys.iter().filter(|life| life.destroyed.is_none());
         let named = alive.filter(|life| life.id.to_string().starts_with(&digits));
         found.extend(named.map(|life| (*local, life.id)));

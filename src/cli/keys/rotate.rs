@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{desk, locals, print};
+use super::print;
 use crate::cli::context;
 use crate::cli::failure::Failure;
 use crate::cli::moment::utc;
@@ -12,8 +12,7 @@ use crate::dns::StubResolver;
 use crate::dns::authorities::DNS_PORT;
 use crate::gateway::SystemClock;
 use crate::gateway::config::{Config, LocalDomain};
-use crate::gateway::publication::publisher;
-use crate::gateway::rotation::{Authoritative, Event, Keeper, Tended};
+use crate::gateway::rotation::{Event, Keeper, Tended};
 
 /// Options of `keys rotate`.
 #[derive(Debug, clap::Args)]
@@ -29,9 +28,9 @@ pub(in crate::cli) struct Args {
 pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     let config = context::config(config)?;
     let now = context::now();
-    for local in locals(&config, args.domain.as_deref())? {
+    for local in context::locals(&config, args.domain.as_deref())? {
         if args.now {
-            let mut desk = desk(local, now)?;
+            let mut desk = context::desk(local, now)?;
             desk.book.hurry = Some(now);
             desk.save(now)?;
         }
@@ -44,25 +43,9 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
 /// Visits the keys of a domain once, as the gateway would.
 pub(super) fn tend(config: &Config, local: &LocalDomain, now: u64) -> Result<Tended, Failure> {
     let resolver = StubResolver::new(&config.dns).map_err(Failure::refused)?;
-    let publication = &local.publication;
-    let publisher = publisher(publication, Arc::new(SystemClock)).map_err(|error| {
-        let failure = Failure::refused(&error);
-        match error.hint() {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
-    })?;
-    let keeper = Keeper {
-        domain: local.name.clone(),
-        at: local.records_under().clone(),
-        keys: local.keys.clone(),
-        passphrase: passphrase::existing(&local.keys, local.passphrase.as_deref())?,
-        schedule: local.rotation.unwrap_or_default(),
-        ttl: publication.ttl,
-        selectors: publication.selectors.clone().into(),
-        publisher,
-        sightings: Arc::new(Authoritative::new(Arc::new(resolver), DNS_PORT)),
-    };
+    let passphrase = passphrase::existing(&local.keys, local.passphrase.as_deref())?;
+    let keeper = Keeper::of(local, passphrase, Arc::new(resolver), DNS_PORT, Arc::new(SystemClock))
+        .map_err(|error| Failure::refused(&error).hint_if(error.hint()))?;
     Ok(context::block_on(keeper.tend(now))??)
 }
 

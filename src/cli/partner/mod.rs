@@ -15,10 +15,10 @@ mod overrides;
 mod pin;
 mod show;
 
-use std::io::Write;
 use std::path::Path;
 
 use super::failure::Failure;
+use super::terminal::print;
 use super::{context, operator};
 use crate::core::Domain;
 use crate::policy::Memory;
@@ -71,12 +71,6 @@ fn domain(name: &str) -> Result<Domain, Failure> {
 /// The reason of a change.
 fn reason(why: &str) -> Result<&str, Failure> {
     operator::reason(why, "whoever audits the ledger will ask")
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::writing("standard output", &error))
 }
 
 /// What is remembered of a domain in one direction.

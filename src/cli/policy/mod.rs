@@ -5,10 +5,10 @@ mod install;
 mod request;
 mod sign;
 
-use std::io::Write;
 use std::path::Path;
 
 use super::failure::Failure;
+use super::terminal::print;
 use crate::gateway::rotation::{IdentityError, NotTaken};
 
 /// What is done with policies.
@@ -33,12 +33,6 @@ pub(super) fn run(command: &Command, config: Option<&Path>) -> Result<(), Failur
         Command::Request(args) => request::run(args, config),
         Command::Install(args) => install::run(args, config),
     }
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::writing("standard output", &error))
 }
 
 impl From<IdentityError> for Failure {
