@@ -36,6 +36,7 @@ mod public;
 mod resolver;
 mod stub;
 mod transport;
+mod txt;
 pub mod update;
 mod validate;
 

@@ -23,13 +23,11 @@ pub use error::{UpdateError, UpdateFailure};
 pub use key_file::KeyError;
 pub use tsig::Key;
 
+use super::txt::cut;
 use crate::core::Domain;
 
 /// How long all changes of a call may take.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
-
-/// Longest string within a TXT record (RFC 1035 section 3.3).
-const MAX_STRING: usize = 255;
 
 /// One change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +121,7 @@ impl Primary {
                 return Err(UpdateFailure::OutsideZone { name, zone });
             }
             let wanted = match edit {
-                Edit::Add { text, ttl, .. } => Some((split(text), *ttl)),
+                Edit::Add { text, ttl, .. } => Some((cut(text.as_bytes()), *ttl)),
                 Edit::Remove { .. } => None,
             };
             for found in connection.texts(&owner).await? {
@@ -153,14 +151,6 @@ impl Primary {
             }),
         }
     }
-}
-
-/// The text as strings of 255 octets, the last one shorter.
-fn split(text: &str) -> TXT {
-    if text.is_empty() {
-        return TXT::from_bytes(vec![b""]);
-    }
-    TXT::from_bytes(text.as_bytes().chunks(MAX_STRING).collect())
 }
 
 fn name(text: &str) -> Result<Name, UpdateFailure> {

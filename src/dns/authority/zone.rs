@@ -8,7 +8,7 @@ use std::time::Duration;
 use hickory_proto::dnssec::crypto::Ed25519SigningKey;
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS, RRSIG};
 use hickory_proto::dnssec::{DigestType, DnssecSigner, SigningKey};
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, SOA, TXT};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, SOA};
 use hickory_proto::rr::{DNSClass, LowerName, Name, RData, Record, RecordSet, RrKey};
 use hickory_server::dnssec::NxProofKind;
 use hickory_server::store::in_memory::InMemoryZoneHandler;
@@ -16,6 +16,7 @@ use hickory_server::zone_handler::{AxfrPolicy, ZoneType};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use time::OffsetDateTime;
 
+use super::super::txt::cut;
 use super::{AuthorityError, absolute};
 use crate::core::Domain;
 
@@ -24,9 +25,6 @@ const SIGNATURE_LIFE: Duration = Duration::from_secs(14 * 86_400);
 
 /// How long ago signatures were made that are expired on purpose.
 const EXPIRED_AGE: Duration = Duration::from_secs(30 * 86_400);
-
-/// Octets of one string in a TXT record (RFC 1035 section 3.3).
-const STRING: usize = 255;
 
 /// How a zone is secured, or fails to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,10 +243,8 @@ fn dnskey(key: &PrivatePkcs8KeyDer<'static>) -> Result<DNSKEY, AuthorityError> {
     Ok(DNSKEY::from_key(&Ed25519SigningKey::from_pkcs8(key)?.to_public_key()?))
 }
 
-/// A TXT record cut into strings.
 pub(super) fn txt(octets: &[u8]) -> RData {
-    let strings = if octets.is_empty() { vec![octets] } else { octets.chunks(STRING).collect() };
-    RData::TXT(TXT::from_bytes(strings))
+    RData::TXT(cut(octets))
 }
 
 pub(super) fn mx(preference: u16, exchange: Name) -> RData {
