@@ -8,6 +8,7 @@ use std::fs;
 
 use identity_support::*;
 use mta_seal::core::{IdentityKey, KeyId};
+use mta_seal::gateway::PolicyError;
 use mta_seal::gateway::rotation::{
     Ask, DeskError, Event, IdentityError, MAX_WEEKS, NotTaken, Roll,
 };
@@ -592,7 +593,7 @@ async fn what_was_signed_elsewhere_is_verified_before_it_is_taken() {
     let broken = vec![signed[0].replace("m=enforce", "m=testing")];
     assert!(matches!(
         take(&own, &broken, false),
-        Err(IdentityError::Desk(DeskError::NotVerified(_)))
+        Err(IdentityError::Desk(DeskError::Policy(PolicyError::NotVerified(_))))
     ));
     assert!(own.desk().ahead().is_empty(), "nothing of all that was taken");
 

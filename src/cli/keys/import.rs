@@ -5,7 +5,8 @@ use crate::cli::failure::Failure;
 use crate::cli::moment::utc;
 use crate::cli::{context, passphrase, terminal};
 use crate::core::Domain;
-use crate::records::{SignedPolicy, VerifiedPolicy};
+use crate::gateway::verified;
+use crate::records::VerifiedPolicy;
 use crate::store::keyring::{
     AgeIdentities, Export, Keyring, Merged, Opener, Passphrase, TransferError,
 };
@@ -40,7 +41,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
             .hint("name the domain with --domain, or the directory with --dir"));
     }
     let theirs = match export.policy() {
-        Some(text) => Some(verified(text, &domain, &name.to_string())?),
+        Some(text) => Some(policy_in(&name.to_string(), text, &domain)?),
         None => None,
     };
     let configured = found.passphrase.as_deref();
@@ -57,11 +58,10 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     };
     let place = found.directory.display();
     let ours = match keyring.policy() {
-        Some(text) => Some(verified(
-            text,
-            &domain,
-            &found.directory.join("policy.txt").display().to_string(),
-        )?),
+        Some(text) => {
+            let file = found.directory.join("policy.txt").display().to_string();
+            Some(policy_in(&file, text, &domain)?)
+        }
         None => None,
     };
     if let (Some(theirs), Some(ours)) = (&theirs, &ours)
@@ -144,12 +144,9 @@ fn is_empty(directory: &Path) -> bool {
     )
 }
 
-fn verified(text: &str, domain: &Domain, place: &str) -> Result<VerifiedPolicy, Failure> {
-    let failed = |error: &dyn std::fmt::Display| {
-        Failure::refused(format!("{place}: policy of {domain}: {error}"))
-    };
-    let policy = SignedPolicy::parse(text.as_bytes()).map_err(|error| failed(&error))?;
-    policy.verify(domain).map_err(|error| failed(&error))
+fn policy_in(place: &str, text: &str, domain: &Domain) -> Result<VerifiedPolicy, Failure> {
+    verified(text, domain)
+        .map_err(|error| Failure::refused(format!("{place}: policy of {domain}: {error}")))
 }
 
 /// Whether two policies are of one identity key, or one of them says that its key succeeds the other's.

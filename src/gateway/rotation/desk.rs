@@ -9,12 +9,13 @@ pub use identity::{Ask, IdentityError, MAX_WEEKS, NotTaken, Roll};
 use rand_core::CryptoRng;
 
 use crate::core::{Domain, KeyError, KeyId, SealingPrivateKey, SigningKey, VerifyingKey};
+use crate::gateway::own_policy::{PolicyError, own_policy, verified};
 use crate::lifetime::{
     Book, BookError, Concern, Kind, Life, Lists, Plan, Schedule, Step, View, names, plan, wanted,
 };
 use crate::records::{
-    DraftError, KeyRecord, PolicyDraft, PolicyRecord, RecordError, SealingEntry, Selector,
-    SignedPolicy, ValueError, VerifiedPolicy, VerifyError,
+    DraftError, KeyRecord, PolicyDraft, PolicyRecord, SealingEntry, Selector, ValueError,
+    VerifiedPolicy,
 };
 use crate::store::keyring::{Keyring, KeyringError, Passphrase, StoredKey};
 use crate::store::replace::Replacing;
@@ -28,15 +29,9 @@ pub enum DeskError {
     /// The keyring cannot be read or written.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
-    /// The keyring holds no policy.
-    #[error("the keyring holds no policy record")]
-    NoPolicy,
-    /// A policy is malformed.
+    /// The keyring holds no policy of this domain, or another text is none.
     #[error("policy record: {0}")]
-    Malformed(#[from] RecordError),
-    /// A policy is not signed for this domain.
-    #[error("policy record: {0}")]
-    NotVerified(#[from] VerifyError),
+    Policy(#[from] PolicyError),
     /// What is known of the lifetimes cannot be read.
     #[error("lifetimes.json: {0}")]
     Book(#[from] BookError),
@@ -147,12 +142,11 @@ impl Desk {
     ) -> Result<Self, DeskError> {
         let right = Keyring::lock(directory)?;
         let keyring = Keyring::load_with(directory, passphrase)?;
-        let text = keyring.policy().ok_or(DeskError::NoPolicy)?;
-        let policy = SignedPolicy::parse(text.as_bytes())?.verify(domain)?;
+        let policy = own_policy(&keyring, domain)?;
         let ahead = keyring
             .ahead()
-            .map(|text| Ok(SignedPolicy::parse(text.as_bytes())?.verify(domain)?))
-            .collect::<Result<_, DeskError>>()?;
+            .map(|text| verified(text, domain))
+            .collect::<Result<_, PolicyError>>()?;
         let stored = keyring.book().map(Book::parse).transpose()?;
         let mut book = stored.clone().unwrap_or_default();
         let sealing = keyring.sealing_keys().iter().map(|stored| {
@@ -357,7 +351,7 @@ impl Desk {
     ///
     /// It is no policy of this domain, or the file system refuses.
     pub fn replace_policy(&mut self, text: &str, now: u64) -> Result<(), DeskError> {
-        let policy = SignedPolicy::parse(text.as_bytes())?.verify(&self.domain)?;
+        let policy = verified(text, &self.domain)?;
         self.book.announce(policy.record());
         self.save(now)?;
         self.keyring.set_policy(text)?;
