@@ -17,7 +17,7 @@ use crate::gateway::publication::{
     Action, Change, Published, Publisher, PublisherError, publisher,
 };
 use crate::gateway::system_rng;
-use crate::lifetime::{Concern, Jump, Plan, Schedule};
+use crate::lifetime::{Book, Concern, Jump, Plan, Schedule};
 use crate::records::Selector;
 use crate::store::keyring::Passphrase;
 
@@ -60,6 +60,8 @@ pub struct Tended {
     pub events: Vec<Event>,
     /// What an operator must hear of.
     pub concerns: Vec<Concern>,
+    /// Keys whose end is not yet in the audit trail.
+    pub ended: Vec<Ended>,
     /// The clock has jumped since the visit before.
     pub jump: Option<Jump>,
     /// Why records could not be published.
@@ -70,6 +72,17 @@ pub struct Tended {
     pub next: u64,
 }
 
+/// The end of a private key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// What it was for.
+    pub what: String,
+    /// Its key id.
+    pub id: KeyId,
+    /// When it was destroyed, Unix seconds.
+    pub at: u64,
+}
+
 /// What a sitting at the desk has brought.
 struct Sitting {
     events: Vec<Event>,
@@ -77,6 +90,15 @@ struct Sitting {
     plan: Plan,
     changes: Vec<Change>,
     looks: Vec<Look>,
+}
+
+/// What has come of a look at the records.
+struct Entered {
+    /// Records that are seen everywhere since.
+    visible: Vec<Event>,
+    /// When it is worth to look again, Unix seconds.
+    next: u64,
+    ended: Vec<Ended>,
 }
 
 /// A record that is to be looked at.
@@ -139,34 +161,16 @@ impl Keeper {
             let published = self.publish(sitting.changes, now, &mut tended).await?;
             moved |= published;
             let seen = self.look(sitting.looks).await;
-            let (due, visible) = self.at_desk(move |keeper| keeper.enter(&seen, now)).await?;
-            moved |= !visible.is_empty();
-            tended.events.extend(visible);
-            tended.next = sitting.plan.next.min(due).max(now.saturating_add(1));
+            let entered = self.at_desk(move |keeper| keeper.enter(&seen, now)).await?;
+            moved |= !entered.visible.is_empty();
+            tended.events.extend(entered.visible);
+            tended.ended = entered.ended;
+            tended.next = sitting.plan.next.min(entered.next).max(now.saturating_add(1));
             if !moved {
                 break;
             }
         }
         Ok(tended)
-    }
-
-    /// The keys that were destroyed and are not yet in the audit trail: kind, key id, and when (Unix seconds).
-    ///
-    /// # Errors
-    ///
-    /// The keyring cannot be read.
-    pub async fn to_note(&self, now: u64) -> Result<Vec<(String, KeyId, u64)>, DeskError> {
-        self.at_desk(move |keeper| {
-            let desk = keeper.desk(now)?;
-            let ended = desk.book.keys.iter().filter(|life| !life.noted);
-            let ended =
-                ended.filter_map(|life| Some((life.kind.to_string(), life.id, life.destroyed?)));
-            let rolled = desk.book.identity.succession.as_ref().filter(|rolled| !rolled.noted);
-            let former = rolled
-                .and_then(|rolled| Some(("identity".to_owned(), rolled.former, rolled.destroyed?)));
-            Ok(ended.chain(former).collect())
-        })
-        .await
     }
 
     /// Notes that the end of these keys is in the audit trail.
@@ -305,15 +309,11 @@ impl Keeper {
         looks.into_iter().filter_map(known).map(|(sighting, look)| (look, sighting)).collect()
     }
 
-    /// Enters what was seen; when it is worth to look again.
-    fn enter(
-        &self,
-        seen: &[(Look, Arc<Sighting>)],
-        now: u64,
-    ) -> Result<(u64, Vec<Event>), DeskError> {
+    /// Enters what was seen.
+    fn enter(&self, seen: &[(Look, Arc<Sighting>)], now: u64) -> Result<Entered, DeskError> {
         let mut desk = self.desk(now)?;
         let mut next = now.saturating_add(AGAIN);
-        let (mut gone, mut events) = (Vec::new(), Vec::new());
+        let (mut gone, mut visible) = (Vec::new(), Vec::new());
         for (look, sighting) in seen {
             let of = |s: &crate::lifetime::Stand| {
                 s.name == look.name && s.value == look.value && s.withdrawn == look.withdrawn
@@ -328,7 +328,7 @@ impl Keeper {
                 stand.missing(now, sighting.settle, patience);
             } else if sighting.shows(&look.value) {
                 if stand.seen.is_none() {
-                    events.push(Event::Visible(stand.name.clone()));
+                    visible.push(Event::Visible(stand.name.clone()));
                 }
                 stand.everywhere(now, sighting.settle);
             } else if stand.seen.is_some() && !sighting.contradicts(&look.value) {
@@ -349,6 +349,19 @@ impl Keeper {
         });
         desk.settle(self.made(), now);
         desk.save(now)?;
-        Ok((next, events))
+        Ok(Entered { visible, next, ended: ended(&desk.book) })
     }
+}
+
+/// Keys that were destroyed, of which the book does not say that their end is on record.
+fn ended(book: &Book) -> Vec<Ended> {
+    let lives = book.keys.iter().filter(|life| !life.noted);
+    let lives = lives.filter_map(|life| {
+        Some(Ended { what: life.kind.to_string(), id: life.id, at: life.destroyed? })
+    });
+    let rolled = book.identity.succession.as_ref().filter(|rolled| !rolled.noted);
+    let former = rolled.and_then(|rolled| {
+        Some(Ended { what: "identity".to_owned(), id: rolled.former, at: rolled.destroyed? })
+    });
+    lives.chain(former).collect()
 }
