@@ -1,4 +1,4 @@
-//! The daemon tends each domain by itself, and takes up no keys that are not those of DNS.
+//! The daemon tends each domain by itself, takes up no keys that are not those of DNS, and gives way to another gateway.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod gateway_support;
@@ -307,4 +307,27 @@ async fn a_domain_that_a_reload_adds_is_compared() {
     );
     zone.publish(&both.orgs[1].policy());
     gw.reload(&both).await.unwrap();
+}
+
+/// [R-life-15]
+#[tokio::test]
+async fn a_policy_that_was_signed_elsewhere_is_an_alarm_and_nothing_is_published_over_it() {
+    let (hooks, zone) = (Hooks::new(), Zone::new().await);
+    let sink = Sink::smtp().await;
+    let mut spec = Spec::new(&zone.org).outbound(Smtp, &sink.url);
+    hooks.of(&mut spec, "company1.example", "");
+    // Before the start there is none, so that this gateway would publish its own.
+    zone.authority.remove(&zone.org.policy_name()).unwrap();
+    let mut draft = zone.org.draft();
+    draft.serial += 100;
+    let later = draft.sign(&zone.org.domain, &zone.org.identity()).unwrap();
+    spec.of_domain.clear();
+    let mut gw = zone.gateway(&mut spec).await;
+    zone.publish(&later);
+    hooks.of(&mut spec, "company1.example", "");
+    gw.reload(&spec).await.unwrap();
+    alarmed(&gw, "another-signer", &format!("serial {}", draft.serial)).await;
+    assert_eq!(hooks.left("company1.example"), None);
+    deliver(gw.outbound(), Smtp, ALICE, &[CAROL], MESSAGE).await.expect("250");
+    assert!(gw.stop().await);
 }

@@ -17,7 +17,7 @@ use crate::gateway::publication::{
     Action, Change, Published, Publisher, PublisherError, publisher,
 };
 use crate::gateway::system_rng;
-use crate::lifetime::{Book, Concern, Jump, Plan, Schedule};
+use crate::lifetime::{Book, Concern, Jump, Plan, Schedule, names};
 use crate::records::Selector;
 use crate::store::keyring::Passphrase;
 
@@ -152,8 +152,14 @@ impl Keeper {
     /// The keyring cannot be read or changed. The keys that are in use stay in use.
     pub async fn tend(&self, now: u64) -> Result<Tended, DeskError> {
         let mut tended = Tended::default();
+        let policy = names(&self.at).policy();
+        // What others have published counts before anything is signed [R-life-15].
+        let mut sighted = match Domain::parse(&policy) {
+            Ok(name) => Some(Arc::new(self.sightings.look(&name).await)),
+            Err(_) => None,
+        };
         for _ in 0..TURNS {
-            let sitting = self.at_desk(move |keeper| keeper.sit(now)).await?;
+            let sitting = self.at_desk(move |keeper| keeper.sit(sighted.as_deref(), now)).await?;
             let mut moved = !sitting.events.is_empty();
             tended.events.extend(sitting.events);
             tended.jump = tended.jump.or(sitting.jump);
@@ -161,6 +167,8 @@ impl Keeper {
             let published = self.publish(sitting.changes, now, &mut tended).await?;
             moved |= published;
             let seen = self.look(sitting.looks).await;
+            let at_policy = seen.iter().find(|(look, _)| look.name == policy);
+            sighted = at_policy.map(|(_, sighting)| Arc::clone(sighting));
             let entered = self.at_desk(move |keeper| keeper.enter(&seen, now)).await?;
             moved |= !entered.visible.is_empty();
             tended.events.extend(entered.visible);
@@ -204,10 +212,14 @@ impl Keeper {
         }
     }
 
-    /// What is due is done; then what is to be published and what is to be looked at.
-    fn sit(&self, now: u64) -> Result<Sitting, DeskError> {
+    /// What is due is done, with regard to what stands at the name of the policy; then what is to be published and what is to be looked
+    /// at.
+    fn sit(&self, sighted: Option<&Sighting>, now: u64) -> Result<Sitting, DeskError> {
         let mut desk = self.desk(now)?;
         let jump = desk.book.look(now);
+        if let Some(sighting) = sighted {
+            desk.heed(sighting, self.made(), now);
+        }
         desk.settle(self.made(), now);
         let mut events = Vec::new();
         let plan = desk.work(&self.schedule, self.made(), now, &mut system_rng(), &mut events)?;
@@ -215,7 +227,8 @@ impl Keeper {
         // of two, and none of them would count.
         let stands = &desk.book.stands;
         let due = |name: &str| stands.iter().any(|stand| stand.name == name && stand.is_due(now));
-        let pending = stands.iter().filter(|stand| stand.is_pending() && due(&stand.name));
+        let free = !desk.has_rival();
+        let pending = stands.iter().filter(|stand| free && stand.is_pending() && due(&stand.name));
         let changes = pending.map(|stand| Change {
             action: if stand.withdrawn { Action::Remove } else { Action::Add },
             name: stand.name.clone(),

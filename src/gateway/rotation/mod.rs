@@ -9,6 +9,7 @@ mod agreement_tests;
 mod desk;
 mod ends;
 mod keeper;
+mod rival;
 mod sighting;
 mod stamp;
 mod task;

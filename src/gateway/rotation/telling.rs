@@ -42,6 +42,7 @@ pub(super) fn log(domain: &Domain, tended: &Tended) {
 /// What an operator must hear of.
 pub(super) fn alarms(tended: &Tended) -> impl Iterator<Item = Alarm> {
     tended.concerns.iter().map(|concern| match concern {
+        Concern::AnotherSigner { .. } => Alarm::AnotherSigner(concern.to_string()),
         Concern::PolicyEnds { at } => Alarm::PolicyEnds { at: *at },
         Concern::Clock { .. } => Alarm::ClockJumped,
         Concern::Late { .. } | Concern::NoSelector | Concern::FormerMissing { .. } => {
