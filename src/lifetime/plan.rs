@@ -389,7 +389,8 @@ pub fn next_serial(before: u64, now: u64) -> u64 {
 }
 
 /// When the private part of a key is destroyed, Unix seconds; none while it is in use or to be used.
-pub(super) fn end(life: &Life, policy: &PolicyRecord, ahead: &[PolicyRecord], now: u64) -> Option<u64> {
+#[must_use]
+pub fn end(life: &Life, policy: &PolicyRecord, ahead: &[PolicyRecord], now: u64) -> Option<u64> {
     // One that has expired takes no turn any more.
     let mut ahead = ahead.iter().filter(|policy| now < policy.expiry);
     match life.kind {

@@ -1,6 +1,6 @@
 //! `mta-seal keys import`: adds the keys of an export to a keyring.
 
-use super::Place;
+use super::{Place, destroy};
 use crate::cli::failure::Failure;
 use crate::cli::moment::utc;
 use crate::cli::{context, passphrase, terminal};
@@ -28,6 +28,12 @@ pub(in crate::cli) struct Args {
     /// The file with the private key of age that opens it
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
+    /// Destroy the keys here that the export lists as destroyed; says which, and asks
+    #[arg(long)]
+    destroy: bool,
+    /// Do not ask, and destroy only what no mail can need any more
+    #[arg(long, requires = "destroy")]
+    yes: bool,
 }
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
@@ -52,7 +58,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
         right = Some(Keyring::lock(&found.directory)?);
         passphrase::keyring(&found.directory, configured)?
     };
-    let _right = match right {
+    let right = match right {
         Some(right) => right,
         None => Keyring::lock(&found.directory)?,
     };
@@ -87,7 +93,13 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
         (None, None, _) => "none",
         _ => "there already",
     };
-    report(&export, &merged, policy, &place.to_string())
+    drop((keyring, right));
+    report(&export, &merged, policy, &place.to_string(), args.destroy)?;
+    if args.destroy {
+        destroy::run(&found, &domain, &export, args.yes)?;
+    }
+    terminal::hint("destroy the export and every copy of it, unless it is your backup");
+    Ok(())
 }
 
 fn open(args: &Args) -> Result<Export, Failure> {
@@ -159,11 +171,18 @@ fn related(one: &VerifiedPolicy, other: &VerifiedPolicy, now: u64) -> bool {
         || succeeds(other, one)
 }
 
-fn report(export: &Export, merged: &Merged, policy: &str, place: &str) -> Result<(), Failure> {
+/// `destroying`: what becomes of keys that are still here is said later.
+fn report(
+    export: &Export,
+    merged: &Merged,
+    policy: &str,
+    place: &str,
+    destroying: bool,
+) -> Result<(), Failure> {
     let mut text = format!(
         "{place}: {} added, {} there already, of an export of {}; policy: {policy}\n",
         merged.added.len(),
-        merged.present.len() + merged.alive.len(),
+        merged.present.len(),
         utc(export.exported())
     );
     for name in &merged.added {
@@ -173,14 +192,13 @@ fn report(export: &Export, merged: &Merged, policy: &str, place: &str) -> Result
         text.push_str(&format!("left out {name}: destroyed\n"));
     }
     terminal::print(&text)?;
-    for name in &merged.alive {
+    for name in merged.alive.iter().filter(|_| !destroying) {
         terminal::warning(&format!(
-            "{name} is still here, though it was destroyed where the export was made"
+            "{name} is still here, though it was destroyed where the export was made: --destroy destroys it"
         ));
     }
     for name in &merged.unknown {
         terminal::warning(&format!("left out {name:?}: no file of a keyring in this version"));
     }
-    terminal::hint("destroy the export and every copy of it, unless it is your backup");
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::sighting::Sighting;
 use crate::core::{Domain, KeyError, KeyId, SealingPrivateKey, SigningKey, VerifyingKey};
 use crate::gateway::own_policy::{PolicyError, own_policy, verified};
 use crate::lifetime::{
-    Book, BookError, Concern, Kind, Life, Lists, Plan, Schedule, Step, View, names, plan,
+    Book, BookError, Concern, Kind, Life, Lists, Plan, Schedule, Step, View, end, names, plan,
     wanted,
 };
 use crate::records::{
@@ -205,6 +205,12 @@ impl Desk {
     #[must_use]
     pub fn ahead(&self) -> Vec<PolicyRecord> {
         self.ahead.iter().map(|policy| policy.record().clone()).collect()
+    }
+
+    /// When the private part of a key is destroyed, Unix seconds; none while it is in use or to be used.
+    #[must_use]
+    pub fn end_of(&self, life: &Life, now: u64) -> Option<u64> {
+        end(life, self.policy.record(), &self.ahead(), now)
     }
 
     /// What is due.
