@@ -10,7 +10,6 @@ use rand_core::CryptoRng;
 
 use super::rival::Rivals;
 use super::sighting::Sighting;
-
 use crate::core::{Domain, KeyError, KeyId, SealingPrivateKey, SigningKey, VerifyingKey};
 use crate::gateway::own_policy::{PolicyError, own_policy, verified};
 use crate::lifetime::{
