@@ -8,8 +8,9 @@ use std::fs;
 
 use identity_support::*;
 use mta_seal::core::{IdentityKey, KeyId};
+use mta_seal::gateway::PolicyError;
 use mta_seal::gateway::rotation::{
-    Ask, DeskError, Event, IdentityError, MAX_WEEKS, NotTaken, Roll,
+    Ask, DeskError, Ended, Event, IdentityError, MAX_WEEKS, NotTaken, Roll,
 };
 use mta_seal::lifetime::{Concern, Proof, Step};
 use mta_seal::policy::{
@@ -92,10 +93,11 @@ async fn partners_follow_through_the_whole_rollover_and_then_the_former_key_dies
     let ended = own.desk().book.identity.succession.clone().unwrap();
     assert_eq!((ended.former, ended.proof, ended.ended), (old, Proof::Statement, Some(end)));
     // For the audit trail, once.
-    let to_note = own.keeper.to_note(own.now).await.unwrap();
-    assert!(to_note.contains(&("identity".to_owned(), old, end)), "{to_note:?}");
-    own.keeper.noted(to_note.into_iter().map(|(_, id, _)| id).collect(), own.now).await.unwrap();
-    assert!(own.keeper.to_note(own.now).await.unwrap().is_empty());
+    let to_note = own.keeper.tend(own.now).await.unwrap().ended;
+    let former = Ended { what: "identity".to_owned(), id: old, at: end };
+    assert!(to_note.contains(&former), "{to_note:?}");
+    own.keeper.noted(to_note.into_iter().map(|ended| ended.id).collect(), own.now).await.unwrap();
+    assert_eq!(own.keeper.tend(own.now).await.unwrap().ended, []);
     // Nothing of the key is left anywhere in the keyring.
     let secret = pem.lines().nth(1).unwrap();
     for entry in fs::read_dir(&own.keys).unwrap() {
@@ -592,7 +594,7 @@ async fn what_was_signed_elsewhere_is_verified_before_it_is_taken() {
     let broken = vec![signed[0].replace("m=enforce", "m=testing")];
     assert!(matches!(
         take(&own, &broken, false),
-        Err(IdentityError::Desk(DeskError::NotVerified(_)))
+        Err(IdentityError::Desk(DeskError::Policy(PolicyError::NotVerified(_))))
     ));
     assert!(own.desk().ahead().is_empty(), "nothing of all that was taken");
 

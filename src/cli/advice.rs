@@ -148,6 +148,11 @@ pub(super) fn about_alarm(alarm: &AlarmRow) -> String {
         AlarmKind::ClockJumped => {
             "compare this host's clock with `timedatectl`; if it is right, nothing: it goes on by itself within the hour".to_owned()
         }
+        AlarmKind::AnotherSigner => format!(
+            "one gateway alone signs and publishes for {domain}: take [domain.publish] and [domain.rotation] from this one or the \
+             other, and bring a fresh export of that one here (`mta-seal keys export`, `keys import`). If no other gateway has these \
+             keys, somebody else has the identity key: `mta-seal identity roll`, and tell your partners"
+        ),
         AlarmKind::RotationFailed => format!(
             "the keys of {domain} stay as they are, and it is tried again each minute: see the log, the permissions of the keyring, \
              and the room left on its disk"

@@ -3,10 +3,10 @@
 use super::failure::Failure;
 use super::{passphrase, terminal};
 use crate::core::{Domain, SigningKey};
-use crate::gateway::LEDGER_FILE;
 use crate::gateway::config::{Config, LocalDomain};
 use crate::gateway::rotation::Desk;
-use crate::records::{SignedPolicy, Validity, VerifiedPolicy};
+use crate::gateway::{LEDGER_FILE, PolicyError, own_policy};
+use crate::records::{Validity, VerifiedPolicy};
 use crate::store::keyring::Keyring;
 use crate::store::ledger::{LedgerError, SqliteLedger};
 use std::io;
@@ -66,14 +66,11 @@ impl Own {
     pub(super) fn load(local: &LocalDomain) -> Result<Self, Failure> {
         let keyring = passphrase::keyring(&local.keys, local.passphrase.as_deref())?;
         let file = local.keys.join("policy.txt");
-        let text = keyring.policy().ok_or_else(|| {
-            Failure::refused(format!("{} is missing", file.display()))
-                .hint("the signed policy of the domain belongs there")
+        let policy = own_policy(&keyring, &local.name).map_err(|error| match error {
+            PolicyError::Missing => Failure::refused(format!("{} is missing", file.display()))
+                .hint("the signed policy of the domain belongs there"),
+            error => Failure::refused(format!("{}: {error}", file.display())),
         })?;
-        let policy = SignedPolicy::parse(text.as_bytes())
-            .map_err(|error| Failure::refused(format!("{}: {error}", file.display())))?
-            .verify(&local.name)
-            .map_err(|error| Failure::refused(format!("{}: {error}", file.display())))?;
         Ok(Self { keyring, policy })
     }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::config::LocalDomain;
 use super::dkim::{self, DkimStartError};
+use super::own_policy::{PolicyError, own_policy};
 use crate::core::{Domain, SigningKey};
 use crate::mail::dkim::CarrierSigner;
-use crate::records::{RecordError, SignedPolicy, VerifiedPolicy, VerifyError};
+use crate::records::VerifiedPolicy;
 use crate::store::keyring::{Keyring, KeyringError, Passphrase};
 
 /// The keys of a local domain and the policy it publishes.
@@ -28,15 +29,9 @@ pub enum LocalKeysError {
     /// The keyring cannot be read.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
-    /// The keyring holds no policy.
-    #[error("the keyring holds no policy record")]
-    NoPolicy,
-    /// The policy is malformed.
+    /// The keyring holds no policy of this domain.
     #[error("policy record: {0}")]
-    Malformed(#[from] RecordError),
-    /// The policy is not signed for this domain.
-    #[error("policy record: {0}")]
-    NotVerified(#[from] VerifyError),
+    Policy(#[from] PolicyError),
     /// The policy lists no signing key whose private part is in the keyring.
     #[error("no signing key of the policy is in the keyring")]
     NoSigningKey,
@@ -92,8 +87,7 @@ impl LocalKeys {
 
     /// Takes a keyring of `domain`.
     pub fn new(keyring: Keyring, domain: &Domain) -> Result<Self, LocalKeysError> {
-        let text = keyring.policy().ok_or(LocalKeysError::NoPolicy)?;
-        let policy = SignedPolicy::parse(text.trim_end().as_bytes())?.verify(domain)?;
+        let policy = own_policy(&keyring, domain)?;
         let listed = policy.record().signing_keys.iter().map(|key| key.key_id());
         let signing = keyring.signing_key(listed).cloned().ok_or(LocalKeysError::NoSigningKey)?;
         Ok(Self { keyring, signing, policy, dkim: Arc::new([]) })

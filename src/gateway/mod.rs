@@ -31,6 +31,7 @@ mod message;
 mod metrics;
 mod outbound;
 mod outbox;
+mod own_policy;
 mod parts;
 pub mod publication;
 mod queue_id;
@@ -55,6 +56,7 @@ pub use inbound::{
     Cause, Claimed, Exceptions, Genuine, Ruling, scan_failure, signing_key, unseal_failure,
 };
 pub use local::{LocalKeys, LocalKeysError};
+pub use own_policy::{PolicyError, own_policy, verified};
 pub use parts::{LEDGER_FILE, Parts, Settings, StartError, refuse_lost_partners};
 pub use serve::Gateway;
 pub use sources::{Considered, Sources};

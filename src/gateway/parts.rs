@@ -10,7 +10,7 @@ use super::authorisation::AuthorisationError;
 use super::clock::{Clock, SystemClock};
 use super::config::{Config, PasswordError};
 use super::local::{LocalKeys, LocalKeysError};
-use super::publication::PublisherError;
+use super::publication::{PublisherError, publisher};
 use super::rotation::Disagreement;
 use crate::core::Domain;
 use crate::dns::authorities::DNS_PORT;
@@ -146,6 +146,7 @@ impl Parts {
     pub fn from_config(config: Config) -> Result<Self, StartError> {
         let clock = SystemClock;
         config.check_permissions()?;
+        refuse_publishers(&config)?;
         let domains = local_keys(&config)?;
         let resolver = Arc::new(StubResolver::new(&config.dns)?);
         std::fs::DirBuilder::new()
@@ -188,6 +189,7 @@ impl Settings {
     /// Something that the configuration names cannot be used.
     pub fn from_config(config: Config) -> Result<Self, StartError> {
         config.check_permissions()?;
+        refuse_publishers(&config)?;
         let domains = local_keys(&config)?;
         let resolver = Arc::new(StubResolver::new(&config.dns)?);
         Ok(Self { config, domains, resolver: Some(resolver), same_next_hops: false })
@@ -200,6 +202,7 @@ impl Settings {
     /// Something that the configuration names cannot be used.
     pub fn of_partners(config: Config) -> Result<Self, StartError> {
         config.check_permissions()?;
+        refuse_publishers(&config)?;
         let domains = local_keys(&config)?;
         Ok(Self { config, domains, resolver: None, same_next_hops: true })
     }
@@ -222,6 +225,15 @@ pub async fn refuse_lost_partners(config: &Config, ledger: &dyn Ledger) -> Resul
             Err(StartError::PartnersGone { file: config.partners_file.clone(), domain })
         }
     }
+}
+
+/// Refuses a configuration by which records cannot be published.
+fn refuse_publishers(config: &Config) -> Result<(), StartError> {
+    for local in &config.domains {
+        publisher(&local.publication, Arc::new(SystemClock))
+            .map_err(|error| StartError::Publisher { domain: local.name.clone(), error })?;
+    }
+    Ok(())
 }
 
 fn local_keys(config: &Config) -> Result<HashMap<Domain, LocalKeys>, StartError> {

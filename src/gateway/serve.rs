@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -16,7 +16,6 @@ use super::aftermath::Aftermath;
 use super::alarms::{self, Alarms};
 use super::attempts::Attempts;
 use super::booking::Underway;
-use super::clock::Clock;
 use super::config::Config;
 use super::delay;
 use super::failure::Failure;
@@ -25,8 +24,7 @@ use super::listener::{ConnectionLimits, Listeners, Places, Which, accept};
 use super::local::LocalKeys;
 use super::metrics::{self, Metrics};
 use super::parts::{Parts, Settings, StartError, refuse_lost_partners};
-use super::publication::publisher;
-use super::rotation::{Authoritative, PATIENCE, Rotation, agree};
+use super::rotation::{Agreement, Asked, Authoritative, MAX_VISITS, Means, Rotation};
 use super::session::{self, Direction};
 use super::{housekeeping, outbox};
 use crate::core::Domain;
@@ -53,6 +51,8 @@ pub struct Gateway {
     metrics_places: Arc<Places>,
     /// Has the keys looked at anew.
     rotation: Arc<Notify>,
+    agreement: Agreement,
+    authority_port: u16,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -66,8 +66,9 @@ impl Gateway {
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
         let Parts { config, domains, ledger, resolver, clock, authority_port } = parts;
         refuse_lost_partners(&config, &*ledger).await?;
-        refuse_publishers(&config, &clock)?;
-        refuse_other_keys(&config, &domains, &resolver, authority_port, clock.now()).await?;
+        let agreement = Agreement::default();
+        let agreement =
+            agreed(&agreement, &config, &domains, &resolver, authority_port, clock.now()).await?;
         let outbox = Arc::default();
         let waiting = Arc::default();
         let attempts = Arc::new(Attempts::start(
@@ -102,6 +103,8 @@ impl Gateway {
             inbound_places,
             metrics_places: Places::new(METRICS_LIMITS),
             rotation: Arc::default(),
+            agreement,
+            authority_port,
             stop,
             tasks,
         };
@@ -111,14 +114,15 @@ impl Gateway {
         tasks.spawn(outbox::run(Arc::clone(&gateway.current), bell, stop.clone()));
         tasks.spawn(delay::run(Arc::clone(&gateway.current), waiting, stop.clone()));
         let Foundation { ledger, clock, alarms, .. } = &gateway.foundation;
-        let rotation = Rotation {
+        let means = Means {
             current: Arc::clone(&gateway.current),
             ledger: Arc::clone(ledger),
             clock: Arc::clone(clock),
             alarms: Arc::clone(alarms),
-            bell: Arc::clone(&gateway.rotation),
             port: authority_port,
+            places: Semaphore::new(MAX_VISITS),
         };
+        let rotation = Rotation { means, bell: Arc::clone(&gateway.rotation) };
         tasks.spawn(rotation.run(stop.clone()));
         tasks.spawn(alarms::run(Arc::clone(alarms), stop.clone()));
         tasks.spawn(housekeeping::run(Arc::clone(ledger), Arc::clone(clock), stop));
@@ -139,12 +143,14 @@ impl Gateway {
             return Err(StartError::StateMoved { from, to });
         }
         refuse_lost_partners(&config, &*self.foundation.ledger).await?;
-        refuse_publishers(&config, &self.foundation.clock)?;
         let resolver = resolver.unwrap_or_else(|| Arc::clone(&old.resolver));
+        let (port, now) = (self.authority_port, self.foundation.clock.now());
+        let agreement = agreed(&self.agreement, &config, &domains, &resolver, port, now).await?;
         let hops = if same_next_hops { old.hops() } else { Hops::default() };
         let generation = Generation::new(&self.foundation, config, domains, resolver, hops)?;
         let plan = self.listeners.plan(&wanted(generation.config())).await?;
         // From here on nothing can fail.
+        self.agreement = agreement;
         self.listeners.halt_moved(&plan).await;
         let config = generation.config();
         self.outbound_places.limit(outbound_limits(config));
@@ -227,38 +233,27 @@ impl Gateway {
     }
 }
 
-/// Refuses a configuration by which records cannot be published.
-fn refuse_publishers(config: &Config, clock: &Arc<dyn Clock>) -> Result<(), StartError> {
-    for local in &config.domains {
-        publisher(&local.publication, Arc::clone(clock))
-            .map_err(|error| StartError::Publisher { domain: local.name.clone(), error })?;
-    }
-    Ok(())
-}
-
-/// Refuses keys that are not those of a published policy, as far as its name servers say in time which that is.
-async fn refuse_other_keys(
+/// Refuses keys that are others than those `before` and not those of a published policy, as far as its name servers say in time which
+/// that is.
+async fn agreed(
+    before: &Agreement,
     config: &Config,
     domains: &HashMap<Domain, LocalKeys>,
     resolver: &Arc<dyn Resolver>,
     port: u16,
     now: u64,
-) -> Result<(), StartError> {
-    let servers = Authoritative::new(Arc::clone(resolver), port);
-    let all = async {
-        for local in &config.domains {
-            let Some(keys) = domains.get(&local.name) else { continue };
+) -> Result<Agreement, StartError> {
+    let all: Vec<Asked<'_>> = config
+        .domains
+        .iter()
+        .filter_map(|local| {
             let (domain, at) = (&local.name, local.records_under());
-            agree(domain, at, keys, now, &servers)
-                .await
-                .map_err(|error| StartError::Published { domain: domain.clone(), error })?;
-        }
-        Ok(())
-    };
-    tokio::time::timeout(PATIENCE, all).await.unwrap_or_else(|_| {
-        warn!("the name servers do not say in time which policy is published: not compared with the keys");
-        Ok(())
-    })
+            Some(Asked { domain, at, keys: domains.get(domain)? })
+        })
+        .collect();
+    let servers = Arc::new(Authoritative::new(Arc::clone(resolver), port));
+    let agreed = before.with(&all, now, servers).await;
+    agreed.map_err(|(domain, error)| StartError::Published { domain, error })
 }
 
 fn wanted(config: &Config) -> Vec<(Which, SocketAddr)> {

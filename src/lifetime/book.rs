@@ -263,9 +263,8 @@ impl Book {
                 });
             }
         }
-        if self.installed == 0 {
-            self.installed = record.serial.min(now);
-        }
+        // One of a higher serial than that time has come since: brought here from another gateway.
+        self.installed = self.installed.max(record.serial.min(now));
         self.identify(policy, now);
         self.enter(record, now);
     }
@@ -285,6 +284,14 @@ impl Book {
 
     /// Enters a policy that is signed but not yet in force: from now on somebody may have it.
     pub fn announce(&mut self, policy: &PolicyRecord) {
+        self.heed(policy);
+        if self.identity.key == Some(policy.identity.fingerprint()) {
+            self.identity.next = policy.next_identity;
+        }
+    }
+
+    /// Enters a policy that somebody may have, whoever has signed it with the identity key: what it lists lives accordingly.
+    pub fn heed(&mut self, policy: &PolicyRecord) {
         let opens = Schedule::opens_until(policy.expiry, policy.window);
         for life in &mut self.keys {
             if life.is_listed_by(policy) {
@@ -297,7 +304,6 @@ impl Book {
         }
         let identity = &mut self.identity;
         if identity.key == Some(policy.identity.fingerprint()) {
-            identity.next = policy.next_identity;
             identity.expiry = identity.expiry.max(policy.expiry);
             identity.max_age = identity.max_age.max(policy.max_age);
         }

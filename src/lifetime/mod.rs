@@ -26,7 +26,7 @@ pub use calendar::{Entry, Next, calendar};
 pub use clock::{Jump, LEAP, SETTLING};
 pub use forecast::{Forecast, Week, forecast};
 pub use identity::{Identity, Proof, Succession};
-pub use plan::{Concern, Lists, Plan, Step, View, next_serial, plan};
+pub use plan::{Concern, Lists, Plan, Step, View, end, next_serial, plan};
 pub use publication::{Stand, TRIES, Wanted, names, wanted};
 pub use schedule::{LISTED_AFTER_USE, Schedule, ScheduleError};
 pub use state::State;

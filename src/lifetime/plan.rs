@@ -110,6 +110,14 @@ pub enum Concern {
         /// Its fingerprint.
         former: KeyId,
     },
+    /// Somebody else signs policies with the identity key [R-life-15].
+    #[error(
+        "DNS has a policy of serial {serial} that the identity key has signed elsewhere: nothing is signed or published here"
+    )]
+    AnotherSigner {
+        /// Its serial.
+        serial: u64,
+    },
     /// All selectors of the configured ones are in use.
     #[error("no selector is free for a new key")]
     NoSelector,
@@ -381,12 +389,8 @@ pub fn next_serial(before: u64, now: u64) -> u64 {
 }
 
 /// When the private part of a key is destroyed, Unix seconds; none while it is in use or to be used.
-pub(super) fn end(
-    life: &Life,
-    policy: &PolicyRecord,
-    ahead: &[PolicyRecord],
-    now: u64,
-) -> Option<u64> {
+#[must_use]
+pub fn end(life: &Life, policy: &PolicyRecord, ahead: &[PolicyRecord], now: u64) -> Option<u64> {
     // One that has expired takes no turn any more.
     let mut ahead = ahead.iter().filter(|policy| now < policy.expiry);
     match life.kind {

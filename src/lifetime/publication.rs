@@ -55,6 +55,22 @@ pub struct Stand {
 }
 
 impl Stand {
+    /// One that must stand from `now` on, and has not been handed over yet.
+    fn new(name: String, value: String, now: u64) -> Self {
+        Self {
+            name,
+            value,
+            since: now,
+            withdrawn: false,
+            done: None,
+            tries: 0,
+            again: 0,
+            seen: None,
+            settle: 0,
+            ready: None,
+        }
+    }
+
     /// Whether it has to be handed over for publication.
     #[must_use]
     pub fn is_pending(&self) -> bool {
@@ -169,19 +185,16 @@ impl Book {
                 // Caches may have what it replaces.
                 let at_name = self.stands.iter().filter(|stand| stand.name == name);
                 let settle = at_name.map(|stand| stand.settle).max().unwrap_or(0);
-                self.stands.push(Stand {
-                    name,
-                    settle,
-                    value,
-                    since: now,
-                    withdrawn: false,
-                    done: None,
-                    tries: 0,
-                    again: 0,
-                    seen: None,
-                    ready: None,
-                });
+                self.stands.push(Stand { settle, ..Stand::new(name, value, now) });
             }
+        }
+    }
+
+    /// Has a record withdrawn that was not published from here, or of which nothing is known any more.
+    pub fn strike(&mut self, name: &str, value: &str, now: u64) {
+        if !self.stands.iter().any(|s| s.name == name && s.value == value) {
+            let stand = Stand::new(name.to_owned(), value.to_owned(), now);
+            self.stands.push(Stand { withdrawn: true, ..stand });
         }
     }
 

@@ -98,6 +98,9 @@ pub enum Alarm {
         "the clock has jumped: keys and policies stay as they are until it has been steady for an hour"
     )]
     ClockJumped,
+    /// Somebody else signs policies with the identity key of our own domain [R-life-15].
+    #[error("{0}")]
+    AnotherSigner(String),
     /// The keys of our own domain cannot be tended.
     #[error("the keys of this domain cannot be tended: {0}")]
     RotationFailed(String),
@@ -125,6 +128,7 @@ impl Alarm {
             Self::RecordMissing(_) => AlarmKind::RecordMissing,
             Self::PolicyEnds { .. } => AlarmKind::PolicyEnds,
             Self::ClockJumped => AlarmKind::ClockJumped,
+            Self::AnotherSigner(_) => AlarmKind::AnotherSigner,
             Self::RotationFailed(_) => AlarmKind::RotationFailed,
         }
     }
@@ -193,13 +197,15 @@ pub enum AlarmKind {
     PolicyEnds,
     /// [`Alarm::ClockJumped`].
     ClockJumped,
+    /// [`Alarm::AnotherSigner`].
+    AnotherSigner,
     /// [`Alarm::RotationFailed`].
     RotationFailed,
 }
 
 impl AlarmKind {
     /// All kinds.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::IdentityChanged,
         Self::IdentityReplaced,
         Self::IdentityRolledOver,
@@ -217,6 +223,7 @@ impl AlarmKind {
         Self::RecordMissing,
         Self::PolicyEnds,
         Self::ClockJumped,
+        Self::AnotherSigner,
         Self::RotationFailed,
     ];
 
@@ -240,6 +247,7 @@ impl AlarmKind {
             Self::RecordMissing => ("record-missing", Severity::Warning),
             Self::PolicyEnds => ("policy-ends", Severity::Warning),
             Self::ClockJumped => ("clock-jumped", Severity::Warning),
+            Self::AnotherSigner => ("another-signer", Severity::Critical),
             Self::RotationFailed => ("rotation-failed", Severity::Warning),
         }
     }

@@ -1,6 +1,6 @@
 //! Gateways in this process.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -64,6 +64,10 @@ pub struct Spec {
     pub inbound_listen: String,
     /// State directory, beside the keys.
     pub state: String,
+    /// More lines of the tables of domains, by their names.
+    pub of_domain: BTreeMap<Domain, String>,
+    /// Where the authoritative servers listen.
+    pub authority_port: u16,
 }
 
 impl Spec {
@@ -80,6 +84,8 @@ impl Spec {
             outbound_listen: "\"127.0.0.1:0\"".to_owned(),
             inbound_listen: "\"127.0.0.1:0\"".to_owned(),
             state: "state".to_owned(),
+            of_domain: BTreeMap::new(),
+            authority_port: DNS_PORT,
         }
     }
 
@@ -120,6 +126,9 @@ impl Spec {
             writeln!(toml, "[[domain]]\nname = \"{domain}\"\nkeys = \"keys-{domain}\"").unwrap();
             if !self.dkim.is_empty() && domain == &self.orgs[0].domain {
                 writeln!(toml, "dkim = {}", self.dkim).unwrap();
+            }
+            if let Some(lines) = self.of_domain.get(domain) {
+                writeln!(toml, "{lines}").unwrap();
             }
         }
         let sides = [
@@ -194,7 +203,7 @@ impl Gw {
             ledger: Arc::new(ledger.clone()),
             resolver,
             clock: Arc::clone(clock) as _,
-            authority_port: DNS_PORT,
+            authority_port: spec.authority_port,
         };
         let gateway = Gateway::start(parts).await.unwrap();
         let (dns, clock) = (Arc::clone(dns), Arc::clone(clock));

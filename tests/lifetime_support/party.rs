@@ -79,6 +79,16 @@ impl Party {
         Self { domain, keeper, zone: zone.clone(), read: RefCell::default(), _directory: directory }
     }
 
+    /// Another gateway of the domain, with a copy of the keyring.
+    pub fn second(&self) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let keys = directory.path().join("keys");
+        copy(self.keys(), &keys);
+        let keeper = Keeper { keys, ..self.keeper.clone() };
+        let (domain, zone) = (self.domain.clone(), self.zone.clone());
+        Self { domain, keeper, zone, read: RefCell::default(), _directory: directory }
+    }
+
     pub fn keys(&self) -> &Path {
         &self.keeper.keys
     }

@@ -1,11 +1,12 @@
 //! `mta-seal keys import`: adds the keys of an export to a keyring.
 
-use super::Place;
+use super::{Place, destroy};
 use crate::cli::failure::Failure;
 use crate::cli::moment::utc;
 use crate::cli::{context, passphrase, terminal};
 use crate::core::Domain;
-use crate::records::{SignedPolicy, VerifiedPolicy};
+use crate::gateway::verified;
+use crate::records::VerifiedPolicy;
 use crate::store::keyring::{
     AgeIdentities, Export, Keyring, Merged, Opener, Passphrase, TransferError,
 };
@@ -27,6 +28,12 @@ pub(in crate::cli) struct Args {
     /// The file with the private key of age that opens it
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
+    /// Destroy the keys here that the export lists as destroyed; says which, and asks
+    #[arg(long)]
+    destroy: bool,
+    /// Do not ask, and destroy only what no mail can need any more
+    #[arg(long, requires = "destroy")]
+    yes: bool,
 }
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
@@ -40,7 +47,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
             .hint("name the domain with --domain, or the directory with --dir"));
     }
     let theirs = match export.policy() {
-        Some(text) => Some(verified(text, &domain, &name.to_string())?),
+        Some(text) => Some(policy_in(&name.to_string(), text, &domain)?),
         None => None,
     };
     let configured = found.passphrase.as_deref();
@@ -51,17 +58,16 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
         right = Some(Keyring::lock(&found.directory)?);
         passphrase::keyring(&found.directory, configured)?
     };
-    let _right = match right {
+    let right = match right {
         Some(right) => right,
         None => Keyring::lock(&found.directory)?,
     };
     let place = found.directory.display();
     let ours = match keyring.policy() {
-        Some(text) => Some(verified(
-            text,
-            &domain,
-            &found.directory.join("policy.txt").display().to_string(),
-        )?),
+        Some(text) => {
+            let file = found.directory.join("policy.txt").display().to_string();
+            Some(policy_in(&file, text, &domain)?)
+        }
         None => None,
     };
     if let (Some(theirs), Some(ours)) = (&theirs, &ours)
@@ -87,7 +93,13 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
         (None, None, _) => "none",
         _ => "there already",
     };
-    report(&export, &merged, policy, &place.to_string())
+    drop((keyring, right));
+    report(&export, &merged, policy, &place.to_string(), args.destroy)?;
+    if args.destroy {
+        destroy::run(&found, &domain, &export, args.yes)?;
+    }
+    terminal::hint("destroy the export and every copy of it, unless it is your backup");
+    Ok(())
 }
 
 fn open(args: &Args) -> Result<Export, Failure> {
@@ -144,12 +156,9 @@ fn is_empty(directory: &Path) -> bool {
     )
 }
 
-fn verified(text: &str, domain: &Domain, place: &str) -> Result<VerifiedPolicy, Failure> {
-    let failed = |error: &dyn std::fmt::Display| {
-        Failure::refused(format!("{place}: policy of {domain}: {error}"))
-    };
-    let policy = SignedPolicy::parse(text.as_bytes()).map_err(|error| failed(&error))?;
-    policy.verify(domain).map_err(|error| failed(&error))
+fn policy_in(place: &str, text: &str, domain: &Domain) -> Result<VerifiedPolicy, Failure> {
+    verified(text, domain)
+        .map_err(|error| Failure::refused(format!("{place}: policy of {domain}: {error}")))
 }
 
 /// Whether two policies are of one identity key, or one of them says that its key succeeds the other's.
@@ -162,11 +171,18 @@ fn related(one: &VerifiedPolicy, other: &VerifiedPolicy, now: u64) -> bool {
         || succeeds(other, one)
 }
 
-fn report(export: &Export, merged: &Merged, policy: &str, place: &str) -> Result<(), Failure> {
+/// `destroying`: what becomes of keys that are still here is said later.
+fn report(
+    export: &Export,
+    merged: &Merged,
+    policy: &str,
+    place: &str,
+    destroying: bool,
+) -> Result<(), Failure> {
     let mut text = format!(
         "{place}: {} added, {} there already, of an export of {}; policy: {policy}\n",
         merged.added.len(),
-        merged.present.len() + merged.alive.len(),
+        merged.present.len(),
         utc(export.exported())
     );
     for name in &merged.added {
@@ -176,14 +192,13 @@ fn report(export: &Export, merged: &Merged, policy: &str, place: &str) -> Result
         text.push_str(&format!("left out {name}: destroyed\n"));
     }
     terminal::print(&text)?;
-    for name in &merged.alive {
+    for name in merged.alive.iter().filter(|_| !destroying) {
         terminal::warning(&format!(
-            "{name} is still here, though it was destroyed where the export was made"
+            "{name} is still here, though it was destroyed where the export was made: --destroy destroys it"
         ));
     }
     for name in &merged.unknown {
         terminal::warning(&format!("left out {name:?}: no file of a keyring in this version"));
     }
-    terminal::hint("destroy the export and every copy of it, unless it is your backup");
     Ok(())
 }

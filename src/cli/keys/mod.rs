@@ -1,5 +1,6 @@
 //! `mta-seal keys`: the private keys of a domain.
 
+mod destroy;
 mod export;
 mod import;
 mod list;
@@ -7,13 +8,16 @@ mod protect;
 mod revoke;
 mod rotate;
 
-use super::context;
 use super::failure::Failure;
 use super::terminal::print;
+use super::{context, operator};
 use crate::core::Domain;
+use crate::gateway::LEDGER_FILE;
 use crate::gateway::config::LocalDomain;
 use crate::gateway::rotation::DeskError;
+use crate::store::ledger::{LedgerError, NewAction, OperatorLedger};
 use clap::Subcommand;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 /// What is done with keys.
@@ -37,7 +41,8 @@ pub(super) enum KeysCommand {
     Export(export::Args),
     /// Add the keys of such a file to a keyring
     ///
-    /// Nothing is overwritten, and no key comes back that is listed as destroyed.
+    /// Nothing is overwritten, and no key comes back that is listed as destroyed. What the export lists as destroyed and is here
+    /// stays, but with --destroy.
     Import(import::Args),
 }
 
@@ -90,14 +95,50 @@ struct Found {
     passphrase: Option<PathBuf>,
     /// The domain in the configuration.
     domain: Option<Domain>,
+    /// The ledger of its gateway.
+    ledger: Option<PathBuf>,
 }
 
 impl Place {
     fn find(&self, config: Option<&Path>) -> Result<Found, Failure> {
         if let Some(directory) = &self.dir {
-            return Ok(Found { directory: directory.clone(), passphrase: None, domain: None });
+            let directory = directory.clone();
+            return Ok(Found { directory, passphrase: None, domain: None, ledger: None });
         }
-        let local = local(self.domain.as_deref(), config)?;
-        Ok(Found { directory: local.keys, passphrase: local.passphrase, domain: Some(local.name) })
+        let config = context::config(config)?;
+        let local = context::one(&config, self.domain.as_deref())?.clone();
+        Ok(Found {
+            directory: local.keys,
+            passphrase: local.passphrase,
+            domain: Some(local.name),
+            ledger: Some(config.state.join(LEDGER_FILE)),
+        })
     }
+}
+
+/// Asks whether to go on; `not_done` says what follows from no.
+fn confirm(yes: bool, not_done: &str) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(format!("not confirmed: {not_done}")).hint("add --yes"));
+    }
+    let failed = |error| Failure::writing("standard output", &error);
+    print("Go on? (yes/no) ")?;
+    std::io::stdout().flush().map_err(failed)?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(failed)?;
+    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::refused(not_done)) }
+}
+
+/// Puts what is about to be done on record; `false` if there is no ledger yet.
+fn on_record(ledger: &Path, actions: &[NewAction], now: u64) -> Result<bool, Failure> {
+    let ledger = match OperatorLedger::open(ledger) {
+        Ok(ledger) => ledger,
+        Err(LedgerError::Open { kind: std::io::ErrorKind::NotFound }) => return Ok(false),
+        Err(error) => return Err(context::ledger_failure(error)),
+    };
+    ledger.record(actions, now, &operator::current()).map_err(context::ledger_failure)?;
+    Ok(true)
 }

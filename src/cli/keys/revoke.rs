@@ -1,10 +1,9 @@
 //! `mta-seal keys revoke`: a key that others may know.
 
-use std::io::{IsTerminal, Write};
 use std::path::Path;
 
-use super::print;
 use super::rotate::{tend, told};
+use super::{confirm, on_record, print};
 use crate::cli::context;
 use crate::cli::failure::Failure;
 use crate::cli::moment::utc;
@@ -14,7 +13,7 @@ use crate::gateway::LEDGER_FILE;
 use crate::gateway::config::LocalDomain;
 use crate::gateway::rotation::{Desk, Made};
 use crate::lifetime::{Kind, Life, State};
-use crate::store::ledger::{ActionKind, LedgerError, NewAction, OperatorLedger};
+use crate::store::ledger::{ActionKind, NewAction};
 
 /// Options of `keys revoke`.
 #[derive(Debug, clap::Args)]
@@ -51,8 +50,10 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
             desk.book.life(&id).ok_or_else(|| Failure::refused("the key has gone meanwhile"))?;
         print(&consequences(local, &desk, life, args.destroy, now))?;
     }
-    confirm(args.yes)?;
-    record(&config.state.join(LEDGER_FILE), local, &id, why, now)?;
+    confirm(args.yes, "nothing was changed")?;
+    let detail = format!("key {id}: {why}");
+    let action = NewAction { kind: ActionKind::KeyRevoked, domain: local.name.clone(), detail };
+    on_record(&config.state.join(LEDGER_FILE), &[action], now)?;
     let mut desk = context::desk(local, now)?;
     desk.book.revoke(&id, args.destroy, now);
     desk.save(now)?;
@@ -133,37 +134,4 @@ fn consequences(local: &LocalDomain, desk: &Desk, life: &Life, destroy: bool, no
         say("Policies that were signed ahead and list it stay valid wherever they are. If those may be in other hands too, change the identity key (`mta-seal identity roll`).".to_owned());
     }
     out
-}
-
-fn confirm(yes: bool) -> Result<(), Failure> {
-    if yes {
-        return Ok(());
-    }
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage("not confirmed: nothing was changed").hint("add --yes"));
-    }
-    let failed = |error| Failure::writing("standard output", &error);
-    print("Go on? (yes/no) ")?;
-    std::io::stdout().flush().map_err(failed)?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(failed)?;
-    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::refused("nothing was changed")) }
-}
-
-/// Puts the revocation on record, if there is a ledger yet.
-fn record(
-    ledger: &Path,
-    local: &LocalDomain,
-    id: &KeyId,
-    why: &str,
-    now: u64,
-) -> Result<(), Failure> {
-    let ledger = match OperatorLedger::open(ledger) {
-        Ok(ledger) => ledger,
-        Err(LedgerError::Open { kind: std::io::ErrorKind::NotFound }) => return Ok(()),
-        Err(error) => return Err(context::ledger_failure(error)),
-    };
-    let detail = format!("key {id}: {why}");
-    let action = NewAction { kind: ActionKind::KeyRevoked, domain: local.name.clone(), detail };
-    ledger.record(&[action], now, &operator::current()).map_err(context::ledger_failure)
 }

@@ -1,13 +1,19 @@
 //! What servers may say about a keyring, and when it proves that it is the wrong one [R-life-08].
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use tempfile::TempDir;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use super::agreement::{Disagreement, agree};
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+
+use super::agreement::{AT_ONCE, Agreement, Asked, Disagreement, agree};
 use super::sighting::{Seen, Sighting, SightingFuture, Sightings};
 use crate::core::{Domain, IdentityKey, SealingPrivateKey, SigningKey, Suite};
 use crate::gateway::local::LocalKeys;
-use crate::records::{DEFAULT_WINDOW, Mode, PolicyDraft, Rollover, SealingEntry, policy_name};
+use crate::records::{
+    CLOCK_TOLERANCE, DEFAULT_WINDOW, Mode, PolicyDraft, Rollover, SealingEntry, policy_name,
+};
 use crate::store::keyring::{Keyring, StoredKey};
 
 const NOW: u64 = 1_800_000_000;
@@ -106,7 +112,11 @@ impl Sightings for Servers {
 }
 
 async fn judged(keys: &LocalKeys, servers: Servers) -> Result<(), Disagreement> {
-    agree(&domain(), &at(), keys, NOW, &servers).await
+    let asked = [Asked { domain: &domain(), at: &at(), keys }];
+    agree(&asked, NOW, Arc::new(servers)).await.map_err(|(of, error)| {
+        assert_eq!(of, domain());
+        error
+    })
 }
 
 /// The same with one server that has one record.
@@ -246,4 +256,134 @@ async fn a_policy_that_nobody_would_believe_proves_nothing() {
     // Another text beside it is no second one.
     let beside = Servers(vec![Ok(vec!["v=spf1 -all".to_owned(), good])]);
     assert_eq!(judged(&keys, beside).await, another_identity(STRANGER));
+}
+
+/// A policy whose serial lies ahead of the tolerance was signed by a wrong clock: nobody acts upon it [R-rec-06].
+#[tokio::test]
+async fn a_policy_of_the_future_proves_nothing() {
+    let (_directory, keys) = keys(None);
+    let ahead = |serial| {
+        let expiry = serial + DAY;
+        signed(&PolicyDraft { expiry, ..draft(serial, HERE) }, OWN)
+    };
+    let tolerated = NOW + CLOCK_TOLERANCE;
+    let newer = Disagreement::Newer { published: tolerated, own: SERIAL };
+    assert_eq!(judged_by(&keys, ahead(tolerated)).await, Err(newer));
+    assert_eq!(judged_by(&keys, ahead(tolerated + 1)).await, Ok(()));
+}
+
+/// Many places with the same keys, of which each answers when it is let, and what was asked.
+struct Many {
+    answers: Semaphore,
+    begun: Mutex<Vec<Domain>>,
+    ring: Semaphore,
+    at_once: AtomicUsize,
+    most: AtomicUsize,
+    text: String,
+}
+
+impl Many {
+    fn new(text: String) -> Arc<Self> {
+        Arc::new(Self {
+            answers: Semaphore::new(0),
+            begun: Mutex::default(),
+            ring: Semaphore::new(0),
+            at_once: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            text,
+        })
+    }
+
+    fn place(n: usize) -> Domain {
+        Domain::parse(&format!("n{n}.example")).unwrap()
+    }
+
+    /// Waits until so many more have been asked.
+    async fn asked(&self, more: usize) {
+        self.ring.acquire_many(u32::try_from(more).unwrap()).await.unwrap().forget();
+    }
+}
+
+impl Sightings for Many {
+    fn look<'a>(&'a self, name: &'a Domain) -> SightingFuture<'a> {
+        Box::pin(async move {
+            let at_once = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(at_once, Ordering::SeqCst);
+            self.begun.lock().unwrap().push(name.clone());
+            self.ring.add_permits(1);
+            // The first one never answers.
+            if name.as_str() == policy_name(&Self::place(0)) {
+                std::future::pending::<()>().await;
+            }
+            self.answers.acquire().await.unwrap().forget();
+            self.at_once.fetch_sub(1, Ordering::SeqCst);
+            let records = Ok(vec![self.text.clone().into_bytes()]);
+            let servers = vec![Seen { server: "ns.example".to_owned(), records }];
+            Sighting { servers, settle: 0 }
+        })
+    }
+}
+
+/// Servers of one domain that are silent keep nobody waiting, and not too many are asked at once.
+#[tokio::test]
+async fn domains_are_asked_beside_each_other() {
+    let (_directory, keys) = keys(None);
+    let many = Many::new(published(STRANGER, SERIAL));
+    let places: Vec<Domain> = (0..AT_ONCE + 8).map(Many::place).collect();
+    let domain = domain();
+    let asked: Vec<Asked<'_>> =
+        places.iter().map(|at| Asked { domain: &domain, at, keys: &keys }).collect();
+    let gate = async {
+        // All but the silent one wait for the gate.
+        many.asked(AT_ONCE).await;
+        assert_eq!(many.begun.lock().unwrap().len(), AT_ONCE);
+        many.answers.add_permits(1);
+    };
+    let (answer, ()) = tokio::join!(agree(&asked, NOW, Arc::clone(&many) as _), gate);
+    assert_eq!(answer, Err((domain.clone(), another_identity(STRANGER).unwrap_err())));
+    assert_eq!(many.most.load(Ordering::SeqCst), AT_ONCE);
+}
+
+/// At a reload those are compared that are new, or have other keys, or stand elsewhere.
+#[tokio::test]
+async fn what_was_compared_is_not_asked_again() {
+    let (_directory, mut first) = keys(None);
+    let (_other, second) = keys(None);
+    let many = Many::new(published(OWN, SERIAL));
+    many.answers.add_permits(100);
+    let names = [1, 2, 3].map(Many::place);
+    let [one, two, three] = &names;
+    let asked_of = |many: &Many| std::mem::take(&mut *many.begun.lock().unwrap());
+    let policy_at = |at: &Domain| Domain::parse(&policy_name(at)).unwrap();
+    let servers = || Arc::clone(&many) as Arc<dyn Sightings>;
+
+    let none = Agreement::default();
+    let all = [Asked { domain: one, at: one, keys: &first }];
+    let known = none.with(&all, NOW, servers()).await.ok().unwrap();
+    assert_eq!(asked_of(&many), [policy_at(one)]);
+    let known = known.with(&all, NOW, servers()).await.ok().unwrap();
+    assert_eq!(asked_of(&many), []);
+    // A new domain.
+    let all = [
+        Asked { domain: one, at: one, keys: &first },
+        Asked { domain: two, at: two, keys: &second },
+    ];
+    let known = known.with(&all, NOW, servers()).await.ok().unwrap();
+    assert_eq!(asked_of(&many), [policy_at(two)]);
+    // Another place.
+    let all = [
+        Asked { domain: one, at: one, keys: &first },
+        Asked { domain: two, at: three, keys: &second },
+    ];
+    let known = known.with(&all, NOW, servers()).await.ok().unwrap();
+    assert_eq!(asked_of(&many), [policy_at(three)]);
+    // Other keys.
+    let more = StoredKey::new(sealing(ELSEWHERE));
+    first.keyring.add_sealing(more).unwrap();
+    let all = [
+        Asked { domain: one, at: one, keys: &first },
+        Asked { domain: two, at: three, keys: &second },
+    ];
+    known.with(&all, NOW, servers()).await.ok().unwrap();
+    assert_eq!(asked_of(&many), [policy_at(one)]);
 }

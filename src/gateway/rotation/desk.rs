@@ -8,13 +8,17 @@ pub use identity::{Ask, IdentityError, MAX_WEEKS, NotTaken, Roll};
 
 use rand_core::CryptoRng;
 
+use super::rival::Rivals;
+use super::sighting::Sighting;
 use crate::core::{Domain, KeyError, KeyId, SealingPrivateKey, SigningKey, VerifyingKey};
+use crate::gateway::own_policy::{PolicyError, own_policy, verified};
 use crate::lifetime::{
-    Book, BookError, Concern, Kind, Life, Lists, Plan, Schedule, Step, View, names, plan, wanted,
+    Book, BookError, Concern, Kind, Life, Lists, Plan, Schedule, Step, View, end, names, plan,
+    wanted,
 };
 use crate::records::{
-    DraftError, KeyRecord, PolicyDraft, PolicyRecord, RecordError, SealingEntry, Selector,
-    SignedPolicy, ValueError, VerifiedPolicy, VerifyError,
+    DraftError, KeyRecord, PolicyDraft, PolicyRecord, SealingEntry, Selector, Validity, ValueError,
+    VerifiedPolicy,
 };
 use crate::store::keyring::{Keyring, KeyringError, Passphrase, StoredKey};
 use crate::store::replace::Replacing;
@@ -28,15 +32,9 @@ pub enum DeskError {
     /// The keyring cannot be read or written.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
-    /// The keyring holds no policy.
-    #[error("the keyring holds no policy record")]
-    NoPolicy,
-    /// A policy is malformed.
+    /// The keyring holds no policy of this domain, or another text is none.
     #[error("policy record: {0}")]
-    Malformed(#[from] RecordError),
-    /// A policy is not signed for this domain.
-    #[error("policy record: {0}")]
-    NotVerified(#[from] VerifyError),
+    Policy(#[from] PolicyError),
     /// What is known of the lifetimes cannot be read.
     #[error("lifetimes.json: {0}")]
     Book(#[from] BookError),
@@ -128,6 +126,8 @@ pub struct Desk {
     pub book: Book,
     policy: VerifiedPolicy,
     ahead: Vec<VerifiedPolicy>,
+    /// A policy in DNS over which nothing is signed or published.
+    rival: Option<VerifiedPolicy>,
     /// As it is on the disk.
     stored: Option<Book>,
     _right: Replacing,
@@ -147,12 +147,11 @@ impl Desk {
     ) -> Result<Self, DeskError> {
         let right = Keyring::lock(directory)?;
         let keyring = Keyring::load_with(directory, passphrase)?;
-        let text = keyring.policy().ok_or(DeskError::NoPolicy)?;
-        let policy = SignedPolicy::parse(text.as_bytes())?.verify(domain)?;
+        let policy = own_policy(&keyring, domain)?;
         let ahead = keyring
             .ahead()
-            .map(|text| Ok(SignedPolicy::parse(text.as_bytes())?.verify(domain)?))
-            .collect::<Result<_, DeskError>>()?;
+            .map(|text| verified(text, domain))
+            .collect::<Result<_, PolicyError>>()?;
         let stored = keyring.book().map(Book::parse).transpose()?;
         let mut book = stored.clone().unwrap_or_default();
         let sealing = keyring.sealing_keys().iter().map(|stored| {
@@ -162,7 +161,37 @@ impl Desk {
         });
         let signing = keyring.signing_keys().iter().map(|key| (Kind::Signing, key.key_id(), None));
         book.adopt(sealing.chain(signing).collect::<Vec<_>>(), &policy, now);
-        Ok(Self { domain: domain.clone(), keyring, book, policy, ahead, stored, _right: right })
+        let domain = domain.clone();
+        Ok(Self { domain, keyring, book, policy, ahead, rival: None, stored, _right: right })
+    }
+
+    /// Heeds what the servers have at the name of the policy: from then on nothing is signed or published over a later policy that was
+    /// signed elsewhere with the identity key, and earlier ones are withdrawn [R-life-15].
+    pub fn heed(&mut self, sighting: &Sighting, made: Made<'_>, now: u64) {
+        let name = names(made.at).policy();
+        let known = |text: &str| {
+            self.policy.text() == text
+                || self.ahead.iter().any(|ahead| ahead.text() == text)
+                || self.book.stands.iter().any(|stand| stand.name == name && stand.value == text)
+        };
+        let rivals = Rivals::of(sighting, &self.domain, &self.policy, known, now);
+        for policy in rivals.later.iter().chain(&rivals.earlier) {
+            // Somebody may seal to the keys that it lists [R-life-04].
+            self.book.heed(policy.record());
+        }
+        let counts = self.policy.validity(now) == Validity::InForce;
+        if counts && rivals.later.is_none() && self.book.settling(now).is_none() {
+            for policy in &rivals.earlier {
+                self.book.strike(&name, policy.text(), now);
+            }
+        }
+        self.rival = rivals.later;
+    }
+
+    /// Whether somebody else signs and publishes for the domain.
+    #[must_use]
+    pub fn has_rival(&self) -> bool {
+        self.rival.is_some()
     }
 
     /// The policy in the keyring.
@@ -175,6 +204,12 @@ impl Desk {
     #[must_use]
     pub fn ahead(&self) -> Vec<PolicyRecord> {
         self.ahead.iter().map(|policy| policy.record().clone()).collect()
+    }
+
+    /// When the private part of a key is destroyed, Unix seconds; none while it is in use or to be used.
+    #[must_use]
+    pub fn end_of(&self, life: &Life, now: u64) -> Option<u64> {
+        end(life, self.policy.record(), &self.ahead(), now)
     }
 
     /// What is due.
@@ -191,6 +226,12 @@ impl Desk {
         });
         let lacking = self.lacks_former();
         plan.concerns.extend(lacking.map(|former| Concern::FormerMissing { former }));
+        if let Some(rival) = &self.rival {
+            // Whatever the records lack is that one's matter; keys are destroyed as ever.
+            plan.steps.retain(|step| matches!(step, Step::Destroy(_)));
+            plan.concerns.retain(|concern| matches!(concern, Concern::Clock { .. }));
+            plan.concerns.push(Concern::AnotherSigner { serial: rival.record().serial });
+        }
         plan
     }
 
@@ -357,7 +398,7 @@ impl Desk {
     ///
     /// It is no policy of this domain, or the file system refuses.
     pub fn replace_policy(&mut self, text: &str, now: u64) -> Result<(), DeskError> {
-        let policy = SignedPolicy::parse(text.as_bytes())?.verify(&self.domain)?;
+        let policy = verified(text, &self.domain)?;
         self.book.announce(policy.record());
         self.save(now)?;
         self.keyring.set_policy(text)?;

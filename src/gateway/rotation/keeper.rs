@@ -17,7 +17,7 @@ use crate::gateway::publication::{
     Action, Change, Published, Publisher, PublisherError, publisher,
 };
 use crate::gateway::system_rng;
-use crate::lifetime::{Concern, Jump, Plan, Schedule};
+use crate::lifetime::{Book, Concern, Jump, Plan, Schedule, names};
 use crate::records::Selector;
 use crate::store::keyring::Passphrase;
 
@@ -60,6 +60,8 @@ pub struct Tended {
     pub events: Vec<Event>,
     /// What an operator must hear of.
     pub concerns: Vec<Concern>,
+    /// Keys whose end is not yet in the audit trail.
+    pub ended: Vec<Ended>,
     /// The clock has jumped since the visit before.
     pub jump: Option<Jump>,
     /// Why records could not be published.
@@ -70,6 +72,17 @@ pub struct Tended {
     pub next: u64,
 }
 
+/// The end of a private key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// What it was for.
+    pub what: String,
+    /// Its key id.
+    pub id: KeyId,
+    /// When it was destroyed, Unix seconds.
+    pub at: u64,
+}
+
 /// What a sitting at the desk has brought.
 struct Sitting {
     events: Vec<Event>,
@@ -77,6 +90,15 @@ struct Sitting {
     plan: Plan,
     changes: Vec<Change>,
     looks: Vec<Look>,
+}
+
+/// What has come of a look at the records.
+struct Entered {
+    /// Records that are seen everywhere since.
+    visible: Vec<Event>,
+    /// When it is worth to look again, Unix seconds.
+    next: u64,
+    ended: Vec<Ended>,
 }
 
 /// A record that is to be looked at.
@@ -130,8 +152,14 @@ impl Keeper {
     /// The keyring cannot be read or changed. The keys that are in use stay in use.
     pub async fn tend(&self, now: u64) -> Result<Tended, DeskError> {
         let mut tended = Tended::default();
+        let policy = names(&self.at).policy();
+        // What others have published counts before anything is signed [R-life-15].
+        let mut sighted = match Domain::parse(&policy) {
+            Ok(name) => Some(Arc::new(self.sightings.look(&name).await)),
+            Err(_) => None,
+        };
         for _ in 0..TURNS {
-            let sitting = self.at_desk(move |keeper| keeper.sit(now)).await?;
+            let sitting = self.at_desk(move |keeper| keeper.sit(sighted.as_deref(), now)).await?;
             let mut moved = !sitting.events.is_empty();
             tended.events.extend(sitting.events);
             tended.jump = tended.jump.or(sitting.jump);
@@ -139,34 +167,18 @@ impl Keeper {
             let published = self.publish(sitting.changes, now, &mut tended).await?;
             moved |= published;
             let seen = self.look(sitting.looks).await;
-            let (due, visible) = self.at_desk(move |keeper| keeper.enter(&seen, now)).await?;
-            moved |= !visible.is_empty();
-            tended.events.extend(visible);
-            tended.next = sitting.plan.next.min(due).max(now.saturating_add(1));
+            let at_policy = seen.iter().find(|(look, _)| look.name == policy);
+            sighted = at_policy.map(|(_, sighting)| Arc::clone(sighting));
+            let entered = self.at_desk(move |keeper| keeper.enter(&seen, now)).await?;
+            moved |= !entered.visible.is_empty();
+            tended.events.extend(entered.visible);
+            tended.ended = entered.ended;
+            tended.next = sitting.plan.next.min(entered.next).max(now.saturating_add(1));
             if !moved {
                 break;
             }
         }
         Ok(tended)
-    }
-
-    /// The keys that were destroyed and are not yet in the audit trail: kind, key id, and when (Unix seconds).
-    ///
-    /// # Errors
-    ///
-    /// The keyring cannot be read.
-    pub async fn to_note(&self, now: u64) -> Result<Vec<(String, KeyId, u64)>, DeskError> {
-        self.at_desk(move |keeper| {
-            let desk = keeper.desk(now)?;
-            let ended = desk.book.keys.iter().filter(|life| !life.noted);
-            let ended =
-                ended.filter_map(|life| Some((life.kind.to_string(), life.id, life.destroyed?)));
-            let rolled = desk.book.identity.succession.as_ref().filter(|rolled| !rolled.noted);
-            let former = rolled
-                .and_then(|rolled| Some(("identity".to_owned(), rolled.former, rolled.destroyed?)));
-            Ok(ended.chain(former).collect())
-        })
-        .await
     }
 
     /// Notes that the end of these keys is in the audit trail.
@@ -200,10 +212,14 @@ impl Keeper {
         }
     }
 
-    /// What is due is done; then what is to be published and what is to be looked at.
-    fn sit(&self, now: u64) -> Result<Sitting, DeskError> {
+    /// What is due is done, with regard to what stands at the name of the policy; then what is to be published and what is to be looked
+    /// at.
+    fn sit(&self, sighted: Option<&Sighting>, now: u64) -> Result<Sitting, DeskError> {
         let mut desk = self.desk(now)?;
         let jump = desk.book.look(now);
+        if let Some(sighting) = sighted {
+            desk.heed(sighting, self.made(), now);
+        }
         desk.settle(self.made(), now);
         let mut events = Vec::new();
         let plan = desk.work(&self.schedule, self.made(), now, &mut system_rng(), &mut events)?;
@@ -211,7 +227,8 @@ impl Keeper {
         // of two, and none of them would count.
         let stands = &desk.book.stands;
         let due = |name: &str| stands.iter().any(|stand| stand.name == name && stand.is_due(now));
-        let pending = stands.iter().filter(|stand| stand.is_pending() && due(&stand.name));
+        let free = !desk.has_rival();
+        let pending = stands.iter().filter(|stand| free && stand.is_pending() && due(&stand.name));
         let changes = pending.map(|stand| Change {
             action: if stand.withdrawn { Action::Remove } else { Action::Add },
             name: stand.name.clone(),
@@ -305,15 +322,11 @@ impl Keeper {
         looks.into_iter().filter_map(known).map(|(sighting, look)| (look, sighting)).collect()
     }
 
-    /// Enters what was seen; when it is worth to look again.
-    fn enter(
-        &self,
-        seen: &[(Look, Arc<Sighting>)],
-        now: u64,
-    ) -> Result<(u64, Vec<Event>), DeskError> {
+    /// Enters what was seen.
+    fn enter(&self, seen: &[(Look, Arc<Sighting>)], now: u64) -> Result<Entered, DeskError> {
         let mut desk = self.desk(now)?;
         let mut next = now.saturating_add(AGAIN);
-        let (mut gone, mut events) = (Vec::new(), Vec::new());
+        let (mut gone, mut visible) = (Vec::new(), Vec::new());
         for (look, sighting) in seen {
             let of = |s: &crate::lifetime::Stand| {
                 s.name == look.name && s.value == look.value && s.withdrawn == look.withdrawn
@@ -328,7 +341,7 @@ impl Keeper {
                 stand.missing(now, sighting.settle, patience);
             } else if sighting.shows(&look.value) {
                 if stand.seen.is_none() {
-                    events.push(Event::Visible(stand.name.clone()));
+                    visible.push(Event::Visible(stand.name.clone()));
                 }
                 stand.everywhere(now, sighting.settle);
             } else if stand.seen.is_some() && !sighting.contradicts(&look.value) {
@@ -349,6 +362,19 @@ impl Keeper {
         });
         desk.settle(self.made(), now);
         desk.save(now)?;
-        Ok((next, events))
+        Ok(Entered { visible, next, ended: ended(&desk.book) })
     }
+}
+
+/// Keys that were destroyed, of which the book does not say that their end is on record.
+fn ended(book: &Book) -> Vec<Ended> {
+    let lives = book.keys.iter().filter(|life| !life.noted);
+    let lives = lives.filter_map(|life| {
+        Some(Ended { what: life.kind.to_string(), id: life.id, at: life.destroyed? })
+    });
+    let rolled = book.identity.succession.as_ref().filter(|rolled| !rolled.noted);
+    let former = rolled.and_then(|rolled| {
+        Some(Ended { what: "identity".to_owned(), id: rolled.former, at: rolled.destroyed? })
+    });
+    lives.chain(former).collect()
 }

@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 use super::age_file::{self, Failed};
 use crate::store::secret_file::{self, SecretFileError};
 
+/// One slow derivation at a time in this process: each takes 256 MiB, and the keyrings of many domains may be opened at once.
+static DERIVING: Mutex<()> = Mutex::new(());
+
 /// Most octets of a passphrase.
 const MAX: usize = 1_024;
 
@@ -90,7 +93,10 @@ impl Passphrase {
         if let Some(known) = opened.as_ref().filter(|known| known.encrypted == *encrypted) {
             return Ok(known.secret.clone());
         }
-        let secret = age_file::decrypt(self.secret(), encrypted.as_bytes())?;
+        let secret = {
+            let _one = DERIVING.lock().unwrap_or_else(PoisonError::into_inner);
+            age_file::decrypt(self.secret(), encrypted.as_bytes())?
+        };
         let secret = Zeroizing::new(secret.trim_end().to_owned());
         *opened = Some(Opened { encrypted: encrypted.clone(), secret: secret.clone() });
         Ok(secret)

@@ -152,7 +152,7 @@ pub struct Merged {
     pub present: Vec<String>,
     /// Sealing keys that are listed as destroyed, here or there: not brought back.
     pub destroyed: Vec<String>,
-    /// Sealing keys that are here, though the export lists them as destroyed.
+    /// Keys that are here, though the export lists them as destroyed.
     pub alive: Vec<String>,
     /// Files that this version does not know.
     pub unknown: Vec<String>,
@@ -283,6 +283,18 @@ impl Export {
         Ok(export)
     }
 
+    /// The keys that were destroyed where it was made, as it says.
+    ///
+    /// # Errors
+    ///
+    /// Its list of them is malformed.
+    pub fn destroyed(&self) -> Result<Vec<KeyId>, KeyringError> {
+        let listed = self.file(DESTROYED).map_or("", |file| &file.content);
+        let id =
+            |id: &str| id.parse().map_err(|_| self.malformed(DESTROYED, "a line without key id"));
+        listed.lines().filter_map(first).map(id).collect()
+    }
+
     /// Adds to a keyring what it does not have; nothing in it is overwritten, and no key that is listed as destroyed comes
     /// back. The policy is left to the caller, who knows whether it counts.
     ///
@@ -294,14 +306,14 @@ impl Export {
     /// A file is malformed, or another is there under its name: then nothing was changed. Or a file cannot be written.
     pub fn merge_into(&self, keyring: &mut Keyring) -> Result<Merged, KeyringError> {
         let mut merged = Merged::default();
+        let listed = self.destroyed()?;
+        let sealing = keyring.sealing.iter().map(|own| (own.key.key_id(), names::sealing(own)));
+        let signing =
+            keyring.signing.iter().map(|own| (own.key_id(), names::signing(&own.key_id())));
+        let here = sealing.chain(signing).filter(|(id, _)| !keyring.destroyed.contains(id));
+        merged.alive = here.filter(|(id, _)| listed.contains(id)).map(|(_, name)| name).collect();
         let mut destroyed = keyring.destroyed.clone();
-        let listed = self.file(DESTROYED).map_or("", |file| &file.content);
-        for line in listed.lines() {
-            let Some(id) = first(line) else { continue };
-            destroyed.insert(
-                id.parse().map_err(|_| self.malformed(DESTROYED, "a line without key id"))?,
-            );
-        }
+        destroyed.extend(listed);
         let (mut identity, mut former) = (None, None);
         let (mut signing, mut sealing) = (Vec::new(), Vec::new());
         for File { name, content } in &self.files {
@@ -346,9 +358,7 @@ impl Export {
                         sealing_file::parse(content).map_err(|what| self.malformed(name, what))?;
                     let id = key.key.key_id();
                     if keyring.sealing.iter().any(|own| own.key.key_id() == id) {
-                        let dead = destroyed.contains(&id) && !keyring.destroyed.contains(&id);
-                        let list = if dead { &mut merged.alive } else { &mut merged.present };
-                        list.push(name.clone());
+                        merged.present.push(name.clone());
                     } else if destroyed.contains(&id) {
                         merged.destroyed.push(name.clone());
                     } else {

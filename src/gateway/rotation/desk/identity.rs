@@ -4,10 +4,10 @@ use rand_core::CryptoRng;
 
 use super::{Desk, DeskError, Event, Made};
 use crate::core::{IdentityKey, KeyId};
+use crate::gateway::own_policy::verified;
 use crate::lifetime::{Forecast, Lists, Proof, Schedule, View, forecast, next_serial};
 use crate::records::{
-    CLOCK_TOLERANCE, Mode, PolicyDraft, PolicyRecord, PolicyRequest, Rollover, SignedPolicy,
-    VerifiedPolicy,
+    CLOCK_TOLERANCE, Mode, PolicyDraft, PolicyRecord, PolicyRequest, Rollover, VerifiedPolicy,
 };
 
 /// Most policies for times to come: what is signed ahead is as good as the identity key for whoever has its keys [R-life-13].
@@ -350,8 +350,7 @@ impl Desk {
         let mut taken: Vec<VerifiedPolicy> = Vec::new();
         // What has come into force meanwhile is no mistake.
         for text in texts.iter().filter(|text| **text != self.policy.text()) {
-            let signed = SignedPolicy::parse(text.as_bytes()).map_err(DeskError::from)?;
-            taken.push(signed.verify(&self.domain).map_err(DeskError::from)?);
+            taken.push(verified(text, &self.domain).map_err(DeskError::from)?);
         }
         let Some(first) = taken.first().map(|policy| policy.record().serial) else {
             return Err(IdentityError::Empty);
