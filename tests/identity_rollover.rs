@@ -93,8 +93,9 @@ async fn partners_follow_through_the_whole_rollover_and_then_the_former_key_dies
     assert_eq!((ended.former, ended.proof, ended.ended), (old, Proof::Statement, Some(end)));
     // For the audit trail, once.
     let to_note = own.keeper.to_note(own.now).await.unwrap();
-    assert!(to_note.contains(&("identity".to_owned(), old, end)), "{to_note:?}");
-    own.keeper.noted(to_note.into_iter().map(|(_, id, _)| id).collect(), own.now).await.unwrap();
+    let detail = format!("identity key {old} at {end}");
+    assert!(to_note.iter().any(|(_, action)| action.detail == detail), "{to_note:?}");
+    own.keeper.noted(to_note.into_iter().map(|(id, _)| id).collect(), own.now).await.unwrap();
     assert!(own.keeper.to_note(own.now).await.unwrap().is_empty());
     // Nothing of the key is left anywhere in the keyring.
     let secret = pem.lines().nth(1).unwrap();

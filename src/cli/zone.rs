@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::table;
 use super::terminal;
 use crate::core::{Domain, KeyId, MAX_DOMAIN};
+use crate::gateway::config::{LocalDomain, Publication};
 use crate::records::{
     DnsRecord, KeyRecord, SealingEntry, Selector, SignedPolicy, key_record_name, policy_name,
 };
@@ -39,14 +40,18 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     for local in context::locals(&config, args.domain.as_deref())? {
         let own = Own::load(local)?;
         own.warn_if_expired(context::now());
-        published.extend(records(&local.name, &own.keyring)?);
+        published.extend(records(local.records_under(), &own.keyring)?);
+        published.extend(aliases(local));
         published.extend(dkim::records(local)?);
     }
     let text = match args.format {
         Format::Zone => master_file(&published),
         Format::Values => published
             .iter()
-            .map(|record| format!("{}\n{}\n", record.name(), record.value()))
+            .map(|record| {
+                let kind = if record.is_alias() { " CNAME" } else { "" };
+                format!("{}{kind}\n{}\n", record.name(), record.value())
+            })
             .collect::<Vec<_>>()
             .join("\n"),
         Format::Json => table::json(&published)?,
@@ -56,6 +61,23 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
 
 pub(super) fn master_file(records: &[DnsRecord]) -> String {
     records.iter().map(DnsRecord::master_file).collect()
+}
+
+/// The names of a domain that are aliases of those below another, if its records stand there; with what they stand for.
+pub(super) fn delegated(local: &LocalDomain) -> Vec<(String, String)> {
+    let Publication { under: Some(under), selectors, .. } = &local.publication else {
+        return Vec::new();
+    };
+    let keys = selectors
+        .iter()
+        .map(|selector| (key_record_name(selector, &local.name), key_record_name(selector, under)));
+    std::iter::once((policy_name(&local.name), policy_name(under))).chain(keys).collect()
+}
+
+/// These aliases, which the domain's own zone has to have.
+fn aliases(local: &LocalDomain) -> impl Iterator<Item = DnsRecord> {
+    let names = delegated(local).into_iter();
+    names.map(|(name, target)| DnsRecord::alias(name, TTL, target))
 }
 
 /// The fingerprint of the identity key that has signed the policy.
@@ -85,7 +107,7 @@ pub(super) fn check_names(domain: &Domain, entries: &[SealingEntry]) -> Result<(
     .hint("a policy is for one exact domain: it can be published only for mailboxes of a shorter one"))
 }
 
-/// The policy record of a domain, and the key records that it lists.
+/// The policy record of a domain, and the key records that it lists, below `domain` or what it delegates to.
 pub(super) fn records(domain: &Domain, keyring: &Keyring) -> Result<Vec<DnsRecord>, Failure> {
     let place = keyring.directory().display();
     let text =

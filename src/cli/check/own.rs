@@ -1,6 +1,6 @@
 //! A domain of our own: what DNS has, compared with what is here.
 
-use super::Look;
+use super::{Look, delegation};
 use crate::cli::context::Own;
 use crate::cli::steps::{Step, Steps};
 use crate::dns::MailHosts;
@@ -16,6 +16,7 @@ pub(super) async fn check(
     steps: &mut Steps,
 ) {
     steps.extend(zone_file(config, local));
+    delegation::check(look, local, steps).await;
     match Own::load(local) {
         Ok(own) => {
             if let Some(published) = published {

@@ -1,5 +1,6 @@
 //! `mta-seal keys`: the private keys of a domain.
 
+mod concern;
 mod export;
 mod import;
 mod list;
@@ -10,8 +11,8 @@ mod rotate;
 use super::context;
 use super::failure::Failure;
 use super::terminal::print;
-use crate::core::Domain;
-use crate::gateway::config::LocalDomain;
+use super::trail::Trail;
+use crate::core::{Domain, KeyId};
 use crate::gateway::rotation::DeskError;
 use clap::Subcommand;
 use std::path::{Path, PathBuf};
@@ -53,6 +54,14 @@ pub(super) fn run(command: &KeysCommand, config: Option<&Path>) -> Result<(), Fa
     }
 }
 
+/// Columns of a line of text.
+const WIDTH: usize = 80;
+
+/// A key id, short as in `keys list`.
+fn digits(id: &KeyId) -> String {
+    id.to_string().get(..16).unwrap_or_default().to_owned()
+}
+
 impl From<DeskError> for Failure {
     fn from(error: DeskError) -> Self {
         match error {
@@ -65,11 +74,6 @@ impl From<DeskError> for Failure {
             other => Self::refused(&other),
         }
     }
-}
-
-/// The domain in the configuration, which may be left out if there is only one.
-fn local(domain: Option<&str>, config: Option<&Path>) -> Result<LocalDomain, Failure> {
-    context::one(&context::config(config)?, domain).cloned()
 }
 
 /// Which keyring a command is about.
@@ -90,14 +94,27 @@ struct Found {
     passphrase: Option<PathBuf>,
     /// The domain in the configuration.
     domain: Option<Domain>,
+    /// Where changes go on record; a directory without a configuration has no such place.
+    trail: Trail,
 }
 
 impl Place {
     fn find(&self, config: Option<&Path>) -> Result<Found, Failure> {
         if let Some(directory) = &self.dir {
-            return Ok(Found { directory: directory.clone(), passphrase: None, domain: None });
+            return Ok(Found {
+                directory: directory.clone(),
+                passphrase: None,
+                domain: None,
+                trail: Trail::none(),
+            });
         }
-        let local = local(self.domain.as_deref(), config)?;
-        Ok(Found { directory: local.keys, passphrase: local.passphrase, domain: Some(local.name) })
+        let config = context::config(config)?;
+        let local = context::one(&config, self.domain.as_deref())?;
+        Ok(Found {
+            directory: local.keys.clone(),
+            passphrase: local.passphrase.clone(),
+            domain: Some(local.name.clone()),
+            trail: Trail::open(&config, local)?,
+        })
     }
 }

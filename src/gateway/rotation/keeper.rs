@@ -20,6 +20,7 @@ use crate::gateway::system_rng;
 use crate::lifetime::{Concern, Jump, Plan, Schedule};
 use crate::records::Selector;
 use crate::store::keyring::Passphrase;
+use crate::store::ledger::NewAction;
 
 /// How often what is seen everywhere is looked at again, in seconds.
 const AGAIN: u64 = 3_600;
@@ -150,23 +151,13 @@ impl Keeper {
         Ok(tended)
     }
 
-    /// The keys that were destroyed and are not yet in the audit trail: kind, key id, and when (Unix seconds).
+    /// The keys that were destroyed and are not yet in the audit trail, and what is to be recorded of each.
     ///
     /// # Errors
     ///
     /// The keyring cannot be read.
-    pub async fn to_note(&self, now: u64) -> Result<Vec<(String, KeyId, u64)>, DeskError> {
-        self.at_desk(move |keeper| {
-            let desk = keeper.desk(now)?;
-            let ended = desk.book.keys.iter().filter(|life| !life.noted);
-            let ended =
-                ended.filter_map(|life| Some((life.kind.to_string(), life.id, life.destroyed?)));
-            let rolled = desk.book.identity.succession.as_ref().filter(|rolled| !rolled.noted);
-            let former = rolled
-                .and_then(|rolled| Some(("identity".to_owned(), rolled.former, rolled.destroyed?)));
-            Ok(ended.chain(former).collect())
-        })
-        .await
+    pub async fn to_note(&self, now: u64) -> Result<Vec<(KeyId, NewAction)>, DeskError> {
+        self.at_desk(move |keeper| Ok(keeper.desk(now)?.to_note())).await
     }
 
     /// Notes that the end of these keys is in the audit trail.
@@ -175,17 +166,7 @@ impl Keeper {
     ///
     /// The keyring cannot be changed.
     pub async fn noted(&self, ids: Vec<KeyId>, now: u64) -> Result<(), DeskError> {
-        self.at_desk(move |keeper| {
-            let mut desk = keeper.desk(now)?;
-            for life in desk.book.keys.iter_mut().filter(|life| ids.contains(&life.id)) {
-                life.noted = true;
-            }
-            if let Some(rolled) = &mut desk.book.identity.succession {
-                rolled.noted |= ids.contains(&rolled.former);
-            }
-            desk.save(now)
-        })
-        .await
+        self.at_desk(move |keeper| keeper.desk(now)?.noted(&ids, now)).await
     }
 
     /// Does what blocks away from the tasks that carry mail.

@@ -20,7 +20,7 @@ use crate::gateway::local::{LocalKeys, passphrase};
 use crate::lifetime::Concern;
 use crate::policy::Alarm;
 use crate::store::keyring::Passphrase;
-use crate::store::ledger::{ActionKind, NewAction, Operator, Scope, SharedLedger};
+use crate::store::ledger::{Operator, Scope, SharedLedger};
 
 /// How often keyrings are looked at for changes that commands have made.
 const LOOK: Duration = Duration::from_secs(2);
@@ -204,19 +204,14 @@ impl Rotation {
             if ended.is_empty() {
                 return Ok(());
             }
-            let action = |(kind, id, at): &(String, crate::core::KeyId, u64)| NewAction {
-                kind: ActionKind::KeyDestroyed,
-                domain: local.name.clone(),
-                detail: format!("{kind} key {id} at {at}"),
-            };
-            let actions: Vec<NewAction> = ended.iter().map(action).collect();
+            let (ids, actions): (Vec<_>, Vec<_>) = ended.into_iter().unzip();
             if let Err(error) =
                 self.ledger.record_actions(&actions, now, &Operator::gateway()).await
             {
                 warn!(domain = %local.name, %error, "the end of keys could not be put on record");
                 return Ok(());
             }
-            keeper.noted(ended.into_iter().map(|(_, id, _)| id).collect(), now).await
+            keeper.noted(ids, now).await
         };
         if let Err(error) = noted.await {
             warn!(domain = %local.name, %error, "the end of keys could not be put on record");
