@@ -8,7 +8,8 @@ use super::terminal;
 use crate::core::{Domain, KeyId, MAX_DOMAIN};
 use crate::gateway::config::{LocalDomain, Publication};
 use crate::records::{
-    DnsRecord, KeyRecord, SealingEntry, Selector, SignedPolicy, key_record_name, policy_name,
+    DnsRecord, KeyRecord, PolicyRecord, SealingEntry, Selector, SignedPolicy, key_record_name,
+    policy_name,
 };
 use crate::store::keyring::Keyring;
 use std::path::Path;
@@ -41,7 +42,8 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
         let own = Own::load(local)?;
         own.warn_if_expired(context::now());
         published.extend(records(local.records_under(), &own.keyring)?);
-        published.extend(aliases(local));
+        let names = delegated(local, Some(own.policy.record())).into_iter();
+        published.extend(names.map(|(name, target)| DnsRecord::alias(name, TTL, target)));
         published.extend(dkim::records(local)?);
     }
     let text = match args.format {
@@ -63,21 +65,28 @@ pub(super) fn master_file(records: &[DnsRecord]) -> String {
     records.iter().map(DnsRecord::master_file).collect()
 }
 
-/// The names of a domain that are aliases of those below another, if its records stand there; with what they stand for.
-pub(super) fn delegated(local: &LocalDomain) -> Vec<(String, String)> {
+/// The names of a domain that are to be aliases of those below another, if its records stand there, with what they stand for: that
+/// of the policy, and those of keys, be they configured or already in use.
+pub(super) fn delegated(
+    local: &LocalDomain,
+    policy: Option<&PolicyRecord>,
+) -> Vec<(String, String)> {
     let Publication { under: Some(under), selectors, .. } = &local.publication else {
         return Vec::new();
     };
-    let keys = selectors
-        .iter()
-        .map(|selector| (key_record_name(selector, &local.name), key_record_name(selector, under)));
-    std::iter::once((policy_name(&local.name), policy_name(under))).chain(keys).collect()
-}
-
-/// These aliases, which the domain's own zone has to have.
-fn aliases(local: &LocalDomain) -> impl Iterator<Item = DnsRecord> {
-    let names = delegated(local).into_iter();
-    names.map(|(name, target)| DnsRecord::alias(name, TTL, target))
+    let entries = policy.into_iter().flat_map(|policy| &policy.sealing_keys);
+    let listed = entries.filter_map(|entry| match entry {
+        SealingEntry::Listed { selector, .. } => Some(selector),
+        _ => None,
+    });
+    let mut names = vec![(policy_name(&local.name), policy_name(under))];
+    for selector in selectors.iter().chain(listed) {
+        let name = key_record_name(selector, &local.name);
+        if names.iter().all(|(other, _)| *other != name) {
+            names.push((name, key_record_name(selector, under)));
+        }
+    }
+    names
 }
 
 /// The fingerprint of the identity key that has signed the policy.

@@ -7,6 +7,7 @@ use crate::core::Domain;
 use crate::dns::authorities::{Said, Via, ask_all};
 use crate::dns::{MAX_CHAIN, Resolver};
 use crate::gateway::config::LocalDomain;
+use crate::records::PolicyRecord;
 
 /// Where a name leads, as the authoritative servers have it.
 #[derive(Debug, Default)]
@@ -57,8 +58,13 @@ pub(super) async fn follow(look: &Look<'_>, name: &Domain) -> Way {
 }
 
 /// Whether the names of a domain of ours whose records stand elsewhere lead there.
-pub(super) async fn check(look: &Look<'_>, local: &LocalDomain, steps: &mut Steps) {
-    let names = delegated(local);
+pub(super) async fn check(
+    look: &Look<'_>,
+    local: &LocalDomain,
+    policy: Option<&PolicyRecord>,
+    steps: &mut Steps,
+) {
+    let names = delegated(local, policy);
     let (Some(under), false) = (&local.publication.under, names.is_empty()) else { return };
     let (mut wrong, mut wanted, mut open) = (Vec::new(), Vec::new(), Vec::new());
     for (name, target) in &names {

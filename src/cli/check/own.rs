@@ -16,8 +16,10 @@ pub(super) async fn check(
     steps: &mut Steps,
 ) {
     steps.extend(zone_file(config, local));
-    delegation::check(look, local, steps).await;
-    match Own::load(local) {
+    let own = Own::load(local);
+    let policy = own.as_ref().ok().map(|own| own.policy.record());
+    delegation::check(look, local, policy, steps).await;
+    match own {
         Ok(own) => {
             if let Some(published) = published {
                 keys(look, &own, published, steps);
