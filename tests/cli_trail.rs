@@ -125,7 +125,8 @@ async fn policies_and_identity_keys() {
         news[1..].iter().all(|(kind, _)| kind == "policy" || kind == "key-destroyed"),
         "{news:?}"
     );
-    // The same again is refused.
+    // What is no policy is refused.
+    fs::write(home.gw.join("signed"), "v=MTASEAL1; m=enforce\n").unwrap();
     assert_eq!(home.run(&["policy", "install", "signed"], "").status.code(), Some(1));
     let news = home.news().await;
     assert_eq!(

@@ -229,9 +229,7 @@ fn policy(sheet: &Sheet, now: u64) -> Vec<String> {
             format!("{} signed ahead, the next from {}", policy.ahead.len(), short(next))
         }
         None if sheet.identity_here => "`mta-seal policy sign` signs it anew".to_owned(),
-        None => {
-            "none signed ahead; the identity key is elsewhere: `mta-seal policy request`".to_owned()
-        }
+        None => "none signed ahead: `mta-seal policy request`".to_owned(),
     };
     vec![format!("serial {}, {end}", policy.serial), seen, anew]
 }

@@ -109,8 +109,10 @@ pub(super) fn told(local: &LocalDomain, identity_here: bool, tended: &Tended) ->
         out.push_str("  add before you remove, and run this again when it is done\n");
     }
     if let Some(why) = &tended.refused {
-        let hint = "nothing that is in use is taken away meanwhile; see [domain.publish], and docs/publishing.md";
+        let other = "see [domain.publish], and docs/publishing.md";
+        let hint = tended.remedy.as_deref().unwrap_or(other);
         concern::paragraphs(&mut out, &format!("not published: {why}"), hint, WIDTH);
+        out.push_str("    Nothing that is in use is taken away meanwhile.\n");
     }
     let about = About { domain: &local.name, rotates: local.rotation.is_some(), identity_here };
     for of in &tended.concerns {

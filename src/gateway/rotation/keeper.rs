@@ -65,6 +65,8 @@ pub struct Tended {
     pub jump: Option<Jump>,
     /// Why records could not be published.
     pub refused: Option<String>,
+    /// What can be done about that.
+    pub remedy: Option<String>,
     /// Records that the operator has to publish or to withdraw.
     pub by_hand: Vec<Change>,
     /// When it is worth to come again, Unix seconds.
@@ -223,7 +225,7 @@ impl Keeper {
         if let Err(error) = &result {
             let hint = error.hint();
             warn!(domain = %self.domain, hint, "records could not be published: {error}");
-            tended.refused = Some(error.to_string());
+            (tended.refused, tended.remedy) = (Some(error.to_string()), hint);
         }
         let result = result.ok();
         let by_hand = result == Some(Published::ByHand);
