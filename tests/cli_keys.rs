@@ -11,6 +11,7 @@ use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::OnceLock;
 
 use cli_support::{now, program, wait};
 use lifetime_support::zone::Lag;
@@ -30,24 +31,45 @@ struct Home {
     at: u64,
 }
 
+/// A keyring that was made `days` before `at` and has been tended until then; for the last days by hand, by nobody.
+fn age(days: u64, by_hand: Option<u64>, at: u64) -> Party {
+    let begun = at - days * DAY;
+    let zone = Zone::new(2, 3_600, 900, Lag::None, begun, Chance::new(1));
+    let party = Party::new(DOMAIN, &zone, begun);
+    runtime().block_on(async {
+        let until = at - by_hand.unwrap_or(0) * DAY;
+        party.pass(begun, until).await;
+        zone.by_hand(by_hand.is_some());
+        party.pass(until, at).await;
+        // The last visit is at this very minute.
+        zone.advance(at);
+        party.tend(at).await;
+    });
+    party
+}
+
 impl Home {
-    /// Keys that were made `days` ago and have been tended since; by hand, if nobody publishes.
-    fn aged(days: u64, by_hand_since: Option<u64>, more: &str) -> Self {
+    /// Keys that were made `days` ago and have been tended since; by hand for the last days, if nobody publishes.
+    fn aged(days: u64, by_hand: Option<u64>, more: &str) -> Self {
         let at = (now() - 1_800) / 60 * 60;
-        let begun = at - days * DAY;
-        let zone = Zone::new(2, 3_600, 900, Lag::None, begun, Chance::new(1));
-        let party = Party::new(DOMAIN, &zone, begun);
-        runtime().block_on(async {
-            let until = by_hand_since.map_or(at, |since| at - since * DAY);
-            party.pass(begun, until).await;
-            zone.by_hand(by_hand_since.is_some());
-            if until < at {
-                party.pass(until, at).await;
-            }
-            // The last visit is at this very minute.
-            zone.advance(at);
-            party.tend(at).await;
+        Self::of(age(days, by_hand, at), at, more)
+    }
+
+    /// Keys of two months, so that some are in each state.
+    fn old(more: &str) -> Self {
+        static OLD: OnceLock<(Party, u64)> = OnceLock::new();
+        let (old, at) = OLD.get_or_init(|| {
+            let at = (now() - 1_800) / 60 * 60;
+            (age(60, None, at), at)
         });
+        let mut party = Party::new(DOMAIN, &old.zone, *at);
+        let copy = party.keys().with_file_name("copy");
+        lifetime_support::party::copy(old.keys(), &copy);
+        party.keeper.keys = copy;
+        Self::of(party, *at, more)
+    }
+
+    fn of(party: Party, at: u64, more: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::DirBuilder::new().mode(0o700).create(dir.path().join("state")).unwrap();
         let home = Self { dir, party, at };
@@ -128,14 +150,18 @@ impl Home {
         out
     }
 
-    /// How long before or after the last visit, in days, hours and minutes; for what happens at the time of the test, `NOW`.
+    /// How long before or after the last visit, in days, hours and minutes, if it is by the calendar, which is in whole hours. What
+    /// comes of a command counts from `NOW`, to five minutes.
     fn distance(&self, unix: u64) -> String {
-        if unix.abs_diff(now()) <= 120 {
-            return "NOW".to_owned();
-        }
-        let sign = if unix < self.at { '-' } else { '+' };
+        let after = |minutes: u64, sign: char| {
+            format!("{sign}{}d {:02}:{:02}", minutes / 1_440, minutes / 60 % 24, minutes % 60)
+        };
         let minutes = unix.abs_diff(self.at) / 60;
-        format!("{sign}{}d {:02}:{:02}", minutes / 1_440, minutes / 60 % 24, minutes % 60)
+        if minutes.is_multiple_of(60) {
+            return after(minutes, if unix < self.at { '-' } else { '+' });
+        }
+        let minutes = (unix.saturating_sub(now()) + 150) / 300 * 5;
+        if minutes == 0 { "NOW".to_owned() } else { format!("NOW{}", after(minutes, '+')) }
     }
 
     fn keyring(&self) -> BTreeMap<String, Vec<u8>> {
@@ -186,7 +212,7 @@ const X25519: Kind = Kind::Sealing(Suite::X25519);
 
 #[test]
 fn the_list_is_a_calendar() {
-    let home = Home::aged(60, None, "[domain.publish]\nhook = '/bin/false'\n");
+    let home = Home::old("[domain.publish]\nhook = '/bin/false'\n");
     let mut told = home.told(&["keys", "list"]);
     told += &home.told(&["keys", "list", "--json"]);
     insta::assert_snapshot!("list", told);
@@ -236,11 +262,12 @@ fn rotate_does_what_is_due_and_says_what_is_left() {
     assert_eq!(home.keyring()["policy.txt"], before["policy.txt"], "nothing was due");
 
     told += &format!("== by hand, now\n{}", cut(&home.told(&["keys", "rotate", "--now"])));
-    // The successors are here; nothing is used before it is seen.
-    for kind in [XWING, X25519, Kind::Signing] {
+    // The successors are here. What needs a record of its own, or to be listed first, is not used before everybody sees that.
+    for kind in [XWING, Kind::Signing] {
         assert_eq!(home.party.keys_in(kind, State::Active, now()).len(), 1);
         assert_eq!(home.party.keys_in(kind, State::Prepared, now()).len(), 1, "{kind}");
     }
+    assert_eq!(home.party.keys_in(X25519, State::Retiring, now()).len(), 1);
     assert!(home.keyring().len() > before.len());
     let trail: Vec<String> = home.trail().into_iter().map(|(kind, _)| kind).collect();
     assert_eq!(trail[0], "keys-rotated");
@@ -271,7 +298,7 @@ fn cut(text: &str) -> String {
 /// What it says before anything is done, for each kind of key.
 #[test]
 fn revoke_says_first_what_it_does() {
-    let home = Home::aged(60, None, "[domain.publish]\nhook = '/bin/true'\n");
+    let home = Home::old("[domain.publish]\nhook = '/bin/true'\n");
     let before = home.keyring();
     let mut told = String::new();
     let (xwing, x25519) = (home.the(XWING, State::Active), home.the(X25519, State::Active));
@@ -303,7 +330,7 @@ fn revoke_says_first_what_it_does() {
 #[test]
 fn revoke_takes_the_key_out_of_the_policy_and_of_use() {
     // The gateway does nothing by itself: what the command has destroyed is on record all the same.
-    let home = Home::aged(60, None, "");
+    let home = Home::old("");
     home.ledger();
     let (x25519, signing) =
         (home.the(X25519, State::Active), home.the(Kind::Signing, State::Active));

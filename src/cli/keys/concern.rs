@@ -1,5 +1,6 @@
 //! What an operator must hear of the keys of a domain, and what to do about it.
 
+use super::WIDTH;
 use crate::cli::moment::utc;
 use crate::cli::table::{paragraph, printable};
 use crate::core::Domain;
@@ -47,8 +48,13 @@ impl About<'_> {
     }
 }
 
-/// Both, folded.
-pub(super) fn paragraphs(out: &mut String, concern: &str, hint: &str, width: usize) {
-    paragraph(out, "  ! ", 4, &printable(concern), width);
-    paragraph(out, "    ", 4, &format!("hint: {}", printable(hint)), width);
+/// Concerns and their hints, folded; a hint that several have in a row stands behind the last of them.
+pub(super) fn paragraphs<'a>(out: &mut String, told: impl Iterator<Item = (&'a str, &'a str)>) {
+    let mut told = told.peekable();
+    while let Some((concern, hint)) = told.next() {
+        paragraph(out, "  ! ", 4, &printable(concern), WIDTH);
+        if told.peek().is_none_or(|(_, next)| *next != hint) {
+            paragraph(out, "    ", 4, &format!("hint: {}", printable(hint)), WIDTH);
+        }
+    }
 }

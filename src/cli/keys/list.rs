@@ -12,7 +12,7 @@ use crate::cli::moment::{length, utc};
 use crate::cli::table;
 use crate::gateway::config::{LocalDomain, PublicationWay};
 use crate::gateway::rotation::{Desk, Made};
-use crate::lifetime::{Concern, Entry, Next, Schedule, calendar};
+use crate::lifetime::{Concern, Entry, Next, Schedule, Stand, calendar};
 use crate::records::CLOCK_TOLERANCE;
 
 /// Options of `keys list`.
@@ -99,7 +99,10 @@ fn sheet(local: &LocalDomain, desk: &Desk, now: u64) -> Sheet {
     let policy = desk.policy().record();
     let ahead = desk.ahead();
     let identity_here = desk.keyring.identity().is_some();
-    let records = desk.book.stands.iter().filter(|s| s.withdrawn || s.seen.is_none());
+    let mut records: Vec<&Stand> =
+        desk.book.stands.iter().filter(|s| s.withdrawn || s.seen.is_none()).collect();
+    // In the order in which they are to be changed.
+    records.sort_by_key(|stand| stand.withdrawn);
     let made = Made { at: local.records_under(), selectors: &local.publication.selectors };
     let concerns = match local.rotation {
         Some(_) => desk.plan(&schedule, made, now).concerns,
@@ -125,6 +128,7 @@ fn sheet(local: &LocalDomain, desk: &Desk, now: u64) -> Sheet {
         },
         keys: calendar(&desk.book, policy, &ahead, &schedule, now).iter().map(key).collect(),
         records: records
+            .into_iter()
             .map(|stand| Record {
                 action: if stand.withdrawn { "remove" } else { "add" },
                 name: stand.name.clone(),
@@ -178,14 +182,20 @@ fn text(sheet: &Sheet, values: bool, now: u64) -> String {
     let rows: Vec<Vec<String>> = rows.map(|(at, fact)| vec![head(at).to_owned(), fact]).collect();
     out.push_str(&table::lines("  ", &rows));
     out.push('\n');
-    let named = |key: &Key| key.own_selector().is_some();
-    let named = sheet.keys.iter().any(named);
+    let (over, keys): (Vec<&Key>, Vec<&Key>) = sheet.keys.iter().partition(|key| key.is_over());
     let mut rows = vec![["KEY", "FOR", "STATE", "NEXT"].map(str::to_owned).to_vec()];
-    if named {
+    if keys.iter().any(|key| key.own_selector().is_some()) {
         rows[0].push("SELECTOR".to_owned());
     }
-    rows.extend(sheet.keys.iter().map(|key| row(key, now)));
+    rows.extend(keys.iter().map(|key| row(key, now)));
     out.push_str(&table::lines("  ", &rows));
+    if let Some(last) = over.iter().filter_map(|key| key.destroyed).max() {
+        let count = over.len();
+        out.push_str(&format!(
+            "  {count} more destroyed, the last {}; --json has them\n",
+            short(last)
+        ));
+    }
     if !sheet.records.is_empty() {
         out.push('\n');
     }
@@ -202,9 +212,8 @@ fn text(sheet: &Sheet, values: bool, now: u64) -> String {
     if !sheet.records.is_empty() && !values {
         out.push_str("  (--records shows the values)\n");
     }
-    for (concern, hint) in sheet.concerns.iter().zip(&sheet.hints) {
-        concern::paragraphs(&mut out, concern, hint, WIDTH);
-    }
+    let concerns = sheet.concerns.iter().map(String::as_str);
+    concern::paragraphs(&mut out, concerns.zip(sheet.hints.iter().map(String::as_str)));
     out
 }
 
@@ -248,6 +257,11 @@ impl Key {
     /// As many digits as tell it from the others.
     fn short(&self) -> &str {
         self.id.get(..16).unwrap_or(&self.id)
+    }
+
+    /// It was destroyed in its time, and nothing happens with it any more.
+    fn is_over(&self) -> bool {
+        self.destroyed.is_some() && self.at.is_none() && self.revoked.is_none()
     }
 
     /// Its selector, if that does not follow from its id.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::concern::{self, About};
-use super::{WIDTH, digits, print};
+use super::{digits, print};
 use crate::cli::context;
 use crate::cli::failure::Failure;
 use crate::cli::moment::utc;
@@ -13,6 +13,7 @@ use crate::dns::StubResolver;
 use crate::dns::authorities::DNS_PORT;
 use crate::gateway::SystemClock;
 use crate::gateway::config::{Config, LocalDomain};
+use crate::gateway::publication::{Action, Change};
 use crate::gateway::rotation::{Event, Keeper, Tended};
 use crate::store::keyring::Passphrase;
 use crate::store::ledger::ActionKind;
@@ -99,25 +100,27 @@ pub(super) fn told(local: &LocalDomain, identity_here: bool, tended: &Tended) ->
         };
         out.push_str(&format!("  {line}\n"));
     }
-    for change in &tended.by_hand {
-        out.push_str(&format!(
-            "  to {}: {} TXT\n    {}\n",
-            change.action, change.name, change.value
-        ));
+    let mut by_hand: Vec<&Change> = tended.by_hand.iter().collect();
+    // In the order in which they are to be made.
+    by_hand.sort_by_key(|change| change.action == Action::Remove);
+    for change in by_hand {
+        let Change { action, name, value, .. } = change;
+        out.push_str(&format!("  to {action}: {name} TXT\n    {value}\n"));
     }
     if !tended.by_hand.is_empty() {
-        out.push_str("  add before you remove, and run this again when it is done\n");
+        out.push_str("  keep to this order, and run this again when it is done\n");
     }
     if let Some(why) = &tended.refused {
         let other = "see [domain.publish], and docs/publishing.md";
         let hint = tended.remedy.as_deref().unwrap_or(other);
-        concern::paragraphs(&mut out, &format!("not published: {why}"), hint, WIDTH);
+        let what = format!("not published: {why}");
+        concern::paragraphs(&mut out, std::iter::once((what.as_str(), hint)));
         out.push_str("    Nothing that is in use is taken away meanwhile.\n");
     }
     let about = About { domain: &local.name, rotates: local.rotation.is_some(), identity_here };
-    for of in &tended.concerns {
-        concern::paragraphs(&mut out, &concern::words(of), &about.hint(of), WIDTH);
-    }
+    let told: Vec<(String, String)> =
+        tended.concerns.iter().map(|of| (concern::words(of), about.hint(of))).collect();
+    concern::paragraphs(&mut out, told.iter().map(|(what, hint)| (what.as_str(), hint.as_str())));
     if tended.next != u64::MAX {
         out.push_str(&format!("  something is due again at {}\n", utc(tended.next)));
     }
