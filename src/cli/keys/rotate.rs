@@ -38,12 +38,19 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     for local in context::locals(&config, args.domain.as_deref())? {
         let trail = Trail::open(&config, local)?;
         let passphrase = context::passphrase(local)?;
-        if args.now {
+        {
             let mut desk = context::desk_with(local, passphrase.as_ref(), now)?;
-            trail.change(ActionKind::KeysRotated, "all before their time", || {
-                desk.book.hurry = Some(now);
-                desk.save(now)
-            })?;
+            // Somebody wants to see it tried, however long the gateway would wait after a refusal.
+            for stand in &mut desk.book.stands {
+                stand.again = stand.again.min(now);
+            }
+            desk.save(now)?;
+            if args.now {
+                trail.change(ActionKind::KeysRotated, "all before their time", || {
+                    desk.book.hurry = Some(now);
+                    desk.save(now)
+                })?;
+            }
         }
         let tended = tend(&config, local, passphrase.clone(), args.authoritative_port, now)?;
         let mut desk = context::desk_with(local, passphrase.as_ref(), now)?;
