@@ -10,7 +10,7 @@ use identity_support::*;
 use mta_seal::core::{IdentityKey, KeyId};
 use mta_seal::gateway::PolicyError;
 use mta_seal::gateway::rotation::{
-    Ask, DeskError, Ended, Event, IdentityError, MAX_WEEKS, NotTaken, Roll,
+    Ask, DeskError, Event, IdentityError, MAX_WEEKS, NotTaken, Roll,
 };
 use mta_seal::lifetime::{Concern, Proof, Step};
 use mta_seal::policy::{
@@ -94,9 +94,9 @@ async fn partners_follow_through_the_whole_rollover_and_then_the_former_key_dies
     assert_eq!((ended.former, ended.proof, ended.ended), (old, Proof::Statement, Some(end)));
     // For the audit trail, once.
     let to_note = own.keeper.tend(own.now).await.unwrap().ended;
-    let former = Ended { what: "identity".to_owned(), id: old, at: end };
-    assert!(to_note.contains(&former), "{to_note:?}");
-    own.keeper.noted(to_note.into_iter().map(|ended| ended.id).collect(), own.now).await.unwrap();
+    let detail = format!("identity key {old} at {end}");
+    assert!(to_note.iter().any(|(_, action)| action.detail == detail), "{to_note:?}");
+    own.keeper.noted(to_note.into_iter().map(|(id, _)| id).collect(), own.now).await.unwrap();
     assert_eq!(own.keeper.tend(own.now).await.unwrap().ended, []);
     // Nothing of the key is left anywhere in the keyring.
     let secret = pem.lines().nth(1).unwrap();

@@ -7,7 +7,7 @@ use crate::gateway::config::{Config, LocalDomain};
 use crate::gateway::rotation::Desk;
 use crate::gateway::{LEDGER_FILE, PolicyError, own_policy};
 use crate::records::{Validity, VerifiedPolicy};
-use crate::store::keyring::Keyring;
+use crate::store::keyring::{Keyring, Passphrase};
 use crate::store::ledger::{LedgerError, SqliteLedger};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -144,8 +144,21 @@ pub(super) fn one<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Loca
 
 /// The keyring of a domain with the right to change it; the passphrase is asked for if it needs one.
 pub(super) fn desk(local: &LocalDomain, now: u64) -> Result<Desk, Failure> {
-    let passphrase = passphrase::existing(&local.keys, local.passphrase.as_deref())?;
-    Ok(Desk::open(&local.keys, &local.name, passphrase.as_ref(), now)?)
+    desk_with(local, passphrase(local)?.as_ref(), now)
+}
+
+/// The same for whoever opens it several times, and does not ask for the passphrase each time.
+pub(super) fn desk_with(
+    local: &LocalDomain,
+    passphrase: Option<&Passphrase>,
+    now: u64,
+) -> Result<Desk, Failure> {
+    Ok(Desk::open(&local.keys, &local.name, passphrase, now)?)
+}
+
+/// The passphrase of the keyring of a domain, asked for if it needs one that the configuration does not name.
+pub(super) fn passphrase(local: &LocalDomain) -> Result<Option<Passphrase>, Failure> {
+    passphrase::existing(&local.keys, local.passphrase.as_deref())
 }
 
 /// The ledger of the gateway, for reading beside it.

@@ -41,6 +41,10 @@ pub(super) struct Args {
     /// What senders are asked for: "testing" seals if it works, "enforce" forbids clear mail
     #[arg(long, value_name = "MODE", value_parser = ["testing", "enforce"], default_value = "testing")]
     mode: String,
+    /// The selector of the first key record, where its name is an alias: the first of `selectors` in [domain.publish]
+    /// [default: one of its own]
+    #[arg(long, value_name = "SELECTOR")]
+    selector: Option<String>,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -48,7 +52,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Failure::usage(format!("--domain `{}`: {error}", args.domain))
             .hint("write a domain name such as company1.example")
     })?;
-    let sealing = sealing_keys()?;
+    let mut sealing = sealing_keys()?;
+    if let Some(selector) = &args.selector {
+        let selector: Selector = selector
+            .parse()
+            .map_err(|error| Failure::usage(format!("--selector `{selector}`: {error}")))?;
+        for stored in sealing.iter_mut().filter(|stored| !stored.key.suite().is_inline()) {
+            selector.as_str().clone_into(&mut stored.selector);
+        }
+    }
     zone::check_names(&domain, &entries(&sealing)?)?;
     let hostname = match &args.hostname {
         Some(name) => Domain::parse(name)

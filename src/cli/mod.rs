@@ -37,6 +37,7 @@ mod steps;
 mod stream;
 mod table;
 mod terminal;
+mod trail;
 mod unseal;
 mod verdict;
 mod watch;
@@ -72,7 +73,7 @@ enum Command {
     /// SIGHUP, or a change of the file of partners, makes it read configuration, keys and certificates anew without
     /// dropping a connection; what is wrong is logged, and nothing changes then. SIGTERM and SIGINT close the listeners and let open transactions finish, at most
     /// `[timeouts] shutdown`; a second one ends at once. Exit code 75: something was cut off, which its sender tries again.
-    Serve,
+    Serve(serve::Args),
     /// Seal a message from standard input to a carrier on standard output
     Seal(seal::Args),
     /// Unseal a carrier from standard input to the original octets on standard output
@@ -160,7 +161,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Init(args) => init::run(args),
         Command::Zone(args) => zone::run(args, config),
         Command::Dkim(args) => dkim::run(args),
-        Command::Serve => serve::run(config),
+        Command::Serve(args) => serve::run(args, config),
         Command::Seal(args) => seal::run(args, config),
         Command::Unseal(args) => unseal::run(args, config),
         Command::Inspect(args) => inspect::run(args),

@@ -16,6 +16,7 @@ use super::failure::{Failure, Message, words};
 use super::log::{self, Running};
 use super::watch::{Look, Watch};
 use super::{context, descriptors, manager};
+use crate::dns::authorities::DNS_PORT;
 use crate::gateway::config::{Config, RESTORE_PARTNERS};
 use crate::gateway::{Gateway, Parts, Settings, StartError};
 use crate::store::ledger::LedgerError;
@@ -26,13 +27,21 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Most partners of which the log says one by one that less is demanded of them than before.
 const MAX_WEAKENED: usize = 20;
 
+/// Options of `serve`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The port at which authoritative servers are asked, for tests
+    #[arg(long, hide = true, default_value_t = DNS_PORT)]
+    authoritative_port: u16,
+}
+
 /// Runs in the foreground; the service manager restarts it if it fails.
-pub(super) fn run(config: Option<&Path>) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     let path = context::config_path(config)?;
     let text = Config::read(&path)?;
     let (config, files) = load(&path, text)?;
     let log = log::start(&config.log);
-    let result = served(config, files, &log);
+    let result = served(config, files, &log, args.authoritative_port);
     match result {
         Err(failure) if log.is_json() => Err(logged(&failure)),
         result => result,
@@ -56,13 +65,13 @@ fn load(path: &Path, text: String) -> Result<(Config, Files), Failure> {
     Ok((config, Files { path: path.to_owned(), text, partners }))
 }
 
-fn served(config: Config, files: Files, log: &Running) -> Result<(), Failure> {
+fn served(config: Config, files: Files, log: &Running, port: u16) -> Result<(), Failure> {
     take_note(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::temporary(format!("cannot start: {error}")))?;
-    let result = runtime.block_on(serve(config, files, log));
+    let result = runtime.block_on(serve(config, files, log, port));
     // What has not ended by now was given up.
     runtime.shutdown_background();
     result
@@ -96,14 +105,14 @@ fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::temporary(format!("cannot listen for signals: {error}")))
 }
 
-async fn serve(config: Config, mut files: Files, log: &Running) -> Result<(), Failure> {
+async fn serve(config: Config, mut files: Files, log: &Running, port: u16) -> Result<(), Failure> {
     // Before the listeners open, so that no signal falls between.
     let mut ends = Ends {
         terminate: listen_for(SignalKind::terminate())?,
         interrupt: listen_for(SignalKind::interrupt())?,
     };
     let mut hangup = listen_for(SignalKind::hangup())?;
-    let parts = Parts::from_config(config)?;
+    let parts = Parts { authority_port: port, ..Parts::from_config(config)? };
     let ledger = Arc::clone(&parts.ledger);
     let mut gateway = Gateway::start(parts).await?;
     info!(outbound = ?gateway.outbound(), inbound = ?gateway.inbound(), "gateway ready");

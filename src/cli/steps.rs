@@ -148,35 +148,15 @@ impl Steps {
                 false => word.to_owned(),
             };
             let head = format!("{word}{padding}{name:names$}  ");
-            paragraph(&mut out, &head, indent, &printable(text));
+            table::paragraph(&mut out, &head, indent, &printable(text), WIDTH);
             if let Some(hint) = hint {
                 let head = " ".repeat(indent);
-                paragraph(&mut out, &head, indent, &format!("hint: {}", printable(hint)));
+                let hint = format!("hint: {}", printable(hint));
+                table::paragraph(&mut out, &head, indent, &hint, WIDTH);
             }
         }
         out
     }
-}
-
-/// `text` behind `head`, which fills `indent` columns; further lines begin there. A word that is longer than a line stays whole,
-/// so that it can be copied.
-fn paragraph(out: &mut String, head: &str, indent: usize, text: &str) {
-    out.push_str(head);
-    let mut column = indent;
-    for (at, word) in text.split(' ').enumerate() {
-        let length = word.chars().count();
-        if at > 0 && column + 1 + length > WIDTH {
-            out.push('\n');
-            out.push_str(&" ".repeat(indent));
-            column = indent;
-        } else if at > 0 {
-            out.push(' ');
-            column += 1;
-        }
-        out.push_str(word);
-        column += length;
-    }
-    out.push('\n');
 }
 
 #[cfg(test)]

@@ -24,6 +24,27 @@ pub(super) fn lines(indent: &str, rows: &[Vec<String>]) -> String {
     out
 }
 
+/// `text` behind `head`, which fills `indent` columns, in lines of `width`; further lines begin there. A word that is longer than a line stays whole,
+/// so that it can be copied.
+pub(super) fn paragraph(out: &mut String, head: &str, indent: usize, text: &str, width: usize) {
+    out.push_str(head);
+    let mut column = indent;
+    for (at, word) in text.split(' ').enumerate() {
+        let length = word.chars().count();
+        if at > 0 && column + 1 + length > width {
+            out.push('\n');
+            out.push_str(&" ".repeat(indent));
+            column = indent;
+        } else if at > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out.push('\n');
+}
+
 /// A text without anything that a terminal obeys.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if is_harmless(c) { c } else { '?' }).collect()

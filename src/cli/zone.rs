@@ -6,8 +6,10 @@ use super::failure::Failure;
 use super::table;
 use super::terminal;
 use crate::core::{Domain, KeyId, MAX_DOMAIN};
+use crate::gateway::config::{LocalDomain, Publication};
 use crate::records::{
-    DnsRecord, KeyRecord, SealingEntry, Selector, SignedPolicy, key_record_name, policy_name,
+    DnsRecord, KeyRecord, PolicyRecord, SealingEntry, Selector, SignedPolicy, key_record_name,
+    policy_name,
 };
 use crate::store::keyring::Keyring;
 use std::path::Path;
@@ -39,14 +41,19 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     for local in context::locals(&config, args.domain.as_deref())? {
         let own = Own::load(local)?;
         own.warn_if_expired(context::now());
-        published.extend(records(&local.name, &own.keyring)?);
+        published.extend(records(local.records_under(), &own.keyring)?);
+        let names = delegated(local, Some(own.policy.record())).into_iter();
+        published.extend(names.map(|(name, target)| DnsRecord::alias(name, TTL, target)));
         published.extend(dkim::records(local)?);
     }
     let text = match args.format {
         Format::Zone => master_file(&published),
         Format::Values => published
             .iter()
-            .map(|record| format!("{}\n{}\n", record.name(), record.value()))
+            .map(|record| {
+                let kind = if record.is_alias() { " CNAME" } else { "" };
+                format!("{}{kind}\n{}\n", record.name(), record.value())
+            })
             .collect::<Vec<_>>()
             .join("\n"),
         Format::Json => table::json(&published)?,
@@ -56,6 +63,30 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
 
 pub(super) fn master_file(records: &[DnsRecord]) -> String {
     records.iter().map(DnsRecord::master_file).collect()
+}
+
+/// The names of a domain that are to be aliases of those below another, if its records stand there, with what they stand for: that
+/// of the policy, and those of keys, be they configured or already in use.
+pub(super) fn delegated(
+    local: &LocalDomain,
+    policy: Option<&PolicyRecord>,
+) -> Vec<(String, String)> {
+    let Publication { under: Some(under), selectors, .. } = &local.publication else {
+        return Vec::new();
+    };
+    let entries = policy.into_iter().flat_map(|policy| &policy.sealing_keys);
+    let listed = entries.filter_map(|entry| match entry {
+        SealingEntry::Listed { selector, .. } => Some(selector),
+        _ => None,
+    });
+    let mut names = vec![(policy_name(&local.name), policy_name(under))];
+    for selector in selectors.iter().chain(listed) {
+        let name = key_record_name(selector, &local.name);
+        if names.iter().all(|(other, _)| *other != name) {
+            names.push((name, key_record_name(selector, under)));
+        }
+    }
+    names
 }
 
 /// The fingerprint of the identity key that has signed the policy.
@@ -85,7 +116,7 @@ pub(super) fn check_names(domain: &Domain, entries: &[SealingEntry]) -> Result<(
     .hint("a policy is for one exact domain: it can be published only for mailboxes of a shorter one"))
 }
 
-/// The policy record of a domain, and the key records that it lists.
+/// The policy record of a domain, and the key records that it lists, below `domain` or what it delegates to.
 pub(super) fn records(domain: &Domain, keyring: &Keyring) -> Result<Vec<DnsRecord>, Failure> {
     let place = keyring.directory().display();
     let text =

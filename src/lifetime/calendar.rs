@@ -42,6 +42,10 @@ pub struct Entry {
     pub made: u64,
     /// Since when it is, or was, in use.
     pub from: Option<u64>,
+    /// When it was revoked.
+    pub revoked: Option<u64>,
+    /// When its private part was destroyed.
+    pub destroyed: Option<u64>,
     /// What happens next.
     pub next: Next,
 }
@@ -65,6 +69,8 @@ pub fn calendar(
             state: life.state(policy, now),
             made: life.made,
             from: life.from,
+            revoked: life.revoked,
+            destroyed: life.destroyed,
             next: next(book, life, policy, ahead, schedule, now),
         })
         .collect();

@@ -11,7 +11,7 @@ use super::{KeyRecord, Selector, key_record_name, policy_name};
 /// Most octets in one character-string of a TXT record (RFC 1035 section 3.3).
 pub const MAX_STRING: usize = 255;
 
-/// A TXT record to publish.
+/// A record to publish: TXT, or the alias of one that stands elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DnsRecord {
     name: String,
@@ -27,6 +27,18 @@ impl DnsRecord {
     #[must_use]
     pub fn txt(name: impl Into<String>, ttl: u32, value: impl Into<String>) -> Self {
         Self { name: name.into(), kind: "TXT", ttl, value: value.into() }
+    }
+
+    /// An alias: `name` stands for what `target` has, both without trailing dot.
+    #[must_use]
+    pub fn alias(name: impl Into<String>, ttl: u32, target: impl Into<String>) -> Self {
+        Self { name: name.into(), kind: "CNAME", ttl, value: target.into() }
+    }
+
+    /// Whether it is an alias.
+    #[must_use]
+    pub fn is_alias(&self) -> bool {
+        self.kind == "CNAME"
     }
 
     /// The record that publishes the policy of `domain`.
@@ -53,7 +65,7 @@ impl DnsRecord {
         self.ttl
     }
 
-    /// The plain text, as a DNS panel that cuts strings by itself wants it.
+    /// The plain text, as a DNS panel that cuts strings by itself wants it; of an alias, the name that it stands for.
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
@@ -70,6 +82,9 @@ impl DnsRecord {
     /// name, one quoted character-string per line when there are several.
     #[must_use]
     pub fn master_file(&self) -> String {
+        if self.is_alias() {
+            return format!("{}. {} IN CNAME {}.\n", self.name, self.ttl, self.value);
+        }
         let mut entry = format!("{}. {} IN TXT", self.name, self.ttl);
         let strings: Vec<&[u8]> = self.strings().collect();
         let several = strings.len() > 1;
@@ -124,6 +139,14 @@ mod tests {
                 "value": "v=MTASEAL1; m=none",
             })
         );
+    }
+
+    #[test]
+    fn an_alias_names_its_target() {
+        let record = DnsRecord::alias("s1._mta-seal.a.example", 60, "s1._mta-seal.b.example");
+        let line = "s1._mta-seal.a.example. 60 IN CNAME s1._mta-seal.b.example.\n";
+        assert_eq!(record.master_file(), line);
+        assert_eq!(serde_json::to_value(&record).unwrap()["type"], "CNAME");
     }
 
     #[test]

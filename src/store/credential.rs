@@ -41,6 +41,14 @@ pub fn missing(path: &Path) -> Option<&str> {
     path.file_name()?.to_str()
 }
 
+/// The name of the credential if `path` is in the directory that systemd has handed to this process.
+#[must_use]
+pub fn of(path: &Path) -> Option<&str> {
+    let directory = std::env::var_os(VARIABLE).filter(|directory| !directory.is_empty())?;
+    path.parent().filter(|parent| *parent == Path::new(&directory))?;
+    path.file_name()?.to_str()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

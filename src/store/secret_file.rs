@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::credential;
 use super::permissions::{self, PermissionError};
 
 /// Most octets of such a file: a guard against reading something else.
@@ -42,6 +43,17 @@ impl SecretFileError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Permission(error) => error.hint(),
+            Self::Io { path, source } if source.kind() == io::ErrorKind::NotFound => {
+                Some(match credential::of(path) {
+                    Some(name) => {
+                        format!("LoadCredential={name}:FILE in the unit of the service hands it")
+                    }
+                    None => "correct the path, or put the file there".to_owned(),
+                })
+            }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("run this as the user of the gateway, or as root".to_owned())
+            }
             Self::Malformed { .. } | Self::Io { .. } => None,
         }
     }

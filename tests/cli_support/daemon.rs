@@ -18,6 +18,8 @@ pub struct Daemon {
     log: Receiver<Value>,
     /// The inside listener.
     pub outbound: SocketAddr,
+    /// The outside listener, if it has one.
+    pub inbound: Option<SocketAddr>,
 }
 
 impl Drop for Daemon {
@@ -41,11 +43,15 @@ impl Daemon {
                 let _ = lines.send(parsed);
             }
         });
-        let mut daemon = Self { child, log, outbound: "0.0.0.0:0".parse().unwrap() };
+        let nowhere = "0.0.0.0:0".parse().unwrap();
+        let mut daemon = Self { child, log, outbound: nowhere, inbound: None };
         let ready = daemon.logged("gateway ready");
-        let outbound = ready["outbound"].as_str().unwrap();
-        let first = outbound.trim_matches(['[', ']']).split(',').next().unwrap();
-        daemon.outbound = first.parse().unwrap();
+        let first = |side: &str| {
+            let addresses = ready[side].as_str().unwrap().trim_matches(['[', ']']);
+            addresses.split(',').next().unwrap().parse().ok()
+        };
+        daemon.outbound = first("outbound").unwrap();
+        daemon.inbound = first("inbound");
         daemon
     }
 

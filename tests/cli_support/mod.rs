@@ -12,8 +12,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use mta_seal::core::Domain;
 
 /// What the program takes from its environment.
-const ENVIRONMENT: [&str; 5] =
-    ["MTA_SEAL_CONFIG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"];
+const ENVIRONMENT: [&str; 7] = [
+    "MTA_SEAL_CONFIG",
+    "MTA_SEAL_PASSPHRASE_FILE",
+    "CREDENTIALS_DIRECTORY",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "JOURNAL_STREAM",
+];
 
 /// The program, which takes nothing from the environment of the test.
 pub fn program() -> Command {

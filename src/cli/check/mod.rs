@@ -1,5 +1,6 @@
 //! `mta-seal check`: whether a domain can be sealed to, step by step, and what this gateway would do with a message now.
 
+mod delegation;
 mod here;
 mod own;
 mod policy;
@@ -112,7 +113,7 @@ impl Look<'_> {
             return None;
         };
         let lookup = self.resolver.txt(&name).await;
-        let text = published::record(self, &name, &lookup, steps);
+        let text = published::record(self, &name, &lookup, steps).await;
         steps.push(self.dnssec(&name, &lookup).await);
         servers::ask(self, "servers", &name, &lookup, Via::Udp, steps).await;
         servers::serials(self, &name, steps).await;

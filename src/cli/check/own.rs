@@ -1,6 +1,6 @@
 //! A domain of our own: what DNS has, compared with what is here.
 
-use super::Look;
+use super::{Look, delegation};
 use crate::cli::context::Own;
 use crate::cli::steps::{Step, Steps};
 use crate::dns::MailHosts;
@@ -16,7 +16,10 @@ pub(super) async fn check(
     steps: &mut Steps,
 ) {
     steps.extend(zone_file(config, local));
-    match Own::load(local) {
+    let own = Own::load(local);
+    let policy = own.as_ref().ok().map(|own| own.policy.record());
+    delegation::check(look, local, policy, steps).await;
+    match own {
         Ok(own) => {
             if let Some(published) = published {
                 keys(look, &own, published, steps);

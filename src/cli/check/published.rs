@@ -1,7 +1,7 @@
 //! The records as DNS has them: the policy record and the key records that it lists.
 
-use super::Look;
 use super::servers;
+use super::{Look, delegation};
 use crate::cli::steps::{Step, Steps};
 use crate::core::Domain;
 use crate::dns::authorities::Via;
@@ -23,7 +23,7 @@ const POLICY: &str = "v=MTASEAL1";
 const KEY: &str = "v=MTASEALKEY1";
 
 /// The text of the policy record, if there is exactly one and it is well-formed.
-pub(super) fn record(
+pub(super) async fn record(
     look: &Look<'_>,
     name: &Domain,
     lookup: &Lookup,
@@ -32,7 +32,7 @@ pub(super) fn record(
     let found = match lookup {
         Lookup::Found(found) => found,
         other => {
-            steps.push(absent(look, "record", name, other));
+            steps.push(absent(look, "record", name, other).await);
             return None;
         }
     };
@@ -114,7 +114,7 @@ pub(super) async fn keys(look: &Look<'_>, policy: &VerifiedPolicy, steps: &mut S
                     }
                 }
             },
-            other => absent(look, "key-record", &name, other),
+            other => absent(look, "key-record", &name, other).await,
         };
         steps.push(step);
         servers::ask(look, "key-servers", &name, &lookup, Via::Tcp, steps).await;
@@ -122,13 +122,15 @@ pub(super) async fn keys(look: &Look<'_>, policy: &VerifiedPolicy, steps: &mut S
 }
 
 /// A look-up that brought no records.
-fn absent(look: &Look<'_>, step: &'static str, name: &Domain, lookup: &Lookup) -> Step {
+async fn absent(look: &Look<'_>, step: &'static str, name: &Domain, lookup: &Lookup) -> Step {
     match lookup {
         Lookup::NxDomain(_) => {
-            Step::fail(step, format!("{name} does not exist")).hint(look.publish())
+            let what = delegation::follow(look, name).await.told(name);
+            Step::fail(step, format!("{what} does not exist")).hint(look.publish())
         }
         Lookup::NoData(_) | Lookup::Found(_) => {
-            Step::fail(step, format!("{name} has no TXT record")).hint(look.publish())
+            let what = delegation::follow(look, name).await.told(name);
+            Step::fail(step, format!("{what} has no TXT record")).hint(look.publish())
         }
         Lookup::Bogus => {
             Step::fail(step, format!("the answer for {name} is not authentic (DNSSEC)"))
@@ -137,7 +139,14 @@ fn absent(look: &Look<'_>, step: &'static str, name: &Domain, lookup: &Lookup) -
             Step::fail(step, format!("the answer for {name} breaks the DNS protocol"))
         }
         Lookup::CnameLoop => {
-            Step::fail(step, format!("{name} is an alias in a circle, or one of more than 8"))
+            let links = delegation::follow(look, name).await.links;
+            let way = match links.is_empty() {
+                true => String::new(),
+                false => format!(": {name} -> {}", delegation::arrows(&links)),
+            };
+            let what = format!("{name} is an alias in a circle, or one of more than 8{way}");
+            Step::fail(step, what)
+                .hint("the aliases (CNAME) must end at a name that has the record")
         }
         Lookup::Oversize => Step::fail(step, format!("the answer for {name} is too large")),
         Lookup::ServFail { rcode } => Step::unknown(

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use super::{print, show};
 use crate::cli::context;
 use crate::cli::failure::Failure;
+use crate::cli::trail::Trail;
 use crate::cli::zone;
 use crate::core::IdentityKey;
 use crate::gateway::rotation::Roll;
 use crate::lifetime::Proof;
+use crate::store::ledger::ActionKind;
 use crate::store::secret_file;
 
 /// Options of `identity roll`.
@@ -37,7 +39,11 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     let now = context::now();
     let mut desk = context::desk(local, now)?;
     let roll = Roll { anew: args.anew, lost: args.lost };
-    desk.roll_identity(next, roll, &schedule, now, &mut context::rng())?;
+    let lost = if args.lost { ", which is lost" } else { "" };
+    let detail = format!("from {}{lost}", desk.policy().identity().fingerprint());
+    Trail::open(&config, local)?.change(ActionKind::IdentityRolled, &detail, || {
+        desk.roll_identity(next, roll, &schedule, now, &mut context::rng())
+    })?;
     let mut out = show::text(&local.name, &desk);
     let proof = desk.book.rollover().map(|succession| succession.proof);
     out.push_str(match proof {
@@ -57,7 +63,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     }
     out.push_str(&format!(
         "Publish this, unless the gateway does so by itself:\n\n{}",
-        zone::master_file(&zone::records(&local.name, &desk.keyring)?)
+        zone::master_file(&zone::records(local.records_under(), &desk.keyring)?)
     ));
     print(&out)
 }

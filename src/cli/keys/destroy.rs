@@ -3,7 +3,7 @@
 //! Anybody can encrypt to a recipient, so an export may be anybody's. What the policy uses is never destroyed on its word; and a
 //! key that mail may need, by what is known here, only if a person says so.
 
-use super::{Found, confirm, on_record};
+use super::{Found, confirm};
 use crate::cli::failure::Failure;
 use crate::cli::moment::utc;
 use crate::cli::{context, passphrase, terminal};
@@ -11,7 +11,6 @@ use crate::core::{Domain, KeyId};
 use crate::gateway::rotation::Desk;
 use crate::lifetime::Kind;
 use crate::store::keyring::Export;
-use crate::store::ledger::{ActionKind, NewAction};
 
 /// A key that the export lists as destroyed, and that is here.
 struct Named {
@@ -78,27 +77,14 @@ pub(super) fn run(
     if ends.is_empty() {
         return Ok(());
     }
-    confirm(yes, "nothing was destroyed")?;
-    let action = |named: &&Named| NewAction {
-        kind: ActionKind::KeyDestroyed,
-        domain: domain.clone(),
-        detail: format!("{} key {} at {now}", named.kind, named.id),
-    };
-    let actions: Vec<NewAction> = ends.iter().map(action).collect();
-    let noted = match &found.ledger {
-        Some(ledger) => on_record(ledger, &actions, now)?,
-        None => false,
-    };
+    confirm(yes, "destroy them here?", "nothing was destroyed")?;
     let mut desk = open()?;
     let mut text = String::new();
     for Named { kind, id, .. } in ends {
         desk.destroy(id, now)?;
-        if let Some(life) = desk.book.life_mut(id) {
-            life.noted = noted;
-        }
         text.push_str(&format!("destroyed {kind} key {id}\n"));
     }
-    desk.save(now)?;
+    found.trail.note(&[], &mut desk, now)?;
     terminal::print(&text)
 }
 

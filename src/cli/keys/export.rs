@@ -1,13 +1,14 @@
 //! `mta-seal keys export`: a keyring in one encrypted file.
 
-use super::local;
 use crate::cli::context::{self, Own};
 use crate::cli::failure::Failure;
 use crate::cli::moment::utc;
 use crate::cli::terminal;
+use crate::cli::trail::Trail;
 use crate::store::keyring::{
     AgeRecipient, Export, KeyringError, Passphrase, Reader, TransferError, write_secret,
 };
+use crate::store::ledger::ActionKind;
 use std::io::{IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
 
@@ -33,7 +34,8 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
-    let local = local(args.domain.as_deref(), config)?;
+    let config = context::config(config)?;
+    let local = context::one(&config, args.domain.as_deref())?;
     let recipients: Vec<AgeRecipient> =
         args.recipient.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(
             |error: TransferError| {
@@ -41,7 +43,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
                     .hint("write age1... as `age-keygen` prints it")
             },
         )?;
-    let own = Own::load(&local)?;
+    let own = Own::load(local)?;
     if args.with_identity && own.keyring.identity().is_none() {
         let directory = local.keys.display();
         return Err(Failure::refused(format!("no identity.pem in {directory}"))
@@ -57,14 +59,26 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     };
     let export = Export::of(&own.keyring, &local.name, context::now(), args.with_identity)?;
     let text = export.encrypt(&reader)?;
-    match &args.out {
-        Some(path) => write_secret(path, &text)?,
+    let trail = Trail::open(&config, local)?;
+    trail.change(ActionKind::KeysExported, &detail(args, &export), || match &args.out {
+        Some(path) => Ok(write_secret(path, &text)?),
         None => stdout()
             .write_all(text.as_bytes())
-            .map_err(|error| Failure::writing("standard output", &error))?,
-    }
+            .map_err(|error| Failure::writing("standard output", &error)),
+    })?;
     warn(&own, &export, &reader);
     Ok(())
+}
+
+/// What goes on record: how much left the keyring, where to, and who can open it.
+fn detail(args: &Args, export: &Export) -> String {
+    let identity = if args.with_identity { ", the identity key too," } else { "" };
+    let place = args.out.as_ref().map_or("standard output".into(), |path| path.to_string_lossy());
+    let reader = match args.recipient.as_slice() {
+        [] => "a passphrase".to_owned(),
+        recipients => recipients.join(" or "),
+    };
+    format!("{} private keys{identity} to {place}, opened by {reader}", export.keys())
 }
 
 /// Says how long the file matters. On standard error, for the file itself may be on standard output.

@@ -10,6 +10,7 @@ use crate::records::VerifiedPolicy;
 use crate::store::keyring::{
     AgeIdentities, Export, Keyring, Merged, Opener, Passphrase, TransferError,
 };
+use crate::store::ledger::ActionKind;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -79,20 +80,25 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
             "they are different keyrings of the domain: import it into a directory of its own",
         ));
     }
-    let merged = export.merge_into(&mut keyring)?;
-    let policy = match (&theirs, &ours, export.policy()) {
-        (Some(theirs), ours, Some(text))
-            if ours.as_ref().is_none_or(|ours| theirs.record().serial > ours.record().serial) =>
-        {
-            keyring.set_policy(text)?;
-            "taken from the export"
-        }
-        (Some(theirs), Some(ours), _) if theirs.record().serial < ours.record().serial => {
-            "kept, since that of the export is older"
-        }
-        (None, None, _) => "none",
-        _ => "there already",
-    };
+    let detail = format!("{name}, an export of {}", utc(export.exported()));
+    let (merged, policy) =
+        found.trail.change(ActionKind::KeysImported, &detail, || -> Result<_, Failure> {
+            let merged = export.merge_into(&mut keyring)?;
+            let policy = match (&theirs, &ours, export.policy()) {
+                (Some(theirs), ours, Some(text))
+                    if ours.as_ref().is_none_or(|o| theirs.record().serial > o.record().serial) =>
+                {
+                    keyring.set_policy(text)?;
+                    "taken from the export"
+                }
+                (Some(theirs), Some(ours), _) if theirs.record().serial < ours.record().serial => {
+                    "kept, since that of the export is older"
+                }
+                (None, None, _) => "none",
+                _ => "there already",
+            };
+            Ok((merged, policy))
+        })?;
     drop((keyring, right));
     report(&export, &merged, policy, &place.to_string(), args.destroy)?;
     if args.destroy {

@@ -1,5 +1,6 @@
 //! `mta-seal keys`: the private keys of a domain.
 
+mod concern;
 mod destroy;
 mod export;
 mod import;
@@ -10,14 +11,11 @@ mod rotate;
 
 use super::failure::Failure;
 use super::terminal::print;
-use super::{context, operator};
-use crate::core::Domain;
-use crate::gateway::LEDGER_FILE;
-use crate::gateway::config::LocalDomain;
+use super::trail::Trail;
+use super::{context, terminal};
+use crate::core::{Domain, KeyId};
 use crate::gateway::rotation::DeskError;
-use crate::store::ledger::{LedgerError, NewAction, OperatorLedger};
 use clap::Subcommand;
-use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 /// What is done with keys.
@@ -58,6 +56,14 @@ pub(super) fn run(command: &KeysCommand, config: Option<&Path>) -> Result<(), Fa
     }
 }
 
+/// Columns of a line of text.
+const WIDTH: usize = 80;
+
+/// A key id, short as in `keys list`.
+fn digits(id: &KeyId) -> String {
+    id.to_string().get(..16).unwrap_or_default().to_owned()
+}
+
 impl From<DeskError> for Failure {
     fn from(error: DeskError) -> Self {
         match error {
@@ -70,11 +76,6 @@ impl From<DeskError> for Failure {
             other => Self::refused(&other),
         }
     }
-}
-
-/// The domain in the configuration, which may be left out if there is only one.
-fn local(domain: Option<&str>, config: Option<&Path>) -> Result<LocalDomain, Failure> {
-    context::one(&context::config(config)?, domain).cloned()
 }
 
 /// Which keyring a command is about.
@@ -95,50 +96,41 @@ struct Found {
     passphrase: Option<PathBuf>,
     /// The domain in the configuration.
     domain: Option<Domain>,
-    /// The ledger of its gateway.
-    ledger: Option<PathBuf>,
+    /// Where changes go on record; a directory without a configuration has no such place.
+    trail: Trail,
 }
 
 impl Place {
     fn find(&self, config: Option<&Path>) -> Result<Found, Failure> {
         if let Some(directory) = &self.dir {
-            let directory = directory.clone();
-            return Ok(Found { directory, passphrase: None, domain: None, ledger: None });
+            return Ok(Found {
+                directory: directory.clone(),
+                passphrase: None,
+                domain: None,
+                trail: Trail::none(),
+            });
         }
         let config = context::config(config)?;
-        let local = context::one(&config, self.domain.as_deref())?.clone();
+        let local = context::one(&config, self.domain.as_deref())?;
         Ok(Found {
-            directory: local.keys,
-            passphrase: local.passphrase,
-            domain: Some(local.name),
-            ledger: Some(config.state.join(LEDGER_FILE)),
+            directory: local.keys.clone(),
+            passphrase: local.passphrase.clone(),
+            domain: Some(local.name.clone()),
+            trail: Trail::open(&config, local)?,
         })
     }
 }
 
-/// Asks whether to go on; `not_done` says what follows from no.
-fn confirm(yes: bool, not_done: &str) -> Result<(), Failure> {
+/// Asks `question`, unless `yes` is given; `not_done` says what follows from no.
+fn confirm(yes: bool, question: &str, not_done: &str) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage(format!("not confirmed: {not_done}")).hint("add --yes"));
+    let not_done = format!("not confirmed: {not_done}");
+    if !terminal::can_ask() {
+        return Err(Failure::usage(not_done)
+            .hint("read the above, and add --yes to go on without a question"));
     }
-    let failed = |error| Failure::writing("standard output", &error);
-    print("Go on? (yes/no) ")?;
-    std::io::stdout().flush().map_err(failed)?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(failed)?;
-    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::refused(not_done)) }
-}
-
-/// Puts what is about to be done on record; `false` if there is no ledger yet.
-fn on_record(ledger: &Path, actions: &[NewAction], now: u64) -> Result<bool, Failure> {
-    let ledger = match OperatorLedger::open(ledger) {
-        Ok(ledger) => ledger,
-        Err(LedgerError::Open { kind: std::io::ErrorKind::NotFound }) => return Ok(false),
-        Err(error) => return Err(context::ledger_failure(error)),
-    };
-    ledger.record(actions, now, &operator::current()).map_err(context::ledger_failure)?;
-    Ok(true)
+    let failed = |error| Failure::reading("the terminal", &error);
+    if terminal::ask(question).map_err(failed)? { Ok(()) } else { Err(Failure::refused(not_done)) }
 }

@@ -4,6 +4,7 @@ use super::{Found, Place};
 use crate::cli::failure::Failure;
 use crate::cli::{context, passphrase};
 use crate::store::keyring::{Converted, Keyring};
+use crate::store::ledger::ActionKind;
 use std::path::Path;
 
 /// Options of `keys protect` and `keys unprotect`.
@@ -24,7 +25,11 @@ pub(super) fn protect(args: &Args, config: Option<&Path>) -> Result<(), Failure>
             passphrase::new(configured)?
         }
     };
-    let converted = Keyring::protect(&found.directory, &passphrase, &mut context::rng())?;
+    let directory = &found.directory;
+    let detail = directory.display().to_string();
+    let converted = found.trail.change(ActionKind::KeysProtected, &detail, || {
+        Keyring::protect(directory, &passphrase, &mut context::rng())
+    })?;
     say(
         &found,
         converted,
@@ -43,7 +48,11 @@ pub(super) fn protect(args: &Args, config: Option<&Path>) -> Result<(), Failure>
 pub(super) fn unprotect(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     let found = args.place.find(config)?;
     let passphrase = passphrase::existing(&found.directory, found.passphrase.as_deref())?;
-    let converted = Keyring::unprotect(&found.directory, passphrase.as_ref())?;
+    let directory = &found.directory;
+    let detail = directory.display().to_string();
+    let converted = found.trail.change(ActionKind::KeysUnprotected, &detail, || {
+        Keyring::unprotect(directory, passphrase.as_ref())
+    })?;
     say(
         &found,
         converted,

@@ -3,17 +3,20 @@
 use std::path::Path;
 
 use super::rotate::{tend, told};
-use super::{confirm, on_record, print};
+use super::{WIDTH, confirm, digits, print};
 use crate::cli::context;
 use crate::cli::failure::Failure;
 use crate::cli::moment::utc;
 use crate::cli::operator;
+use crate::cli::table;
+use crate::cli::trail::Trail;
 use crate::core::KeyId;
-use crate::gateway::LEDGER_FILE;
-use crate::gateway::config::LocalDomain;
+use crate::dns::authorities::DNS_PORT;
+use crate::gateway::config::{LocalDomain, PublicationWay};
 use crate::gateway::rotation::{Desk, Made};
 use crate::lifetime::{Kind, Life, State};
-use crate::store::ledger::{ActionKind, NewAction};
+use crate::store::keyring::Passphrase;
+use crate::store::ledger::ActionKind;
 
 /// Options of `keys revoke`.
 #[derive(Debug, clap::Args)]
@@ -43,36 +46,41 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     let config = context::config(config)?;
     let now = context::now();
     let locals = context::locals(&config, args.domain.as_deref())?;
-    let (local, id) = find(&locals, &args.key, now)?;
+    let Found { local, passphrase, id } = find(&locals, &args.key, now)?;
+    let trail = Trail::open(&config, local)?;
     {
-        let desk = context::desk(local, now)?;
+        let desk = context::desk_with(local, passphrase.as_ref(), now)?;
         let life =
             desk.book.life(&id).ok_or_else(|| Failure::refused("the key has gone meanwhile"))?;
         print(&consequences(local, &desk, life, args.destroy, now))?;
     }
-    confirm(args.yes, "nothing was changed")?;
-    let detail = format!("key {id}: {why}");
-    let action = NewAction { kind: ActionKind::KeyRevoked, domain: local.name.clone(), detail };
-    on_record(&config.state.join(LEDGER_FILE), &[action], now)?;
-    let mut desk = context::desk(local, now)?;
-    desk.book.revoke(&id, args.destroy, now);
-    desk.save(now)?;
-    let made = Made { at: local.records_under(), selectors: &local.publication.selectors };
+    confirm(args.yes, "revoke it?", "nothing was changed")?;
+    let mut desk = context::desk_with(local, passphrase.as_ref(), now)?;
     let schedule = local.rotation.unwrap_or_default();
+    let made = Made { at: local.records_under(), selectors: &local.publication.selectors };
     let mut events = Vec::new();
+    trail.change(ActionKind::KeyRevoked, &format!("key {id}: {why}"), || {
+        desk.book.revoke(&id, args.destroy, now);
+        desk.save(now)
+    })?;
     desk.work(&schedule, made, now, &mut context::rng(), &mut events)?;
     drop(desk);
-    let mut tended = tend(&config, local, now)?;
+    let mut tended = tend(&config, local, passphrase.clone(), DNS_PORT, now)?;
     tended.events.splice(0..0, events);
-    print(&told(local, &tended))
+    let mut desk = context::desk_with(local, passphrase.as_ref(), now)?;
+    trail.note(&tended.events, &mut desk, now)?;
+    print(&told(local, desk.keyring.identity().is_some(), &tended))
+}
+
+/// A key of ours, and what opens its keyring.
+struct Found<'a> {
+    local: &'a LocalDomain,
+    passphrase: Option<Passphrase>,
+    id: KeyId,
 }
 
 /// The one key that begins with these digits.
-fn find<'a>(
-    locals: &[&'a LocalDomain],
-    digits: &str,
-    now: u64,
-) -> Result<(&'a LocalDomain, KeyId), Failure> {
+fn find<'a>(locals: &[&'a LocalDomain], digits: &str, now: u64) -> Result<Found<'a>, Failure> {
     let digits = digits.to_ascii_lowercase();
     if digits.len() < MIN_DIGITS || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(Failure::usage(format!(
@@ -81,15 +89,17 @@ fn find<'a>(
         .hint("`mta-seal keys list` shows them"));
     }
     let mut found = Vec::new();
-    for local in locals {
-        let desk = context::desk(local, now)?;
+    for &local in locals {
+        let passphrase = context::passphrase(local)?;
+        let desk = context::desk_with(local, passphrase.as_ref(), now)?;
         let alive = desk.book.keys.iter().filter(|life| life.destroyed.is_none());
         let named = alive.filter(|life| life.id.to_string().starts_with(&digits));
-        found.extend(named.map(|life| (*local, life.id)));
+        let key = |life: &Life| Found { local, passphrase: passphrase.clone(), id: life.id };
+        found.extend(named.map(key));
     }
-    match found[..] {
-        [one] => Ok(one),
-        [] => Err(Failure::refused(format!("no key of ours begins with {digits}"))
+    match (found.pop(), found.is_empty()) {
+        (Some(one), true) => Ok(one),
+        (None, _) => Err(Failure::refused(format!("no key of ours begins with {digits}"))
             .hint("`mta-seal keys list` shows them; an identity key is changed by `mta-seal identity roll`")),
         _ => Err(Failure::usage(format!("several keys begin with {digits}")).hint("give more digits")),
     }
@@ -97,41 +107,71 @@ fn find<'a>(
 
 /// What will become of mail, told before anything is done [R-life-07].
 fn consequences(local: &LocalDomain, desk: &Desk, life: &Life, destroy: bool, now: u64) -> String {
-    let domain = &local.name;
     let active = life.state(desk.policy().record(), now) == State::Active;
-    let mut out = format!("Revoking the {} key {} of {domain}:\n", life.kind, life.id);
-    let mut say = |text: String| out.push_str(&format!("- {text}\n"));
-    if desk.keyring.identity().is_none() {
-        say("The identity key is not here: until you sign a policy without this key elsewhere and install it, senders go on using it.".to_owned());
+    let signs = desk.keyring.identity().is_some();
+    let mut out =
+        format!("Revoking the {} key {} of {}:\n", life.kind, digits(&life.id), local.name);
+    let mut say = |text: &str| table::paragraph(&mut out, "- ", 2, text, WIDTH);
+    if active && signs {
+        say(match local.publication.way {
+            PublicationWay::Manual => {
+                "A policy without it is signed at once. Publish it in place of the one in DNS: it is printed below."
+            }
+            _ => "A policy without it is signed at once and published.",
+        });
+    } else if active {
+        say(
+            "The identity key is not here. Until a policy without this key is signed where it is (`mta-seal policy request --anew`) \
+             and installed here, senders go on using it.",
+        );
     }
     match life.kind {
-        Kind::Sealing(_) => {
-            if active {
-                say("A policy without it is signed at once and published. Where the suite needs a record of its own, its next key is listed when everybody sees that record; meanwhile senders use the other suite.".to_owned());
+        Kind::Sealing(_) if life.listing.is_none() => {
+            say("No policy has listed it: no mail is sealed to it. Its private key is destroyed.");
+        }
+        Kind::Sealing(suite) => {
+            if active && signs && !suite.is_inline() {
+                say(
+                    "The next key of its suite is listed when everybody sees its record; meanwhile senders use the other suite.",
+                );
             }
-            say("Senders that know the former policy may seal to it until they look up again, at the latest until that expires.".to_owned());
-            say("Whoever has the private key reads what was sealed to it, also mail recorded earlier. Nothing can change that.".to_owned());
-            let opens = life.listing.map_or(now, |listing| listing.opens);
-            say(if destroy {
-                "Mail that is on its way to it bounces with `destroyed-key`, and is to be sent again.".to_owned()
+            say(
+                "Senders that know the former policy may seal to it until they look up again, at the latest until that expires.",
+            );
+            say(
+                "Whoever has the private key reads what was sealed to it, also mail recorded earlier. Nothing can change that.",
+            );
+            if destroy {
+                say(
+                    "Its private key is destroyed at once: mail that is on its way to it bounces with `destroyed-key`, and is to be sent again.",
+                );
             } else {
-                format!(
+                let opens = life.listing.map_or(now, |listing| listing.opens);
+                say(&format!(
                     "Mail that is on its way to it still arrives: the private key is kept until {}. With --destroy it goes at once, and that mail bounces.",
                     utc(opens)
-                )
-            });
+                ));
+            }
         }
         Kind::Signing => {
-            say("The next policy does not list it. Receivers that look up again refuse what it has signed, also mail of ours that is on its way: it comes back and is to be sent again.".to_owned());
-            say("Until they do, at the latest until the former policy expires, whoever has the private key can send in the name of the domain.".to_owned());
+            say(
+                "The next policy does not list it. Receivers that look up again refuse what it has signed, also mail of ours that is on its way: it comes back and is to be sent again.",
+            );
+            say(
+                "Until they do, at the latest until the former policy expires, whoever has the private key can send in the name of the domain.",
+            );
             if active {
-                say("If no other signing key is listed and seen everywhere, receivers that still have the former policy make our mail wait until they look up again.".to_owned());
+                say(
+                    "If no other signing key is listed and seen everywhere, receivers that still have the former policy make our mail wait until they look up again.",
+                );
             }
-            say("The private key is destroyed once a policy lists another one first.".to_owned());
+            say("The private key is destroyed once a policy lists another one first.");
         }
     }
     if !desk.ahead().is_empty() {
-        say("Policies that were signed ahead and list it stay valid wherever they are. If those may be in other hands too, change the identity key (`mta-seal identity roll`).".to_owned());
+        say(
+            "Policies that were signed ahead and list it stay valid wherever they are. If those may be in other hands too, change the identity key (`mta-seal identity roll`).",
+        );
     }
     out
 }

@@ -6,7 +6,9 @@ use super::print;
 use crate::cli::context;
 use crate::cli::failure::Failure;
 use crate::cli::moment::utc;
+use crate::cli::trail::Trail;
 use crate::gateway::rotation::{Event, Made};
+use crate::store::ledger::ActionKind;
 
 /// Options of `policy install`.
 #[derive(Debug, clap::Args)]
@@ -32,11 +34,16 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
         lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     let now = context::now();
     let mut desk = context::desk(local, now)?;
-    let taken = desk.take(&texts, args.replace, now)?;
+    let trail = Trail::open(&config, local)?;
+    let here = if args.replace { ", in place of those that are here" } else { "" };
+    let detail = format!("{} signed elsewhere{here}", texts.len());
+    let taken =
+        trail.change(ActionKind::Policy, &detail, || desk.take(&texts, args.replace, now))?;
     let made = Made { at: local.records_under(), selectors: &local.publication.selectors };
     let schedule = local.rotation.unwrap_or_default();
     let mut events = Vec::new();
     desk.work(&schedule, made, now, &mut context::rng(), &mut events)?;
+    trail.note(&events, &mut desk, now)?;
     let in_force = |serial: u64| events.contains(&Event::Installed(serial));
     let mut out = String::new();
     for policy in &taken {

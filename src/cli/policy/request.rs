@@ -6,8 +6,11 @@ use super::change::Changes;
 use super::print;
 use crate::cli::failure::Failure;
 use crate::cli::moment::utc;
+use crate::cli::trail::Trail;
 use crate::cli::{context, terminal, zone};
 use crate::gateway::rotation::{Ask, MAX_WEEKS, Made};
+use crate::records::PolicyDraft;
+use crate::store::ledger::ActionKind;
 
 /// Options of `policy request`.
 #[derive(Debug, clap::Args)]
@@ -37,14 +40,13 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     let ask = Ask { weeks: args.weeks, anew: args.anew };
     let schedule = local.rotation.unwrap_or_default();
     let mut desk = context::desk(local, now)?;
-    let request = desk.request(
-        ask,
-        |draft| args.changes.apply(draft),
-        &schedule,
-        made,
-        now,
-        &mut context::rng(),
-    )?;
+    let again = if args.anew { ", in place of those that are signed" } else { "" };
+    let detail = format!("for {} weeks{again}", args.weeks);
+    let change = |draft: &mut PolicyDraft| args.changes.apply(draft);
+    let request =
+        Trail::open(&config, local)?.change(ActionKind::PolicyRequested, &detail, || {
+            desk.request(ask, change, &schedule, made, now, &mut context::rng())
+        })?;
     for draft in &request.drafts {
         zone::check_names(&local.name, &draft.sealing_keys)?;
     }

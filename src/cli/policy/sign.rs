@@ -7,11 +7,13 @@ use super::change::Changes;
 use super::print;
 use crate::cli::failure::Failure;
 use crate::cli::moment::{length, utc};
+use crate::cli::trail::{Trail, signed};
 use crate::cli::{context, fingerprint, terminal, zone};
 use crate::core::{IdentityKey, KeyId};
 use crate::gateway::rotation::MAX_WEEKS;
 use crate::records::{PolicyDraft, PolicyRequest, SealingEntry};
 use crate::store::keyring::write_secret;
+use crate::store::ledger::ActionKind;
 use crate::store::secret_file;
 
 /// Seconds of a day.
@@ -69,8 +71,9 @@ fn here(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     }
     args.changes.apply(&mut draft);
     zone::check_names(&local.name, &draft.sealing_keys)?;
-    desk.put(&draft, now)?;
-    let records = zone::records(&local.name, &desk.keyring)?;
+    let detail = format!("{}, {}", signed(draft.serial, draft.expiry), draft.mode);
+    Trail::open(&config, local)?.change(ActionKind::Policy, &detail, || desk.put(&draft, now))?;
+    let records = zone::records(local.records_under(), &desk.keyring)?;
     print(&zone::master_file(&records))
 }
 

@@ -21,6 +21,7 @@ use crate::records::{
     VerifiedPolicy,
 };
 use crate::store::keyring::{Keyring, KeyringError, Passphrase, StoredKey};
+use crate::store::ledger::{ActionKind, NewAction};
 use crate::store::replace::Replacing;
 
 /// Most steps of one sitting: more are due only if something goes round in circles.
@@ -427,6 +428,38 @@ impl Desk {
         self.keyring.set_ahead(policies.iter().map(VerifiedPolicy::text))?;
         self.ahead = policies;
         Ok(())
+    }
+
+    /// The keys that were destroyed and are not yet in the audit trail, and what is to be recorded of each.
+    #[must_use]
+    pub fn to_note(&self) -> Vec<(KeyId, NewAction)> {
+        let ended = self.book.keys.iter().filter(|life| !life.noted);
+        let ended =
+            ended.filter_map(|life| Some((life.kind.to_string(), life.id, life.destroyed?)));
+        let rolled = self.book.identity.succession.as_ref().filter(|rolled| !rolled.noted);
+        let former = rolled
+            .and_then(|rolled| Some(("identity".to_owned(), rolled.former, rolled.destroyed?)));
+        let action = |kind: &str, id: KeyId, at: u64| NewAction {
+            kind: ActionKind::KeyDestroyed,
+            domain: self.domain.clone(),
+            detail: format!("{kind} key {id} at {at}"),
+        };
+        ended.chain(former).map(|(kind, id, at)| (id, action(&kind, id, at))).collect()
+    }
+
+    /// Notes that the end of these keys is in the audit trail.
+    ///
+    /// # Errors
+    ///
+    /// The file system refuses.
+    pub fn noted(&mut self, ids: &[KeyId], now: u64) -> Result<(), DeskError> {
+        for life in self.book.keys.iter_mut().filter(|life| ids.contains(&life.id)) {
+            life.noted = true;
+        }
+        if let Some(rolled) = &mut self.book.identity.succession {
+            rolled.noted |= ids.contains(&rolled.former);
+        }
+        self.save(now)
     }
 
     /// Destroys the private part of a key.

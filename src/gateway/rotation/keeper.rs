@@ -17,9 +17,10 @@ use crate::gateway::publication::{
     Action, Change, Published, Publisher, PublisherError, publisher,
 };
 use crate::gateway::system_rng;
-use crate::lifetime::{Book, Concern, Jump, Plan, Schedule, names};
+use crate::lifetime::{Concern, Jump, Plan, Schedule, names};
 use crate::records::Selector;
 use crate::store::keyring::Passphrase;
+use crate::store::ledger::NewAction;
 
 /// How often what is seen everywhere is looked at again, in seconds.
 const AGAIN: u64 = 3_600;
@@ -60,27 +61,18 @@ pub struct Tended {
     pub events: Vec<Event>,
     /// What an operator must hear of.
     pub concerns: Vec<Concern>,
-    /// Keys whose end is not yet in the audit trail.
-    pub ended: Vec<Ended>,
+    /// Keys whose end is not yet in the audit trail, and what is to be recorded of each.
+    pub ended: Vec<(KeyId, NewAction)>,
     /// The clock has jumped since the visit before.
     pub jump: Option<Jump>,
     /// Why records could not be published.
     pub refused: Option<String>,
+    /// What can be done about that.
+    pub remedy: Option<String>,
     /// Records that the operator has to publish or to withdraw.
     pub by_hand: Vec<Change>,
     /// When it is worth to come again, Unix seconds.
     pub next: u64,
-}
-
-/// The end of a private key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
-    /// What it was for.
-    pub what: String,
-    /// Its key id.
-    pub id: KeyId,
-    /// When it was destroyed, Unix seconds.
-    pub at: u64,
 }
 
 /// What a sitting at the desk has brought.
@@ -98,7 +90,7 @@ struct Entered {
     visible: Vec<Event>,
     /// When it is worth to look again, Unix seconds.
     next: u64,
-    ended: Vec<Ended>,
+    ended: Vec<(KeyId, NewAction)>,
 }
 
 /// A record that is to be looked at.
@@ -187,17 +179,7 @@ impl Keeper {
     ///
     /// The keyring cannot be changed.
     pub async fn noted(&self, ids: Vec<KeyId>, now: u64) -> Result<(), DeskError> {
-        self.at_desk(move |keeper| {
-            let mut desk = keeper.desk(now)?;
-            for life in desk.book.keys.iter_mut().filter(|life| ids.contains(&life.id)) {
-                life.noted = true;
-            }
-            if let Some(rolled) = &mut desk.book.identity.succession {
-                rolled.noted |= ids.contains(&rolled.former);
-            }
-            desk.save(now)
-        })
-        .await
+        self.at_desk(move |keeper| keeper.desk(now)?.noted(&ids, now)).await
     }
 
     /// Does what blocks away from the tasks that carry mail.
@@ -259,7 +241,7 @@ impl Keeper {
         if let Err(error) = &result {
             let hint = error.hint();
             warn!(domain = %self.domain, hint, "records could not be published: {error}");
-            tended.refused = Some(error.to_string());
+            (tended.refused, tended.remedy) = (Some(error.to_string()), hint);
         }
         let result = result.ok();
         let by_hand = result == Some(Published::ByHand);
@@ -362,19 +344,6 @@ impl Keeper {
         });
         desk.settle(self.made(), now);
         desk.save(now)?;
-        Ok(Entered { visible, next, ended: ended(&desk.book) })
+        Ok(Entered { visible, next, ended: desk.to_note() })
     }
-}
-
-/// Keys that were destroyed, of which the book does not say that their end is on record.
-fn ended(book: &Book) -> Vec<Ended> {
-    let lives = book.keys.iter().filter(|life| !life.noted);
-    let lives = lives.filter_map(|life| {
-        Some(Ended { what: life.kind.to_string(), id: life.id, at: life.destroyed? })
-    });
-    let rolled = book.identity.succession.as_ref().filter(|rolled| !rolled.noted);
-    let former = rolled.and_then(|rolled| {
-        Some(Ended { what: "identity".to_owned(), id: rolled.former, at: rolled.destroyed? })
-    });
-    lives.chain(former).collect()
 }

@@ -19,7 +19,7 @@ mod tender;
 pub use agreement::Disagreement;
 pub(super) use agreement::{Agreement, Asked};
 pub use desk::{Ask, Desk, DeskError, Event, IdentityError, MAX_WEEKS, Made, NotTaken, Roll};
-pub use keeper::{Ended, Keeper, Tended};
+pub use keeper::{Keeper, Tended};
 pub use sighting::{Authoritative, Seen, Sighting, SightingFuture, Sightings};
 pub(super) use task::Rotation;
 pub(super) use tender::{MAX_VISITS, Means};

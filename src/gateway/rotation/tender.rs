@@ -155,7 +155,7 @@ impl Tender {
             blocking(move || Keeper::of(&local, passphrase, resolver, port, clock)).await?;
         let tended = keeper.tend(now).await.map_err(|error| error.to_string())?;
         self.tell(&tended);
-        self.note_destroyed(&keeper, &tended.ended, now).await;
+        self.note_destroyed(&keeper, tended.ended, now).await;
         Ok(tended.next)
     }
 

@@ -33,7 +33,7 @@ impl PassphraseError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::File(error) => error.hint(),
-            Self::Form => None,
+            Self::Form => Some("the file that holds it has one line and nothing else".to_owned()),
         }
     }
 }

@@ -26,12 +26,22 @@ pub enum ActionKind {
     KeyDestroyed,
     /// A key of our own was revoked.
     KeyRevoked,
+    /// All keys of our own are replaced before their time.
+    KeysRotated,
+    /// Private keys of our own were encrypted under a passphrase.
+    KeysProtected,
+    /// Private keys of our own were written in clear again.
+    KeysUnprotected,
     /// Keys of our own were written to a file for another node or a backup.
     KeysExported,
     /// Keys of our own were taken from such a file.
     KeysImported,
     /// A policy of our own was signed or put into force.
     Policy,
+    /// Keys of our own were made for policies that are to be signed elsewhere.
+    PolicyRequested,
+    /// The identity key that is to succeed our own was made.
+    IdentityPrepared,
     /// The identity key of our own was succeeded by another.
     IdentityRolled,
     /// The change recorded just before could not be made.
@@ -51,9 +61,14 @@ impl ActionKind {
             Self::DisallowClear => "disallow-clear",
             Self::KeyDestroyed => "key-destroyed",
             Self::KeyRevoked => "key-revoked",
+            Self::KeysRotated => "keys-rotated",
+            Self::KeysProtected => "keys-protected",
+            Self::KeysUnprotected => "keys-unprotected",
             Self::KeysExported => "keys-exported",
             Self::KeysImported => "keys-imported",
             Self::Policy => "policy",
+            Self::PolicyRequested => "policy-requested",
+            Self::IdentityPrepared => "identity-prepared",
             Self::IdentityRolled => "identity-rolled",
             Self::Failed => "failed",
         }
@@ -65,7 +80,7 @@ impl ActionKind {
 pub struct NewAction {
     /// The kind of change.
     pub kind: ActionKind,
-    /// The partner that it is about.
+    /// The partner, or the domain of our own, that it is about.
     pub domain: Domain,
     /// What exactly, and why, in words.
     pub detail: String,
@@ -82,7 +97,7 @@ pub struct Action {
     pub by: Operator,
     /// The name of its [`ActionKind`]; later versions may have others.
     pub action: String,
-    /// The partner that it was about.
+    /// The partner, or the domain of our own, that it was about.
     pub domain: String,
     /// What exactly, and why, in words.
     pub detail: String,
