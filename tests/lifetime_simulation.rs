@@ -32,7 +32,7 @@ impl Drop for Seed {
 #[test]
 fn nothing_is_lost_goes_clear_or_lives_too_long() {
     let seed = number("MTA_SEAL_SIM_SEED", 1);
-    let days = number("MTA_SEAL_SIM_DAYS", 100);
+    let days = number("MTA_SEAL_SIM_DAYS", 75);
     let gap = number("MTA_SEAL_SIM_GAP", 4 * HOUR);
     let pause = number("MTA_SEAL_SIM_PAUSE", 8 * HOUR);
     let _told = Seed(seed);

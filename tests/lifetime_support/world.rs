@@ -177,7 +177,7 @@ impl World {
         let after = match trouble {
             // One side after the other, and soon enough for a short run.
             Trouble::Asleep => {
-                let turn = if self.now == START { [35, 120][side] * DAY } else { 2 * gap };
+                let turn = if self.now == START { [15, 100][side] * DAY } else { 2 * gap };
                 turn + self.chance.between(0, 5 * DAY)
             }
             _ => self.chance.between(gap / 2, gap * 3 / 2),
