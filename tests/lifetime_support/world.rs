@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mta_seal::core::{
-    DeliveryId, Domain, ForwardPath, Parsed, Prefix, Received, ReversePathField, SealTo, Step, seal,
+    DeliveryId, Domain, ForwardPath, Parsed, Prefix, Received, ReversePathField, SealTo,
+    SealingPublicKey, Step, Suite, seal,
 };
 use mta_seal::gateway::lookup::{Keys, look_up};
 use mta_seal::gateway::{Failure, signing_key};
@@ -17,7 +18,7 @@ use mta_seal::policy::{
     authenticate_sender, decide,
 };
 use mta_seal::records::{
-    CLOCK_TOLERANCE, KeyRecord, SignedPolicy, VerifiedPolicy, key_record_name,
+    CLOCK_TOLERANCE, KeyRecord, SealingEntry, SignedPolicy, VerifiedPolicy, key_record_name,
 };
 use mta_seal::store::keyring::{Find, Keyring};
 
@@ -452,6 +453,8 @@ impl World {
                 if source == Source::Memory {
                     self.counts.add("sealed by memory", 1);
                 }
+                // Some have a gateway that knows suite 1 only and skips the other key [R-suite-02].
+                let key = if self.chance.once_in(3) { suite_1_of(&policy) } else { key };
                 self.check_published(to, &policy, &key, clock);
                 self.seal(n, &key, clock);
                 let delay = self.delay();
@@ -484,7 +487,7 @@ impl World {
         &self,
         to: usize,
         policy: &VerifiedPolicy,
-        key: &mta_seal::core::SealingPublicKey,
+        key: &SealingPublicKey,
         clock: u64,
     ) {
         let party = &self.sides[to].party;
@@ -504,7 +507,7 @@ impl World {
         }
     }
 
-    fn seal(&mut self, n: usize, key: &mta_seal::core::SealingPublicKey, clock: u64) {
+    fn seal(&mut self, n: usize, key: &SealingPublicKey, clock: u64) {
         let (now, from) = (self.now, self.messages[n].from);
         let lag = self.chance.between(0, HOUR);
         let to = self.sides[1 - from].party.domain.clone();
@@ -653,6 +656,15 @@ impl World {
             }
         }
     }
+}
+
+/// The key of suite 1 that a policy lists.
+fn suite_1_of(policy: &VerifiedPolicy) -> SealingPublicKey {
+    let inline = |entry: &SealingEntry| match entry {
+        SealingEntry::Inline(key) if key.suite() == Suite::X25519 => Some(key.clone()),
+        _ => None,
+    };
+    policy.record().sealing_keys.iter().find_map(inline).expect("a key of suite 1")
 }
 
 fn key_of<'k>(
