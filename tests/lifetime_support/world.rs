@@ -565,6 +565,13 @@ impl World {
             let off = self.sides[to].off > 0 || self.messages[n].arrivals > 0;
             assert!(off || clock - sealed_at - window <= 2 * HOUR, "message {n} came too late");
             self.counts.add("too old on arrival", 1);
+            // What the sender is told: its key has ended, or it is only too old.
+            let envelope = parsed(&self.messages[n].envelope);
+            match keyring.find(&envelope.header().key_id) {
+                Find::Found(_) => self.counts.add("answered too-old", 1),
+                Find::Destroyed => self.counts.add("answered destroyed-key", 1),
+                Find::Unknown => panic!("the key of message {n} has gone without a trace"),
+            }
             self.open -= 1;
             return;
         }
@@ -588,7 +595,8 @@ impl World {
                     self.now
                 );
                 self.messages[n].arrivals += 1;
-                let wait = (300 << self.messages[n].arrivals.min(4)).min(RETRY);
+                // A hop waits longer and longer, at most for five hours.
+                let wait = 300 << self.messages[n].arrivals.min(6);
                 self.at(self.now + wait, Event::Arrive(n));
             }
             Err(other) => panic!("message {n} from {from} is lost at {}: {other:?}", self.now),
@@ -605,9 +613,7 @@ impl World {
     ) -> Result<(), Failure> {
         let sender = self.sides[1 - to].party.domain.clone();
         let message = &self.messages[n];
-        let Ok(Step::Done(parsed)) = Received::new().push(&message.envelope) else {
-            panic!("an envelope that is no envelope");
-        };
+        let parsed = parsed(&message.envelope);
         let key = key_of(&parsed, keyring, n, self.now);
         let opened = parsed.open(key).unwrap();
         let decrypted = match opened.push(&[]).unwrap() {
@@ -656,6 +662,13 @@ impl World {
             }
         }
     }
+}
+
+fn parsed(envelope: &[u8]) -> Parsed {
+    let Ok(Step::Done(parsed)) = Received::new().push(envelope) else {
+        panic!("an envelope that is no envelope");
+    };
+    parsed
 }
 
 /// The key of suite 1 that a policy lists.
