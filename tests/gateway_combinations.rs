@@ -1,10 +1,10 @@
 //! Every combination of outcomes, sealing and unsealing, until the queue before the gateway is empty: nobody is lost, nobody gets a message
-//! twice, and whoever is refused is reported once.
+//! twice, and whoever is refused is reported once. A share of the combinations, see [`words`]; all of them by `interop/combinations/run`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod gateway_support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gateway_support::plan::*;
@@ -132,6 +132,22 @@ async fn sealing(
 fn later(number: usize, length: usize) -> Vec<Fate> {
     let mut dice = Dice::new(number);
     (0..dice.below(length + 1)).map(|_| FATES[dice.below(FATES.len())].clone()).collect()
+}
+
+#[test]
+fn any_places_but_one_have_every_combination() {
+    for (base, length) in [(3, 2), (3, 4), (3, 5), (3, 6), (4, 3), (5, 3), (5, 4), (12, 3)] {
+        let digits: Vec<usize> = (0..base).collect();
+        let words: Vec<_> = words(&digits, length).collect();
+        for without in 0..length as usize {
+            let rest: BTreeSet<Vec<usize>> = words
+                .iter()
+                .map(|word| [&word[..without], &word[without + 1..]].concat())
+                .collect();
+            assert_eq!(rest.len(), base.pow(length - 1));
+        }
+        assert!((0..base).all(|digit| words.contains(&vec![digit; length as usize])));
+    }
 }
 
 fn three_domains(set: &[Fate]) -> Vec<Case> {
@@ -382,11 +398,12 @@ fn incoming(domains: &[&str], behind: Protocol) -> Vec<Case> {
         }
         cases.push(case);
     };
-    let rcpt = [None, RCPT_LATER, RCPT_NEVER];
+    let rcpt = [None, RCPT_LATER, RCPT_NEVER, RCPT_LOST];
     if behind == Smtp {
         for at_rcpt in words(&rcpt, 3) {
             let at_rcpt: Vec<_> = at_rcpt.into_iter().map(|fate| vec![fate]).collect();
-            for (n, end) in FATES.iter().enumerate() {
+            let later = FATES.iter().filter(|fate| !matches!(fate, Some((Step::Rcpt, _))));
+            for (n, end) in later.enumerate() {
                 add(&at_rcpt, vec![end.clone(), DOTS_AND_LOSSES[n % 5].clone()]);
             }
         }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::LazyLock;
 
 use keyring_support::{
     PASSPHRASE, configure, decrypt, encrypt, files, init, mta_seal, mta_seal_with, passphrase,
@@ -23,16 +24,21 @@ fn is_key(name: &str) -> bool {
     name == "identity.pem" || name.ends_with(".key") || name.starts_with("signing-")
 }
 
-/// The files of a keyring in clear, and of the same protected; the slow derivation made quick.
-fn both(base: &Path) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
-    let directory = init(base).join("keys/company1.example");
-    let clear = files(&directory);
-    let done = Keyring::protect(&directory, &passphrase(), &mut rng()).unwrap();
-    assert!(done.changed);
-    let mut protected = files(&directory);
-    let slow = protected.get_mut("passphrase.age").unwrap();
-    *slow = encrypt(PASSPHRASE, &decrypt(PASSPHRASE, slow));
-    (clear, protected)
+/// The files of a keyring in clear, and of the same protected; the slow derivation made quick. Made once.
+fn both() -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    static BOTH: LazyLock<(BTreeMap<String, String>, BTreeMap<String, String>)> =
+        LazyLock::new(|| {
+            let base = tempfile::tempdir().unwrap();
+            let directory = init(base.path()).join("keys/company1.example");
+            let clear = files(&directory);
+            let done = Keyring::protect(&directory, &passphrase(), &mut rng()).unwrap();
+            assert!(done.changed);
+            let mut protected = files(&directory);
+            let slow = protected.get_mut("passphrase.age").unwrap();
+            *slow = encrypt(PASSPHRASE, &decrypt(PASSPHRASE, slow));
+            (clear, protected)
+        });
+    BOTH.clone()
 }
 
 fn write(directory: &Path, files: &BTreeMap<String, String>) {
@@ -118,7 +124,7 @@ fn protected_by_the_commands_and_opened_by_age() {
 #[test]
 fn a_crash_while_protecting_leaves_a_keyring_that_can_be_loaded() {
     let base = tempfile::tempdir().unwrap();
-    let (clear, protected) = both(base.path());
+    let (clear, protected) = both();
     let keys: Vec<&String> = clear.keys().filter(|name| is_key(name)).collect();
     let passphrase = passphrase();
     let mut states = Vec::new();
@@ -162,7 +168,7 @@ fn a_crash_while_protecting_leaves_a_keyring_that_can_be_loaded() {
 #[test]
 fn a_crash_while_unprotecting_leaves_a_keyring_that_can_be_loaded() {
     let base = tempfile::tempdir().unwrap();
-    let (clear, protected) = both(base.path());
+    let (clear, protected) = both();
     let passphrase = passphrase();
     let mut states = Vec::new();
     let mut state = protected.clone();
@@ -192,7 +198,7 @@ fn a_crash_while_unprotecting_leaves_a_keyring_that_can_be_loaded() {
 #[test]
 fn another_key_in_clear_is_not_overwritten() {
     let base = tempfile::tempdir().unwrap();
-    let (clear, mut state) = both(base.path());
+    let (clear, mut state) = both();
     let other = mta_seal::core::IdentityKey::generate(&mut rng()).to_pem().unwrap();
     state.insert("identity.pem".to_owned(), (*other).clone());
     let directory = base.path().join("state");
@@ -206,7 +212,7 @@ fn another_key_in_clear_is_not_overwritten() {
 #[test]
 fn new_keys_are_written_protected() {
     let base = tempfile::tempdir().unwrap();
-    let (clear, protected) = both(base.path());
+    let (clear, protected) = both();
     let new = || StoredKey::new(SealingPrivateKey::generate(Suite::X25519, &mut rng()).unwrap());
     let directory = base.path().join("state");
     write(&directory, &protected);
@@ -231,7 +237,7 @@ fn new_keys_are_written_protected() {
 #[test]
 fn every_file_is_its_owners_alone() {
     let base = tempfile::tempdir().unwrap();
-    let (_, mut protected) = both(base.path());
+    let (_, mut protected) = both();
     protected.insert("destroyed".to_owned(), String::new());
     let directory = base.path().join("state");
     write(&directory, &protected);
@@ -281,7 +287,7 @@ fn every_file_is_its_owners_alone() {
 #[test]
 fn an_encrypted_key_without_what_opens_it_stops_the_start() {
     let base = tempfile::tempdir().unwrap();
-    let (_, protected) = both(base.path());
+    let (_, protected) = both();
     let passphrase = passphrase();
     let mut state = protected.clone();
     state.remove("passphrase.age");

@@ -128,7 +128,7 @@ fn a_key_whose_record_vanishes_is_not_used() {
         // Seen by all, and gone again: somebody has put an old zone back, and publication is refused.
         zone.refuse_until(START + 9 * DAY);
         zone.set(&name, &value, false);
-        party.pass(START + 5 * DAY + 3 * HOUR, START + 8 * DAY).await;
+        party.wait(START + 5 * DAY + 3 * HOUR, START + 8 * DAY).await;
         assert_eq!(party.listed(Suite::XWing), Some(old));
         party.pass(START + 8 * DAY, START + 10 * DAY).await;
         assert_eq!(party.listed(Suite::XWing), Some(new));
@@ -159,7 +159,7 @@ fn a_key_whose_record_one_server_lacks_waits_and_the_old_one_stays() {
         let old = party.listed(Suite::XWing).unwrap();
         party.pass(START, START + 4 * DAY).await;
         zone.stale_until(1, START + 9 * DAY);
-        let visits = party.pass(START + 4 * DAY + HOUR, START + 9 * DAY - 60).await;
+        let visits = party.wait(START + 4 * DAY + HOUR, START + 9 * DAY - 60).await;
         assert_eq!(party.listed(Suite::XWing), Some(old), "still the old one");
         let due = START + 7 * DAY;
         assert!(concerns(&visits).contains(&&Concern::Late { kind: XWING, due }));
@@ -189,7 +189,7 @@ fn without_publication_everything_stays_as_it_is_and_loudly() {
         let old = party.listed(Suite::XWing).unwrap();
         party.pass(START, START + DAY).await;
         zone.refuse_until(START + 25 * DAY);
-        let visits = party.pass(START + DAY + HOUR, START + 25 * DAY - 60).await;
+        let visits = party.wait(START + DAY + HOUR, START + 25 * DAY - 60).await;
         assert_eq!(party.listed(Suite::XWing), Some(old));
         assert!(visits.iter().any(|(_, tended)| tended.refused.is_some()));
         assert!(concerns(&visits).iter().any(|c| matches!(c, Concern::Late { kind: XWING, .. })));
@@ -452,7 +452,7 @@ fn a_policy_signed_elsewhere_waits_for_the_record_of_its_key() {
         party.pass(START, START + HOUR).await;
         zone.refuse_until(START + 9 * DAY);
         let policies = sign_ahead(&party, START + HOUR + 60, &[1]);
-        let visits = party.pass(START + 2 * HOUR, START + 9 * DAY - 60).await;
+        let visits = party.wait(START + 2 * HOUR, START + 9 * DAY - 60).await;
         assert_ne!(party.policy().text(), policies[0].text());
         let late = |c: &&&Concern| matches!(c, Concern::Late { kind: XWING, .. });
         assert!(concerns(&visits).iter().any(|c| late(&c)));

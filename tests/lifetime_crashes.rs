@@ -64,28 +64,33 @@ async fn cut_at(party: &Party, watch: &mut Watch, mut now: u64, cut: Cut) -> (Ve
     panic!("{cut:?} was never possible");
 }
 
+/// A process is killed in the middle of one sitting, and another goes on.
+async fn cut_and_go_on(cut: Cut) {
+    let (party, mut watch, now) = tended(50).await;
+    let before = party.listed(Suite::XWing);
+    let (events, now) = cut_at(&party, &mut watch, now, cut).await;
+    // The keyring can be read, and the key in use is there.
+    watch.observe(&party, now);
+    for event in &events {
+        match event {
+            Event::Signed { expiry, sealing, .. } => {
+                sealing.iter().for_each(|id| watch.meant(*id, *expiry));
+            }
+            Event::Made(_, id) => watch.meant(*id, now + 31 * DAY),
+            _ => {}
+        }
+    }
+    go_on(&party, &mut watch, now + 1, 60).await;
+    assert_ne!(party.listed(Suite::XWing), before, "{cut:?}: keys rotate");
+    let weeks = watch.successions[&Kind::Sealing(Suite::XWing)].len();
+    assert!((14..=17).contains(&weeks), "{cut:?}: {weeks} successions in 110 days");
+}
+
 #[test]
 fn every_cut_of_a_sitting_is_gone_on_from() {
-    runtime().block_on(async {
+    std::thread::scope(|scope| {
         for cut in Cut::ALL {
-            let (party, mut watch, now) = tended(50).await;
-            let before = party.listed(Suite::XWing);
-            let (events, now) = cut_at(&party, &mut watch, now, cut).await;
-            // The keyring can be read, and the key in use is there.
-            watch.observe(&party, now);
-            for event in &events {
-                match event {
-                    Event::Signed { expiry, sealing, .. } => {
-                        sealing.iter().for_each(|id| watch.meant(*id, *expiry));
-                    }
-                    Event::Made(_, id) => watch.meant(*id, now + 31 * DAY),
-                    _ => {}
-                }
-            }
-            go_on(&party, &mut watch, now + 1, 60).await;
-            assert_ne!(party.listed(Suite::XWing), before, "{cut:?}: keys rotate");
-            let weeks = watch.successions[&Kind::Sealing(Suite::XWing)].len();
-            assert!((14..=17).contains(&weeks), "{cut:?}: {weeks} successions in 110 days");
+            scope.spawn(move || runtime().block_on(cut_and_go_on(cut)));
         }
     });
 }

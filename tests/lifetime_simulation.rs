@@ -32,7 +32,7 @@ impl Drop for Seed {
 #[test]
 fn nothing_is_lost_goes_clear_or_lives_too_long() {
     let seed = number("MTA_SEAL_SIM_SEED", 1);
-    let days = number("MTA_SEAL_SIM_DAYS", 100);
+    let days = number("MTA_SEAL_SIM_DAYS", 75);
     let gap = number("MTA_SEAL_SIM_GAP", 4 * HOUR);
     let pause = number("MTA_SEAL_SIM_PAUSE", 8 * HOUR);
     let _told = Seed(seed);
@@ -54,6 +54,10 @@ fn nothing_is_lost_goes_clear_or_lives_too_long() {
     assert!(counts.of("delivered") * 4 > written * 3, "most mail arrives");
     assert!(counts.of("delivered on the last day of the window") > 0);
     assert!(counts.of("sealed by memory") > 0);
+    for suite in Suite::ALL {
+        let sealed = counts.of(format!("sealed with suite {}", suite.id()));
+        assert!(sealed * 5 > written, "{sealed} sealed with {suite:?}");
+    }
     assert!(counts.of("private keys destroyed") > 0);
 
     // What is to be survived has happened.

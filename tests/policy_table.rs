@@ -36,6 +36,9 @@ impl Remembered {
     }
 }
 
+/// Made once: signing is slow, and some tests ask for each outcome.
+static MEMORIES: LazyLock<Vec<Remembered>> = LazyLock::new(memories);
+
 fn memories() -> Vec<Remembered> {
     let keyless = |mode| Memory { key: None, ..memory(mode) };
     let expired = |mode| {
@@ -158,6 +161,8 @@ enum Kind {
     /// The row of a denial or failure.
     Row(String),
 }
+
+static INSTANCES: LazyLock<Vec<Instance>> = LazyLock::new(instances);
 
 /// All outcomes, first with a secure answer, then, in the same order, with an insecure one; then failures. The matches
 /// are exhaustive, so a new outcome needs a row.
@@ -511,9 +516,8 @@ impl Grid<'_> {
 
 /// Calls `check` for the full product.
 fn every_grid(mut check: impl FnMut(&Grid<'_>)) {
-    let memories = memories();
-    for instance in instances().iter().filter(|instance| instance.full) {
-        for remembered in memories.iter().filter(|remembered| remembered.full) {
+    for instance in INSTANCES.iter().filter(|instance| instance.full) {
+        for remembered in MEMORIES.iter().filter(|remembered| remembered.full) {
             for pin in PINS {
                 let expected = &expect(instance, remembered, pin);
                 for rule in Rule::ALL {
@@ -564,9 +568,8 @@ fn compare(
 #[test]
 fn the_code_decides_as_the_tables_say_and_the_properties_hold() {
     // Every outcome against the first table.
-    let memories = memories();
-    for instance in &instances() {
-        for remembered in &memories {
+    for instance in INSTANCES.iter() {
+        for remembered in MEMORIES.iter() {
             let expected = expect(instance, remembered, None);
             for rule in Rule::ALL {
                 for demand in DEMANDS {
@@ -753,13 +756,11 @@ fn only_lifts_what_was_withheld(less: &Verdict, more: &Verdict, described: &str)
 
 #[test]
 fn better_evidence_only_lifts_what_was_withheld() {
-    let instances = instances();
-    let memories = memories();
     let of =
-        |authenticity| instances.iter().filter(move |i| i.full && i.authenticity == authenticity);
+        |authenticity| INSTANCES.iter().filter(move |i| i.full && i.authenticity == authenticity);
     let pairs = of(Authenticity::Insecure).zip(of(Authenticity::Secure));
     for (insecure, secure) in pairs {
-        for remembered in memories.iter().filter(|r| r.full) {
+        for remembered in MEMORIES.iter().filter(|r| r.full) {
             let memory = remembered.memory.as_ref();
             let firm = memory.map(|m| Memory { level: Level::Dnssec, ..m.clone() });
             for pin in [None, Some(OWN)] {
@@ -785,8 +786,8 @@ fn better_evidence_only_lifts_what_was_withheld() {
 fn the_same_answer_again_does_not_make_mail_clear() {
     for pin in PINS {
         let local = LocalPolicy { pin: pin.map(fingerprint), ..LocalPolicy::default() };
-        for instance in &instances() {
-            for remembered in &memories() {
+        for instance in INSTANCES.iter() {
+            for remembered in MEMORIES.iter() {
                 let memory = remembered.memory.as_ref();
                 let first = decide(&local, &instance.outcome, memory, Demand::Absent, NOW);
                 let MemoryUpdate::Store(after) = &first.memory else { continue };
@@ -801,8 +802,8 @@ fn the_same_answer_again_does_not_make_mail_clear() {
 
 #[test]
 fn the_operator_hears_of_what_looks_like_an_attack() {
-    for instance in &instances() {
-        for remembered in &memories() {
+    for instance in INSTANCES.iter() {
+        for remembered in MEMORIES.iter() {
             let expected = expect(instance, remembered, None);
             let local = LocalPolicy::default();
             let memory = remembered.memory.as_ref();
@@ -839,7 +840,7 @@ fn the_operator_hears_of_what_looks_like_an_attack() {
 #[test]
 fn a_damaged_memory_forbids_clear_mail_while_it_can_say_so() {
     let mut waited = 0;
-    for instance in &instances() {
+    for instance in INSTANCES.iter() {
         let outcome = &instance.outcome;
         for (rule, demand, lifted) in Rule::ALL.into_iter().flat_map(|rule| {
             let demands = [Demand::Absent, Demand::Sealed];

@@ -53,7 +53,7 @@ pub const DOTS: [Fate; 3] = [None, DOT_LATER, DOT_NEVER];
 pub const DOTS_AND_LOSSES: [Fate; 5] = [None, DOT_LATER, DOT_NEVER, DOT_LOST, DOT_TAKEN];
 
 /// `number` written with the digits `set`, `length` of them.
-pub fn digits<T: Clone>(set: &[T], length: usize, number: usize) -> Vec<T> {
+fn digits<T: Clone>(set: &[T], length: usize, number: usize) -> Vec<T> {
     let mut rest = number;
     let mut next = || {
         let digit = set[rest % set.len()].clone();
@@ -63,10 +63,18 @@ pub fn digits<T: Clone>(set: &[T], length: usize, number: usize) -> Vec<T> {
     (0..length).map(|_| next()).collect()
 }
 
-/// All words of this length.
+/// The words of this length that are tried: all with `MTA_SEAL_TEST_COMBINATIONS=all`, else those whose digits add up to a multiple
+/// of their count, so that at any places but one there is every combination; and those of one digit only.
 pub fn words<T: Clone>(set: &[T], length: u32) -> impl Iterator<Item = Vec<T>> {
-    let count = set.len().pow(length);
-    (0..count).map(move |number| digits(set, length as usize, number))
+    let all = std::env::var_os("MTA_SEAL_TEST_COMBINATIONS").is_some_and(|value| value == "all");
+    let (base, length) = (set.len(), length as usize);
+    let places: Vec<usize> = (0..base).collect();
+    (0..base.pow(u32::try_from(length).unwrap()))
+        .map(move |number| digits(&places, length, number))
+        .filter(move |word| {
+            all || word.iter().sum::<usize>() % base == 0 || word.iter().all(|d| *d == word[0])
+        })
+        .map(move |word| word.into_iter().map(|digit| set[digit].clone()).collect())
 }
 
 /// Numbers that look random and are always the same.
@@ -171,6 +179,8 @@ struct Book {
     domains: BTreeMap<String, VecDeque<Fate>>,
     /// How often a recipient's message was taken without a reply.
     taken: BTreeMap<String, usize>,
+    /// What has come to pass, as it is written.
+    happened: BTreeSet<String>,
 }
 
 /// The script of a next hop: the fates of all cases.
@@ -223,13 +233,24 @@ impl Plan {
             }
             _ => return None,
         };
-        queue.pop_front();
+        let fate = queue.pop_front();
+        book.happened.extend(fate.map(|fate| format!("{fate:?}")));
         if matches!(act, Act::TakeAndClose) {
             for address in &addresses {
                 *book.taken.entry(address.clone()).or_default() += 1;
             }
         }
         Some(act)
+    }
+
+    /// Whether every kind of answer that comes first somewhere has been given.
+    fn every_kind_happened(&self, cases: &[Case]) {
+        let fates = cases.iter().flat_map(|c| c.recipients.values().chain(c.domains.values()));
+        let book = self.book.lock().unwrap();
+        for fate in fates.filter_map(|fates| fates.first()).filter(|fate| fate.is_some()) {
+            let fate = format!("{fate:?}");
+            assert!(book.happened.contains(&fate), "{fate} has not happened");
+        }
     }
 
     fn taken(&self, recipient: &str) -> usize {
@@ -397,7 +418,7 @@ pub fn departures(cases: &[Case], ends: &[End]) -> BTreeMap<(Leave, bool), usize
 }
 
 /// Every recipient is delivered to exactly once or refused exactly once, by a reply or by a report; only where the
-/// outcome was lost a second copy may come. Messages with and without the mark of an MTA must have occurred.
+/// outcome was lost a second copy may come. Messages with and without the mark of an MTA must have occurred, and every kind of answer.
 pub fn settle_accounts(
     cases: &[Case],
     ends: &[End],
@@ -411,6 +432,7 @@ pub fn settle_accounts(
             cases.iter().zip(ends).any(|(c, e)| c.marked == marked && !e.told.is_empty());
         assert!(occurred, "no message was sent that is marked: {marked}");
     }
+    plan.every_kind_happened(cases);
     let mut wrong = Vec::new();
     for (case, end) in cases.iter().zip(ends) {
         for to in &case.to {

@@ -507,7 +507,7 @@ impl Session {
         }
     }
 
-    async fn message(&mut self, from: String, to: Vec<String>, lmtp: bool) -> Result<(), Over> {
+    async fn message(&mut self, mut from: String, to: Vec<String>, lmtp: bool) -> Result<(), Over> {
         let mut data = Vec::new();
         let mut middle = false;
         let mut answered = false;
@@ -543,62 +543,44 @@ impl Session {
             return Ok(());
         }
         let tls = self.tls;
-        let groups = if lmtp { to.into_iter().map(|one| vec![one]).collect() } else { vec![to] };
+        let groups: Vec<_> =
+            if lmtp { to.into_iter().map(|one| vec![one]).collect() } else { vec![to] };
+        let last = groups.len() - 1;
         let mut accepted = Vec::new();
-        let mut result = Ok(());
-        for group in groups {
-            // The message counts as taken before the reply is read: it may be lost on the way.
-            match self.act(Step::Dot, &group.join(" ")) {
-                None => {
-                    accepted.extend(group);
-                    self.say("250 2.0.0 taken").await?;
-                }
-                Some(Act::Reply(line)) => {
-                    if line.starts_with('2') {
-                        accepted.extend(group);
-                    }
-                    self.say(line).await?;
-                }
-                Some(Act::Hold) => {
-                    Arc::clone(&self.shared).hold().await;
-                    accepted.extend(group);
-                    self.say("250 2.0.0 taken").await?;
-                }
-                Some(Act::HoldAndClose) => {
-                    Arc::clone(&self.shared).hold().await;
-                    result = Err(Over);
-                    break;
-                }
+        for (at, group) in groups.into_iter().enumerate() {
+            let act = self.act(Step::Dot, &group.join(" "));
+            if matches!(act, Some(Act::Hold | Act::HoldAndClose)) {
+                Arc::clone(&self.shared).hold().await;
+            }
+            let (takes, ends) = match &act {
+                None | Some(Act::Hold) => (true, false),
+                Some(Act::Reply(line)) => (line.starts_with('2'), false),
+                Some(Act::ReplyAndClose(line)) => (line.starts_with('2'), true),
+                Some(Act::TakeAndClose) => (true, true),
+                Some(Act::Raw(_)) => (false, false),
+                Some(Act::Close | Act::HoldAndClose | Act::Stall) => (false, true),
+            };
+            if takes {
+                accepted.extend(group);
+            }
+            // The message counts as taken before the last reply is read: it may be lost on the way.
+            if (ends || at == last) && !accepted.is_empty() {
+                let (from, data) = (std::mem::take(&mut from), std::mem::take(&mut data));
+                let message = Message { from, to: std::mem::take(&mut accepted), data, tls };
+                self.shared.with(|state| state.messages.push(message));
+            }
+            match act {
+                None | Some(Act::Hold) => self.say("250 2.0.0 taken").await?,
+                Some(Act::Reply(line) | Act::ReplyAndClose(line)) => self.say(line).await?,
                 Some(Act::Raw(octets)) => self.write(octets).await?,
-                Some(Act::ReplyAndClose(line)) => {
-                    if line.starts_with('2') {
-                        accepted.extend(group);
-                    }
-                    self.say(line).await?;
-                    result = Err(Over);
-                    break;
-                }
-                Some(Act::Stall) => {
-                    while self.fill().await.is_ok() {}
-                    result = Err(Over);
-                    break;
-                }
-                Some(Act::Close) => {
-                    result = Err(Over);
-                    break;
-                }
-                Some(Act::TakeAndClose) => {
-                    accepted.extend(group);
-                    result = Err(Over);
-                    break;
-                }
+                Some(Act::Stall) => while self.fill().await.is_ok() {},
+                Some(Act::Close | Act::TakeAndClose | Act::HoldAndClose) => {}
+            }
+            if ends {
+                return Err(Over);
             }
         }
-        if !accepted.is_empty() {
-            let message = Message { from, to: accepted, data, tls };
-            self.shared.with(|state| state.messages.push(message));
-        }
-        result
+        Ok(())
     }
 
     /// Whether the message was answered before its end.

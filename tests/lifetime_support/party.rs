@@ -140,13 +140,22 @@ impl Party {
 
     /// Visits whenever the keeper wants, and the zone goes on meanwhile; what was done with the times.
     pub async fn pass(&self, from: u64, to: u64) -> Vec<(u64, Tended)> {
+        self.visits(from, to, 1).await
+    }
+
+    /// The same while something is amiss for days, and the keeper would come every five minutes: it comes every hour.
+    pub async fn wait(&self, from: u64, to: u64) -> Vec<(u64, Tended)> {
+        self.visits(from, to, HOUR).await
+    }
+
+    async fn visits(&self, from: u64, to: u64, least: u64) -> Vec<(u64, Tended)> {
         let (mut now, mut visits) = (from, Vec::new());
         while now <= to {
             self.zone.advance(now);
             let tended = self.tend(now).await;
             let next = self.next(&tended, now, 20 * HOUR);
             visits.push((now, tended));
-            now = next;
+            now = next.max(now + least);
         }
         visits
     }

@@ -73,7 +73,7 @@ impl Trouble {
             Self::Killed(_) => 6 * DAY,
             Self::Cut(_) => 9 * DAY,
             Self::Skew => 4 * DAY,
-            Self::LeapAhead | Self::LeapBack => 25 * DAY,
+            Self::LeapAhead | Self::LeapBack => 12 * DAY,
             Self::Asleep => 150 * DAY,
             Self::Hurry => 45 * DAY,
         }

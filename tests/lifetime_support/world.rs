@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mta_seal::core::{
-    DeliveryId, Domain, ForwardPath, Parsed, Prefix, Received, ReversePathField, SealTo, Step, seal,
+    DeliveryId, Domain, ForwardPath, Parsed, Prefix, Received, ReversePathField, SealTo,
+    SealingPublicKey, Step, Suite, seal,
 };
 use mta_seal::gateway::lookup::{Keys, look_up};
 use mta_seal::gateway::{Failure, signing_key};
@@ -17,7 +18,7 @@ use mta_seal::policy::{
     authenticate_sender, decide,
 };
 use mta_seal::records::{
-    CLOCK_TOLERANCE, KeyRecord, SignedPolicy, VerifiedPolicy, key_record_name,
+    CLOCK_TOLERANCE, KeyRecord, SealingEntry, SignedPolicy, VerifiedPolicy, key_record_name,
 };
 use mta_seal::store::keyring::{Find, Keyring};
 
@@ -177,7 +178,7 @@ impl World {
         let after = match trouble {
             // One side after the other, and soon enough for a short run.
             Trouble::Asleep => {
-                let turn = if self.now == START { [35, 120][side] * DAY } else { 2 * gap };
+                let turn = if self.now == START { [15, 100][side] * DAY } else { 2 * gap };
                 turn + self.chance.between(0, 5 * DAY)
             }
             _ => self.chance.between(gap / 2, gap * 3 / 2),
@@ -452,6 +453,8 @@ impl World {
                 if source == Source::Memory {
                     self.counts.add("sealed by memory", 1);
                 }
+                // Some have a gateway that knows suite 1 only and skips the other key [R-suite-02].
+                let key = if self.chance.once_in(3) { suite_1_of(&policy) } else { key };
                 self.check_published(to, &policy, &key, clock);
                 self.seal(n, &key, clock);
                 let delay = self.delay();
@@ -484,7 +487,7 @@ impl World {
         &self,
         to: usize,
         policy: &VerifiedPolicy,
-        key: &mta_seal::core::SealingPublicKey,
+        key: &SealingPublicKey,
         clock: u64,
     ) {
         let party = &self.sides[to].party;
@@ -504,7 +507,7 @@ impl World {
         }
     }
 
-    fn seal(&mut self, n: usize, key: &mta_seal::core::SealingPublicKey, clock: u64) {
+    fn seal(&mut self, n: usize, key: &SealingPublicKey, clock: u64) {
         let (now, from) = (self.now, self.messages[n].from);
         let lag = self.chance.between(0, HOUR);
         let to = self.sides[1 - from].party.domain.clone();
@@ -562,6 +565,13 @@ impl World {
             let off = self.sides[to].off > 0 || self.messages[n].arrivals > 0;
             assert!(off || clock - sealed_at - window <= 2 * HOUR, "message {n} came too late");
             self.counts.add("too old on arrival", 1);
+            // What the sender is told: its key has ended, or it is only too old.
+            let envelope = parsed(&self.messages[n].envelope);
+            match keyring.find(&envelope.header().key_id) {
+                Find::Found(_) => self.counts.add("answered too-old", 1),
+                Find::Destroyed => self.counts.add("answered destroyed-key", 1),
+                Find::Unknown => panic!("the key of message {n} has gone without a trace"),
+            }
             self.open -= 1;
             return;
         }
@@ -585,7 +595,8 @@ impl World {
                     self.now
                 );
                 self.messages[n].arrivals += 1;
-                let wait = (300 << self.messages[n].arrivals.min(4)).min(RETRY);
+                // A hop waits longer and longer, at most for five hours.
+                let wait = 300 << self.messages[n].arrivals.min(6);
                 self.at(self.now + wait, Event::Arrive(n));
             }
             Err(other) => panic!("message {n} from {from} is lost at {}: {other:?}", self.now),
@@ -602,9 +613,7 @@ impl World {
     ) -> Result<(), Failure> {
         let sender = self.sides[1 - to].party.domain.clone();
         let message = &self.messages[n];
-        let Ok(Step::Done(parsed)) = Received::new().push(&message.envelope) else {
-            panic!("an envelope that is no envelope");
-        };
+        let parsed = parsed(&message.envelope);
         let key = key_of(&parsed, keyring, n, self.now);
         let opened = parsed.open(key).unwrap();
         let decrypted = match opened.push(&[]).unwrap() {
@@ -653,6 +662,22 @@ impl World {
             }
         }
     }
+}
+
+fn parsed(envelope: &[u8]) -> Parsed {
+    let Ok(Step::Done(parsed)) = Received::new().push(envelope) else {
+        panic!("an envelope that is no envelope");
+    };
+    parsed
+}
+
+/// The key of suite 1 that a policy lists.
+fn suite_1_of(policy: &VerifiedPolicy) -> SealingPublicKey {
+    let inline = |entry: &SealingEntry| match entry {
+        SealingEntry::Inline(key) if key.suite() == Suite::X25519 => Some(key.clone()),
+        _ => None,
+    };
+    policy.record().sealing_keys.iter().find_map(inline).expect("a key of suite 1")
 }
 
 fn key_of<'k>(

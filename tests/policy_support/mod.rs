@@ -63,17 +63,20 @@ pub fn key(suite: Suite, seed: u8) -> SealingPublicKey {
 
 /// The key that memories hold.
 pub fn old_key() -> SealingPublicKey {
-    key(Suite::X25519, 10)
+    static KEY: LazyLock<SealingPublicKey> = LazyLock::new(|| key(Suite::X25519, 10));
+    KEY.clone()
 }
 
 /// The key that new policies carry.
 pub fn new_key() -> SealingPublicKey {
-    key(Suite::X25519, 11)
+    static KEY: LazyLock<SealingPublicKey> = LazyLock::new(|| key(Suite::X25519, 11));
+    KEY.clone()
 }
 
 /// The key that new policies list and prefer.
 pub fn large_key() -> SealingPublicKey {
-    key(Suite::XWing, 12)
+    static KEY: LazyLock<SealingPublicKey> = LazyLock::new(|| key(Suite::XWing, 12));
+    KEY.clone()
 }
 
 pub fn selector() -> Selector {
