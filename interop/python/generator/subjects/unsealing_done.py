@@ -83,6 +83,22 @@ def vectors():
         ),
         recipients=("\u00e4@b.example",),
     )
+    done(
+        "forward-path-utf-8",
+        "R-con-02 R-uns-05",
+        "A forward-path that is not ASCII, with SMTPUTF8.",
+        change=setting(
+            reverse_path=ReversePath("u@a.example", smtputf8=1),
+            forward_paths=(ForwardPath("v@b.example"), ForwardPath("\u00e4@b.example")),
+        ),
+        recipients=None,
+    )
+    done(
+        "reverse-path-utf-8",
+        "R-con-02 R-uns-05",
+        "A reverse-path that is not ASCII, with SMTPUTF8.",
+        change=setting(reverse_path=ReversePath("\u00fc@a.example", smtputf8=1)),
+    )
     for name, (orcpt, text) in orcpts.DONE.items():
         change = setting(
             reverse_path=ReversePath("u@a.example", smtputf8=int(not orcpt.isascii())),

@@ -238,7 +238,9 @@ def _prefix(refused):
     refused("mailbox-not-utf-8", "R-con-01", "A path is not UTF-8.", malformed, change)
     many = tuple(ForwardPath(f"v{i}@b.example") for i in range(1001))
     change = setting(forward_paths=many)
-    refused("thousand-and-one", "R-con-01", "1,001 forward-paths.", malformed, change, "thousand")
+    refused(
+        "thousand-and-one", "R-con-01", "1,001 forward-paths.", malformed, change, "thousand", recipients=("v7@b.example",)
+    )
 
 
 def _sender(refused):
@@ -307,10 +309,10 @@ def _paths(refused):
     refused("local-part-256", "R-con-02", text, malformed, change, "local-part-255", recipients=recipients)
     change = setting(forward_paths=(ForwardPath("v@b.example"), ForwardPath("\u00e4@b.example")))
     text = "A forward-path is not ASCII, and smtputf8 is 0."
-    refused("forward-path-smtputf8", "R-con-02", text, malformed, change, "utf-8", recipients=None)
+    refused("forward-path-smtputf8", "R-con-02", text, malformed, change, "forward-path-utf-8", recipients=None)
     change = setting(reverse_path=ReversePath("\u00fc@a.example"))
     text = "The reverse-path is not ASCII, and smtputf8 is 0."
-    refused("reverse-path-smtputf8", "R-con-02", text, malformed, change, "utf-8")
+    refused("reverse-path-smtputf8", "R-con-02", text, malformed, change, "reverse-path-utf-8")
     for name, (orcpt, text, twin) in orcpts.REFUSED.items():
         change = setting(
             reverse_path=ReversePath("u@a.example", smtputf8=int(not orcpt.isascii())),
