@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use vector_support::envelopes::DIVISIONS;
 use vector_support::{
     Answer, Vector, all, decisions, envelopes, expectation, fields, gateway, keys, of_kinds,
-    program, records, results,
+    ordinary, program, records, results,
 };
 
 /// How the library answers, for each division into pieces where there are pieces.
@@ -22,6 +22,7 @@ fn answers(vector: &Vector) -> Vec<Answer> {
         "identity" => whole(keys::identity),
         "keys" => whole(keys::keys),
         "public-keys" => whole(keys::public_keys),
+        "words" => whole(keys::words),
         "signature" => whole(keys::signature),
         "padding" => whole(keys::padding),
         "policy-record" => whole(records::policy_record),
@@ -34,6 +35,7 @@ fn answers(vector: &Vector) -> Vec<Answer> {
         "recognise" => divided(envelopes::recognise),
         "inspect" => divided(envelopes::inspect),
         "unseal" => divided(envelopes::unseal),
+        "ordinary" => whole(ordinary::ordinary),
         // By the gateway alone.
         "smtp" => Vec::new(),
         other => panic!("{}: nobody knows the kind {other}", vector.name),
@@ -140,6 +142,17 @@ async fn a_gateway_speaks_every_dialog_as_expected() {
     let mut wrong = BTreeMap::new();
     for vector in of_kinds(&["smtp"]) {
         if let Err(what) = gateway::dialog(&vector).await {
+            wrong.insert(vector.name, what);
+        }
+    }
+    none_wrong(&wrong);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_takes_ordinary_mail_as_expected() {
+    let mut wrong = BTreeMap::new();
+    for vector in of_kinds(&["ordinary"]) {
+        if let Err(what) = ordinary::by_gateway(&vector).await {
             wrong.insert(vector.name, what);
         }
     }

@@ -93,6 +93,10 @@ def vectors():
     for name, (orcpt, text) in orcpts.DONE.items():
         smtputf8 = {"smtputf8": int(not orcpt.isascii())}
         yield _done(name, "R-con-02", text, reverse=smtputf8, forward=[{"orcpt": orcpt}])
+    hops = b"Received: x\r\n"
+    yield _done("received-50", "R-seal-08", "50 Received fields.", message=hops * 50 + MESSAGE)
+    loop = ("bytes", "loop")
+    yield _refused("received-51", "R-seal-08", "51 Received fields.", loop, "received-50", message=hops * 51 + MESSAGE)
     path = ("path", "path-unfit")
     for name, mailbox, comment in (
         ("no-domain", "postmaster", "A recipient without domain."),
