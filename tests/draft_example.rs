@@ -3,6 +3,8 @@
 
 mod draft_support;
 
+use std::collections::BTreeMap;
+
 use draft_support::primitives::{body_keys, open_chunks, open_content_key};
 use draft_support::{DRAFT, Values, base64, example, figure, zone};
 use hpke::kem::{Kem, X25519HkdfSha256};
@@ -260,6 +262,22 @@ fn the_fingerprint_is_read_as_the_words_of_the_draft() {
     let words: Vec<&str> = words.split_ascii_whitespace().collect();
     let fingerprint: KeyId = sender.identity.fingerprint();
     assert_eq!(words.join(" "), fingerprint.words());
+}
+
+#[test]
+fn the_word_list_is_that_of_the_draft() {
+    // [R-key-02]
+    let figure = figure("its word of two syllables and its word of three.").join(" ");
+    let cells: Vec<&str> = figure.split_ascii_whitespace().collect();
+    let rows: BTreeMap<u8, [&str; 2]> = cells
+        .chunks(3)
+        .map(|row| (u8::from_str_radix(row[0], 16).unwrap(), [row[1], row[2]]))
+        .collect();
+    assert_eq!(cells.len(), 3 * 256);
+    for octet in 0..=255 {
+        let words = KeyId::from_bytes([octet; 32]).words();
+        assert!(words.split(' ').eq(rows[&octet].into_iter().cycle().take(32)), "{octet:02x}");
+    }
 }
 
 #[test]

@@ -65,7 +65,7 @@ impl Fault {
 const BODY: usize = 44 + 16 + 2 + 32 + 48;
 
 /// In the order of the checks.
-const FAULTS: [Fault; 32] = [
+const FAULTS: [Fault; 33] = [
     Fault {
         what: "1: outer header too large",
         answer: Failure("header-too-large"),
@@ -251,6 +251,11 @@ const FAULTS: [Fault; 32] = [
         cause: |a| a.forgery.message.extend(b"\0\r\n"),
     },
     Fault {
+        what: "14: over SIZE inside",
+        answer: Failure("too-large"),
+        cause: |a| a.forgery.message.extend(TOO_MUCH_INSIDE.repeat(MESSAGE_SIZE / 34)),
+    },
+    Fault {
         what: "15: last octet",
         answer: Failure("unauthentic"),
         cause: |a| a.edits.push(|e| *e.last_mut().unwrap() ^= 1),
@@ -282,6 +287,8 @@ fn add_bare_lf(carrier: &mut String) {
 
 /// Limit of a message. SIZE says that of a carrier, which leaves room for the longest prefix.
 const MESSAGE_SIZE: usize = 600_000;
+/// As often as it fits into that, behind what stands there already.
+const TOO_MUCH_INSIDE: &[u8] = b"0123456789abcdef0123456789abcdef\r\n";
 /// More than that.
 const OVER_SIZE: usize = 3_000_000;
 
@@ -308,7 +315,10 @@ fn exclude_each_other(first: &Fault, second: &Fault) -> bool {
         || both.iter().all(|what| what.contains("next hop"))
         || are("13: next hop refuses DATA", "14: bare")
         || are("13: next hop refuses DATA", "14: NUL")
+        || are("13: next hop refuses DATA", "14: over")
         || are("13: next hop refuses DATA", "15")
+        // The NUL is behind the octet that is one too many, or before it: the test below.
+        || are("14: NUL", "14: over")
         // The NUL is in the same chunk as the last octet, which is decrypted first.
         || are("14: NUL", "15")
 }
@@ -445,6 +455,38 @@ async fn of_two_faults_of_a_carrier_the_one_that_stands_first_is_answered() {
         assert!(sent.verdict().is(&failure_reply(failure)), "{n}: {sent:?}");
     }
     assert!(world.mta2.messages().is_empty());
+}
+
+/// So is it with those of the message itself, once its header block is complete.
+#[tokio::test]
+async fn of_two_faults_of_a_message_the_one_that_stands_first_is_answered() {
+    let world = world().await;
+    let (from, to) = (&world.company1.domain, &world.company2.domain);
+    let too_much = TOO_MUCH_INSIDE.repeat(MESSAGE_SIZE / 34);
+    // The octet before the limit, and that behind it, are in one piece.
+    let filled = |message: &[u8], with: &[u8]| {
+        let mut filled = [message, &too_much].concat();
+        filled.resize(MESSAGE_SIZE - 1, b'x');
+        [filled.as_slice(), with].concat()
+    };
+    let cases: [(&[u8], &str); 4] = [
+        (b"\n", "bare-line-end"),
+        (b"\ny", "bare-line-end"),
+        (b"y\n", "too-large"),
+        (b"yy", "too-large"),
+    ];
+    for (with, failure) in cases {
+        let mut forgery = Forgery::new(&world.company1, &world.company2);
+        forgery.message = filled(&forgery.message, with);
+        let octets = carrier(from, to, &forgery.envelope());
+        let sent = deliver(world.gw2.inbound(), Smtp, ALICE, &[BOB], &octets).await;
+        assert!(sent.verdict().is(&failure_reply(failure)), "{with:?}: {sent:?}");
+    }
+    let mut forgery = Forgery::new(&world.company1, &world.company2);
+    forgery.message = filled(&forgery.message, b"y");
+    let octets = carrier(from, to, &forgery.envelope());
+    deliver(world.gw2.inbound(), Smtp, ALICE, &[BOB], &octets).await.expect("250");
+    assert_eq!(world.mta2.messages().len(), 1);
 }
 
 /// Check 11 is made for each recipient: who has the message does not get it again, whatever the next hop would say; but

@@ -7,6 +7,7 @@ use mta_seal::core::{
     Domain, IdentityPublicKey, SealingPrivateKey, SealingPublicKey, SigningKey, Suite, SuiteId,
     VerifyingKey,
 };
+use mta_seal::gateway::config::parse_fingerprint;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -81,6 +82,17 @@ pub(crate) fn public(input: &Public) -> Answer {
     };
     let key = SealingPublicKey::from_bytes(suite, &input.public_key.0);
     key.map(|key| results::sealing_key(&key)).map_err(|error| not_good("public-key", error))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Spoken {
+    text: String,
+}
+
+/// [R-key-02]
+pub(crate) fn words(input: &Spoken) -> Answer {
+    let id = parse_fingerprint(&input.text).map_err(|error| not_good("words", error))?;
+    Ok(results::fingerprint(&id))
 }
 
 #[derive(Deserialize)]

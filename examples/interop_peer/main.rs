@@ -10,6 +10,7 @@ mod carrier;
 mod decide;
 mod json;
 mod keys;
+mod ordinary;
 mod records;
 #[path = "../../tests/vector_support/results.rs"]
 mod results;
@@ -36,6 +37,7 @@ fn answer(kind: &str, input: Value) -> Answer {
         "identity" => keys::identity(json::read(input)?),
         "keys" => keys::private(&json::read(input)?),
         "public-keys" => keys::public(&json::read(input)?),
+        "words" => keys::words(&json::read(input)?),
         "signature" => keys::signature(&json::read(input)?),
         "policy-record" => records::policy(&json::read(input)?),
         "key-record" => records::key(&json::read(input)?),
@@ -48,6 +50,7 @@ fn answer(kind: &str, input: Value) -> Answer {
         "recognise" => carrier::recognise(&json::read(input)?),
         "seal" => seal::seal(&json::read(input)?),
         "unseal" => unseal::unseal(&json::read(input)?),
+        "ordinary" => ordinary::ordinary(&json::read(input)?),
         other => Err(unsupported(format!("kind {other}"))),
     }
 }

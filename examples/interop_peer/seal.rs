@@ -1,7 +1,7 @@
 //! Sealing.
 
 use crate::answer::{Answer, No, refused, unsupported};
-use crate::asking::{Given, is_text};
+use crate::asking::{Given, is_text, loops};
 use crate::json::{Exactly, Id, Name, Octets};
 use crate::records::{Record, refusal, required};
 use crate::results::b64;
@@ -11,6 +11,7 @@ use mta_seal::core::{
 };
 use mta_seal::gateway::Failure;
 use mta_seal::mail::carrier::{CarrierWriter, Token};
+use mta_seal::mail::header::Header;
 use mta_seal::policy::Decision;
 use rand_core::{Rng, UnwrapErr};
 use serde::Deserialize;
@@ -119,6 +120,9 @@ pub(crate) fn seal(mail: &Mail) -> Answer {
         Decision::Seal { key, .. } => key,
         other => return Err(refusal(&other, recipient)),
     };
+    if loops(&Header::split(&mail.message.0).0) {
+        return Err(refused("bytes", &Failure::Loop, "too many Received fields"));
+    }
     check_octets(&mail.message.0, true)?;
     let to = SealTo { recipient_domain: recipient, key: &key };
     let signing = SigningKey::from_bytes(&mail.sender.signing_key.0);

@@ -1,7 +1,7 @@
 //! Unsealing, check by check in the order of [R-uns-01].
 
 use crate::answer::{Answer, No, refused, unsupported};
-use crate::asking::looked_up;
+use crate::asking::{InnerHeader, looked_up};
 use crate::carrier::{clear_part, of_ours, scan};
 use crate::json::{Exactly, Id, Name, Octets};
 use crate::keys::{sealing_key, suite};
@@ -18,7 +18,7 @@ use mta_seal::policy::{SenderPolicy, authenticate_sender};
 use serde::Deserialize;
 use std::path::Path;
 
-/// [`Genuine::judge`] asks only whether a partner must be aligned; here is none.
+/// [`Genuine::judge`] asks only whether a partner must be aligned.
 const CONFIG: &str = r#"
 hostname = "peer.example"
 state = "state"
@@ -29,6 +29,11 @@ keys = "keys"
 listen = ["127.0.0.1:25"]
 next_hop = "smtp://127.0.0.1:26"
 "#;
+
+/// A configuration with no more than this beside what every one has.
+pub(crate) fn config(rest: &str) -> Result<Config, No> {
+    Config::parse(&format!("{CONFIG}{rest}"), Path::new("peer.toml")).map_err(unsupported)
+}
 
 #[derive(Deserialize)]
 struct OwnKeys {
@@ -60,6 +65,9 @@ pub(crate) struct Incoming {
     window: u64,
     recipients: Option<Vec<String>>,
     claims: Vec<Claim>,
+    /// Whether the sender's mail must be aligned [R-uns-11].
+    #[serde(default)]
+    require_aligned: bool,
 }
 
 /// The stage that failed; none where the library does not say which.
@@ -153,18 +161,30 @@ pub(crate) fn unseal(incoming: &Incoming) -> Answer {
     let (signing, level) = signing_key(&decrypted, sender.decision)
         .map_err(|failure| refused("sender-policy", &failure, decrypted.sender_domain()))?;
     let verified = decrypted.verify(&signing).map_err(wrong)?;
-    let config = Config::parse(CONFIG, Path::new("peer.toml")).map_err(unsupported)?;
+    let sender = verified.prefix().sender_domain.clone();
+    let aligned_with = incoming.require_aligned.then_some(sender);
+    let partner = aligned_with
+        .as_ref()
+        .map(|domain| format!("[[partner]]\ndomain = \"{domain}\"\nrequire_aligned = true\n"));
+    let config = config(&partner.unwrap_or_default())?;
     let genuine = Genuine::judge(verified, level, &config, incoming.window, incoming.now)
         .map_err(|failure| refused(results::content_stage(&failure), &failure, failure.name()))?;
     let (forward, unsigned) = incoming.recipients(&genuine)?;
     let mut verified = genuine.verified;
-    let mut message = Vec::new();
+    let (mut message, mut header) = (Vec::new(), InnerHeader::new(aligned_with));
+    let unfit = |failure: Failure| refused("bytes", &failure, "header block of the message");
     let read = verified.push(&[], &mut message);
+    header.push(&message).map_err(unfit)?;
     check_octets(&message, false)?;
     read.map_err(wrong)?;
+    let passed = message.len();
     let read = verified.finish(&mut message);
+    header.push(&message[passed..]).map_err(unfit)?;
     let behind = [Stage::Padding, Stage::ClosingSignature].map(UnsealError::Unauthentic);
     let ended = read.as_ref().err().is_none_or(|error| behind.contains(error));
+    if ended {
+        header.end().map_err(unfit)?;
+    }
     check_octets(&message, ended)?;
     let accepted = read.map_err(wrong)?;
     Ok(results::unsealed(&message, &accepted, &forward, &unsigned))

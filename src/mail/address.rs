@@ -15,7 +15,7 @@ pub struct Mailbox {
     pub domain: Domain,
 }
 
-/// Longest field body in octets that is read.
+/// Longest field body that is read, unfolded, in octets.
 const MAX_BODY: usize = 8 * 1024;
 
 /// The author of the message, if the header has exactly one `From:` with exactly one mailbox.
@@ -40,10 +40,10 @@ pub fn is_aligned(header: &Header, sender: &Domain) -> bool {
 /// around them.
 #[must_use]
 pub fn mailbox(body: &[u8]) -> Option<Mailbox> {
-    if body.len() > MAX_BODY {
+    let text = unfold(body);
+    if text.len() > MAX_BODY {
         return None;
     }
-    let text = unfold(body);
     // A control character is read differently from reader to reader.
     if text.iter().any(|&b| is_control(b)) {
         return None;

@@ -15,7 +15,7 @@ use crate::core::Domain;
 /// `Reply-To:` is not among them: no reader shows it as an author.
 pub const FIELDS: [&str; 4] = ["From", "Sender", "Resent-From", "Resent-Sender"];
 
-/// Longest text of all these fields together, in octets.
+/// Longest text of all these fields together, unfolded, in octets.
 const MAX_TEXT: usize = 8 * 1024;
 
 /// Most addresses in them.
@@ -31,8 +31,11 @@ const MAX_NAME: usize = 1024;
 /// `From:` first. `None` if that is more than a person could have written: 8 KiB or 64 addresses.
 #[must_use]
 pub fn claimed_domains(header: &Header) -> Option<Vec<Domain>> {
-    let octets: usize =
-        FIELDS.iter().flat_map(|name| header.find(name)).map(|field| field.body().len()).sum();
+    let octets: usize = FIELDS
+        .iter()
+        .flat_map(|name| header.find(name))
+        .map(|field| unfold(field.body()).len())
+        .sum();
     if octets > MAX_TEXT {
         return None;
     }

@@ -2,13 +2,19 @@
 //! this file.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use mta_seal::core::Domain;
+use mta_seal::core::address::ReversePath;
 use mta_seal::dns::{Authenticity, Scripted};
+use mta_seal::gateway::config::{Config, Limits};
 use mta_seal::gateway::lookup::{Keys, look_up};
+use mta_seal::gateway::{Claimed, Exceptions, Failure, Ruling};
+use mta_seal::mail::address::is_aligned;
+use mta_seal::mail::header::{Header, HeaderCollector};
 use mta_seal::policy::{Decision, Demand, LocalPolicy, Outcome, Rule, decide};
 use mta_seal::records::{SignedPolicy, VerifiedPolicy};
 use mta_seal::smtp::data::DataEncoder;
@@ -66,6 +72,69 @@ pub(crate) fn is_text(message: &[u8], ended: bool) -> bool {
     let (mut encoder, mut wire) = (DataEncoder::new(), BytesMut::new());
     let encoded = encoder.encode(message, &mut wire);
     encoded.is_ok() && (!ended || encoder.finish(&mut wire).is_ok())
+}
+
+/// The header block of a message that was sealed, as check 14 of [R-uns-01] judges it once it is complete.
+pub(crate) struct InnerHeader {
+    /// Until it is.
+    collector: Option<HeaderCollector>,
+    /// Of whom its one author must be [R-uns-11].
+    aligned_with: Option<Domain>,
+}
+
+impl InnerHeader {
+    pub(crate) fn new(aligned_with: Option<Domain>) -> Self {
+        Self { collector: Some(HeaderCollector::new()), aligned_with }
+    }
+
+    pub(crate) fn push(&mut self, octets: &[u8]) -> Result<(), Failure> {
+        let Some(collector) = &mut self.collector else { return Ok(()) };
+        if collector.push(octets).map_err(|_| Failure::HeaderTooLarge)? {
+            self.end()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The message has ended.
+    pub(crate) fn end(&mut self) -> Result<(), Failure> {
+        let Some(collector) = self.collector.take() else { return Ok(()) };
+        let (header, _) = collector.finish().map_err(|_| Failure::HeaderTooLarge)?;
+        if loops(&header) {
+            return Err(Failure::Loop);
+        }
+        match &self.aligned_with {
+            Some(domain) if !is_aligned(&header, domain) => {
+                Err(Failure::NotAligned(domain.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a message has passed more hosts than any should [R-seal-08].
+pub(crate) fn loops(header: &Header) -> bool {
+    header.received_count() > Limits::default().received
+}
+
+/// Whether ordinary mail is taken by an operator who lets no clear mail in of these domains [R-uns-07].
+pub(crate) fn by_operator(
+    reverse_path: &ReversePath,
+    message: &[u8],
+    config: &Config,
+) -> Result<(), Failure> {
+    let claimed = Claimed::of(reverse_path, &Header::split(message).0);
+    match claimed.by_operator(config, Exceptions::default(), &config.hostname) {
+        Ruling::Refused(domain) => Err(Failure::SealDemanded(domain)),
+        Ruling::Taken | Ruling::Marked(_) => Ok(()),
+    }
+}
+
+/// What a configuration has for such an operator.
+pub(crate) fn sealed_only(domains: impl IntoIterator<Item = impl Display>) -> String {
+    let partner =
+        |domain| format!("[[partner]]\ndomain = \"{domain}\"\ninbound = \"require-sealed\"\n");
+    domains.into_iter().map(partner).collect()
 }
 
 /// The octets that a vector gives, in the order in which the library asks for them; then there are no more.

@@ -14,6 +14,7 @@ use mta_seal::gateway::config::Config;
 use mta_seal::gateway::lookup::Keys;
 use mta_seal::gateway::{Failure, Genuine, scan_failure, signing_key, unseal_failure};
 use mta_seal::mail::carrier::{Limits, ScanError, Scanner, State};
+use mta_seal::mail::header::Header as MailHeader;
 use mta_seal::policy::{Decision, Level, Outcome, SenderPolicy, authenticate_sender};
 use mta_seal::smtp::data::DataEncoder;
 use mta_seal::store::ledger::{Claimed, IncomingMessage, IncomingStatus, Ledger, SqliteLedger};
@@ -21,7 +22,7 @@ use rand_core::UnwrapErr;
 use serde_json::{Value, json};
 
 use super::Answer;
-use super::asking::{Given, is_text, looked_up};
+use super::asking::{Given, InnerHeader, is_text, looked_up, loops};
 use super::fields::Fields;
 use super::keys::suite;
 use super::records::{decided, publish};
@@ -149,6 +150,9 @@ pub fn seal(mut input: Fields) -> Answer {
     let (reverse, forward) = (reverse.map_err(unfit)?, forward.map_err(unfit)?);
     let smtp_envelope = SmtpEnvelope::to_seal(&reverse, &forward, &recipient)
         .map_err(|_| ("path", Failure::PathUnfit.name()))?;
+    if loops(&MailHeader::split(&message).0) {
+        return Err(("bytes", Failure::Loop.name()));
+    }
     // As the listener takes it, and the next hop gets it [R-seal-07].
     if !is_text(&message, true) {
         return Err(("bytes", Failure::BareLineEnd.name()));
@@ -241,6 +245,8 @@ pub struct Task {
     pub window: u64,
     pub recipients: Option<Vec<String>>,
     pub claims: Vec<Before>,
+    /// Whether the sender's mail must be aligned [R-uns-11].
+    pub aligned: bool,
 }
 
 impl Task {
@@ -258,21 +264,27 @@ impl Task {
             window,
             recipients,
             claims: input.objects("claims").into_iter().map(Before::read).collect(),
+            aligned: input.has("require_aligned") && input.flag("require_aligned"),
         };
         input.end();
         task
     }
 }
 
-fn no_config() -> Config {
+/// What a configuration has about the one sender of all vectors, if its mail must be aligned.
+pub const ALIGNED: &str = "[[partner]]\ndomain = \"a.example\"\nrequire_aligned = true\n";
+
+/// A configuration with no more than this beside what every one has.
+pub fn config_with(rest: &str) -> Config {
     let toml = "hostname = \"gw.b.example\"\nstate = \"state\"\n[[domain]]\nname = \"b.example\"\nkeys = \"keys\"\n\
                 [inbound]\nlisten = [\"127.0.0.1:0\"]\nnext_hop = \"smtp://127.0.0.1:1\"\n";
-    Config::parse(toml, Path::new("mta-seal.toml")).unwrap()
+    Config::parse(&format!("{toml}{rest}"), Path::new("mta-seal.toml")).unwrap()
 }
 
 /// Checks 8 to 10, whose failures do not overlap but for the three of check 9.
 fn judged(verified: Verified, task: &Task, level: Level) -> Result<Genuine, Refusal> {
-    Genuine::judge(verified, level, &no_config(), task.window, task.now).map_err(|failure| {
+    let config = config_with(if task.aligned { ALIGNED } else { "" });
+    Genuine::judge(verified, level, &config, task.window, task.now).map_err(|failure| {
         let stage = results::content_stage(&failure).unwrap_or_else(|| panic!("{failure:?}"));
         (stage, failure.name())
     })
@@ -367,10 +379,14 @@ pub fn unseal(input: Fields, division: usize) -> Answer {
     let (kept, refused) = remaining(&genuine, task.recipients.as_ref(), claims, task.now)?;
 
     let mut verified = genuine.verified;
+    let mut header =
+        InnerHeader::new(task.aligned.then(|| verified.prefix().sender_domain.clone()));
+    let unfit = |failure: Failure| ("bytes", failure.name());
     let (mut message, mut encoder, mut wire) = (Vec::new(), DataEncoder::new(), BytesMut::new());
     let bare = |_| ("bytes", Failure::BareLineEnd.name());
     let mut take = |plain: &mut Vec<u8>| {
         message.extend_from_slice(plain);
+        header.push(plain).map_err(unfit)?;
         encoder.encode(plain, &mut wire).map_err(bare)?;
         plain.clear();
         Ok::<(), Refusal>(())
@@ -388,6 +404,7 @@ pub fn unseal(input: Fields, division: usize) -> Answer {
     let finished = verified.finish(&mut plain);
     take(&mut plain)?;
     let accepted = finished.map_err(refusal)?;
+    header.end().map_err(unfit)?;
     encoder.finish(&mut wire).map_err(bare)?;
 
     let delivered = kept.iter().map(|n| &accepted.prefix.forward_paths[*n]);

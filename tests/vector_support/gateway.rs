@@ -12,7 +12,7 @@ use mta_seal::store::ledger::{Options, SqliteLedger};
 use serde_json::{Value, json};
 
 use super::Vector;
-use super::envelopes::{Before, OwnKeys, Task};
+use super::envelopes::{ALIGNED, Before, OwnKeys, Task};
 use super::fields::Fields;
 use super::records::publish;
 use super::results::b64;
@@ -20,20 +20,23 @@ use super::world::{config_of, keys_of, write_keyring};
 use crate::gateway_support::{Client, Message, Sink, TestClock, stuff, without_trace};
 
 /// What a gateway is given beside the lines of the client.
-struct Given {
-    own: Vec<OwnKeys>,
-    records: Vec<Fields>,
-    now: u64,
-    window: u64,
-    deliver_signed: bool,
-    claims: Vec<Before>,
-    carrier: Vec<u8>,
+#[derive(Default)]
+pub(super) struct Given {
+    pub(super) own: Vec<OwnKeys>,
+    pub(super) records: Vec<Fields>,
+    pub(super) now: u64,
+    pub(super) window: u64,
+    pub(super) deliver_signed: bool,
+    pub(super) claims: Vec<Before>,
+    pub(super) carrier: Vec<u8>,
+    /// More of its configuration.
+    pub(super) config: String,
 }
 
 /// The replies to the lines and, if it came to that, to the final dot; and what the next hop got.
-struct Answered {
-    replies: Vec<String>,
-    delivered: Vec<Message>,
+pub(super) struct Answered {
+    pub(super) replies: Vec<String>,
+    pub(super) delivered: Vec<Message>,
 }
 
 impl Answered {
@@ -46,7 +49,7 @@ impl Answered {
 }
 
 /// Speaks the lines, and waits for so many messages at the next hop.
-async fn converse(given: Given, lines: &[String], messages: usize) -> Answered {
+pub(super) async fn converse(given: Given, lines: &[String], messages: usize) -> Answered {
     let directory = tempfile::tempdir().unwrap();
     let sink = Sink::smtp().await;
     for own in &given.own {
@@ -54,8 +57,8 @@ async fn converse(given: Given, lines: &[String], messages: usize) -> Answered {
     }
     let recipients = if given.deliver_signed { "signed" } else { "intersection" };
     let rest = format!(
-        "[inbound]\nlisten = [\"127.0.0.1:0\"]\nnext_hop = \"{}\"\nrecipients = \"{recipients}\"\n",
-        sink.url
+        "[inbound]\nlisten = [\"127.0.0.1:0\"]\nnext_hop = \"{}\"\nrecipients = \"{recipients}\"\n{}",
+        sink.url, given.config
     );
     let toml = config_of(&given.own, &rest);
     let config = Config::parse(&toml, &directory.path().join("mta-seal.toml")).unwrap();
@@ -96,9 +99,9 @@ async fn converse(given: Given, lines: &[String], messages: usize) -> Answered {
     Answered { replies, delivered: sink.messages() }
 }
 
-/// The reply of a row of the draft's table.
-pub fn reply_of(failure: &str) -> String {
-    let domain = Domain::parse("domain.example").unwrap();
+/// The reply of a row of the draft's table, with this domain where it names one.
+pub fn reply_of(failure: &str, about: &str) -> String {
+    let domain = Domain::parse(about).unwrap();
     let row = Failure::all(&domain).into_iter().find(|row| row.name() == failure);
     let reply = row.unwrap_or_else(|| panic!("no row {failure}")).reply();
     let line = reply.lines().next().unwrap();
@@ -117,7 +120,7 @@ fn path_of(command: &str) -> String {
 
 /// The message that was sealed, as it must arrive: with an end of its last line, and with an empty line before what is no
 /// header field [R-uns-06].
-fn arrived(delivered: &Message, sealed: &[u8]) -> bool {
+pub(super) fn arrived(delivered: &Message, sealed: &[u8]) -> bool {
     let mut sealed = sealed.to_vec();
     if !sealed.is_empty() && !sealed.ends_with(b"\r\n") {
         sealed.extend_from_slice(b"\r\n");
@@ -155,6 +158,7 @@ pub async fn unseal(vector: &Vector) -> Result<(), String> {
         window: task.window,
         claims: task.claims,
         carrier: task.carrier,
+        config: if task.aligned { ALIGNED.to_owned() } else { String::new() },
     };
     let refused_some =
         vector.expected["refused_recipients"].as_array().is_some_and(|r| !r.is_empty());
@@ -163,7 +167,7 @@ pub async fn unseal(vector: &Vector) -> Result<(), String> {
     let last = answered.replies.last().unwrap();
     let expected = match vector.failure() {
         None | Some("delivered-before") => "250 2.0.0".to_owned(),
-        Some(failure) => reply_of(failure),
+        Some(failure) => reply_of(failure, "a.example"),
     };
     if !last.starts_with(&expected) {
         return Err(format!("{last}, not {expected}"));
@@ -211,8 +215,7 @@ pub async fn dialog(vector: &Vector) -> Result<(), String> {
         records: input.objects("records"),
         now: input.number("now"),
         window: input.number("window"),
-        deliver_signed: false,
-        claims: Vec::new(),
+        ..Given::default()
     };
     let lines = input.texts("dialog");
     input.end();
@@ -234,7 +237,7 @@ pub async fn dialog(vector: &Vector) -> Result<(), String> {
     if expected.text("result") == "refused" {
         let failure = expected.text("failure");
         assert!(!expected.text("stage").is_empty());
-        let reply = reply_of(&failure);
+        let reply = reply_of(&failure, "a.example");
         if !wanted.last().unwrap().starts_with(&reply) {
             return Err(format!("{wanted:?} does not end with {reply}"));
         }

@@ -4,11 +4,12 @@ use mta_seal::core::{
     Domain, IdentityKey, IdentityPublicKey, SealingPrivateKey, SealingPublicKey, SigningKey, Suite,
     VerifyingKey, padding,
 };
+use mta_seal::gateway::config::parse_fingerprint;
 use serde_json::json;
 
 use super::Answer;
 use super::fields::Fields;
-use super::results::{ed25519_key, sealing_key};
+use super::results::{ed25519_key, fingerprint, sealing_key};
 
 pub fn identity(mut input: Fields) -> Answer {
     let text = input.text("domain");
@@ -63,6 +64,14 @@ pub fn public_keys(mut input: Fields) -> Answer {
             Ok(ed25519_key(&signing.map_err(refused)?, &identity.map_err(refused)?))
         }
     }
+}
+
+/// As an operator tells the gateway what to pin.
+pub fn words(mut input: Fields) -> Answer {
+    let text = input.text("text");
+    input.end();
+    let id = parse_fingerprint(&text).map_err(|_| ("words", "none"))?;
+    Ok(fingerprint(&id))
 }
 
 pub fn signature(mut input: Fields) -> Answer {

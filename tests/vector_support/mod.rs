@@ -8,6 +8,7 @@ pub mod envelopes;
 pub mod fields;
 pub mod gateway;
 pub mod keys;
+pub mod ordinary;
 pub mod program;
 pub mod records;
 pub mod results;

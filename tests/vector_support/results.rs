@@ -3,8 +3,8 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mta_seal::core::{
-    Accepted, Domain, ForwardPath, IdentityPublicKey, Parsed, ReversePathField, SealingPublicKey,
-    Stage, VerifyingKey,
+    Accepted, Domain, ForwardPath, IdentityPublicKey, KeyId, Parsed, ReversePathField,
+    SealingPublicKey, Stage, VerifyingKey,
 };
 use mta_seal::gateway::Failure;
 use mta_seal::policy::{Decision, DeferReason, LookupFailure, Source};
@@ -28,6 +28,11 @@ pub(crate) fn ed25519_key(signing: &VerifyingKey, identity: &IdentityPublicKey) 
         "signing_key_id": b64(signing.key_id().as_bytes()),
         "fingerprint": b64(identity.fingerprint().as_bytes()),
     })
+}
+
+/// A fingerprint, and how it is said [R-key-02].
+pub(crate) fn fingerprint(id: &KeyId) -> Value {
+    json!({ "fingerprint": b64(id.as_bytes()), "words": id.words() })
 }
 
 /// A policy record.
@@ -151,7 +156,7 @@ pub(crate) fn content_stage(failure: &Failure) -> Option<&'static str> {
     match failure {
         Failure::CarrierUnsupported => Some("type"),
         Failure::CarrierMalformed => Some("paths"),
-        Failure::SenderPath => Some("reverse-path"),
+        Failure::SenderPath | Failure::NotAligned(_) => Some("reverse-path"),
         Failure::InFuture | Failure::TooOld => Some("time"),
         _ => None,
     }

@@ -12,17 +12,20 @@ from .subjects import (
     identities,
     ids,
     keys,
+    ordinary,
     paddings,
     records,
     seals,
     signatures,
     unsealing_done,
     unsealing_refused,
+    words,
 )
 
 SUBJECTS = {
     "identities": identities.vectors,
     "keys": keys.vectors,
+    "words": words.vectors,
     "signatures": signatures.vectors,
     "records": records.vectors,
     "decisions": decisions.vectors,
@@ -33,6 +36,7 @@ SUBJECTS = {
     "unseal-refused": unsealing_refused.vectors,
     "carriers": carriers.vectors,
     "smtp": dialogs.vectors,
+    "ordinary": ordinary.vectors,
 }
 
 

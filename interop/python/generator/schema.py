@@ -20,6 +20,7 @@ STAGES = {
     "identity": ("identity",),
     "keys": (),
     "public-keys": ("public-key",),
+    "words": ("words",),
     "signature": ("signature",),
     "policy-record": RECORD,
     "key-record": ("key-record",),
@@ -31,6 +32,7 @@ STAGES = {
     "seal": (*RECORD, "policy", "path", "bytes"),
     "unseal": ("recognition", *CARRIER, *ENVELOPE),
     "recognise": ("recognition", *CARRIER),
+    "ordinary": ("ordinary",),
     "inspect": ("recognition", "limits"),
     # Ordinary mail is no matter of vectors, and nothing was delivered before.
     "smtp": (*CARRIER, *(stage for stage in ENVELOPE if stage != "delivered")),
@@ -39,7 +41,7 @@ STAGES = {
 
 def requirements():
     """The identifiers that the draft defines, in its order."""
-    return re.findall(r"^\[(R-[a-z0-9]+-[0-9]{2})\]", DRAFT.read_text("utf-8"), re.MULTILINE)
+    return re.findall(r"^\n\[(R-[a-z0-9]+-[0-9]{2})\]", DRAFT.read_text("utf-8"), re.MULTILINE)
 
 
 def _refused(kind, stages):

@@ -171,7 +171,7 @@ class RecipientsRefused(Refused):
 
 
 class BytesRefused(Refused):
-    """Check 14: bare CR, bare LF or NUL ([R-seal-07])."""
+    """Check 14: bare CR, bare LF or NUL ([R-seal-07]), or the header block of the message."""
 
     stage = "bytes"
     answer = "bare-line-end"
@@ -200,6 +200,13 @@ class TypeRefused(Refused):
 
     stage = "type"
     answer = "carrier-unsupported"
+
+
+class OrdinaryRefused(Refused):
+    """Ordinary mail in the name of a domain that has to seal ([R-uns-07])."""
+
+    stage = "ordinary"
+    answer = "seal-demanded"
 
 
 class Unsupported(Exception):

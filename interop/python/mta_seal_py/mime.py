@@ -213,27 +213,3 @@ def parts(data, entity, boundary):
         begin = min(len(body), match.end() + 2)
     if begin is not None:
         yield entity.start + begin, entity.end
-
-
-_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")
-
-
-def author(entity):
-    """The one address of the one From: field, or None."""
-    values = entity.all("from")
-    if len(values) != 1:
-        return None
-    text, scanner = "", _Scanner(values[0])
-    while scanner.position < len(scanner.text):
-        begin = scanner.position
-        if (quoted := scanner.quoted()) is not None:
-            # A local part counts without its quotes ([R-car-04]); in a display name only that it is one string does.
-            local = scanner.text[scanner.position : scanner.position + 1] == "@" and _ATOMS.fullmatch(quoted)
-            text += quoted if local else '""'
-        else:
-            text += scanner.text[begin]
-            scanner.position = begin + 1
-            scanner.skip()
-        text += " " * (scanner.text[scanner.position - 1] in " \t)")
-    match = re.fullmatch(r"[^<>,:;@]*<([^<>,\s]+)> *|([^<>,\s]+) *", text)
-    return (match[1] or match[2]) if match and scanner.at_end() else None

@@ -3,8 +3,8 @@
 import re
 
 from . import envelope, mime, transfer
+from .author import author as author_of
 from .failures import CarrierRefused, DomainRefused, NotSealed
-from .identity import identity_of_mailbox
 
 LOCAL_PART = "mta-seal"
 MEDIA_TYPE = "application/mta-seal"
@@ -82,8 +82,8 @@ def find(message, own_domains=None):
     outer = mime.read_entity(message, 0, len(message))
     if outer.start > MAX_HEADER:
         raise CarrierRefused(f"header block of more than {MAX_HEADER} octets", "header-too-large")
-    author = mime.author(outer)
-    if author is None or author.rpartition("@")[0] != LOCAL_PART or identity_of_mailbox(author) is None:
+    author = author_of(outer)
+    if author is None or author[0] != LOCAL_PART:
         raise NotSealed("From: is not mta-seal@ of some domain")
     octets = _Search(message, outer).envelope
     if octets is None:

@@ -2,10 +2,10 @@
 
 import os
 
-from . import body, carrier, content, ed25519, envelope, prefix, suites
+from . import body, carrier, content, ed25519, envelope, mime, prefix, suites
 from .failures import PathRefused, PolicyRefused
 from .identity import identity_of_mailbox
-from .message import check_octets
+from .message import check_loop, check_octets
 from .paths import lacks_smtputf8
 from .wire import WireError
 
@@ -89,6 +89,7 @@ def recipient_key(records, domain, now, suite=None):
 def seal(own, records, reverse_path, forward_paths, message, now, suite=None):
     """The carrier of a message, and what there is to report about it."""
     check_paths(reverse_path, forward_paths)
+    check_loop(mime.read_entity(message, 0, len(message)))
     check_octets(message)
     domain = recipient_domain_of(forward_paths)
     _, entry, public = recipient_key(records, domain, now, suite)

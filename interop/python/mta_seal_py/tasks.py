@@ -4,13 +4,14 @@ import base64
 import json
 import os
 
+from . import author
 from . import decide as decisions
-from . import ed25519, envelope, key_record, keyids, padding, receiving, recognition
+from . import ed25519, envelope, key_record, keyids, mime, padding, receiving, recognition
 from . import policy as policies
-from . import rollover, sealing, suites, unsealing
+from . import rollover, sealing, suites, unsealing, words
 from .claims import Claims
-from .failures import KeyRecordRefused, RecordRefused, Refused, Unsupported
-from .identity import identity_of_domain
+from .failures import KeyRecordRefused, OrdinaryRefused, RecordRefused, Refused, Unsupported
+from .identity import identity_of_domain, identity_of_mailbox
 from .ownkeys import OwnKeys, SealingKey
 from .paths import ForwardPath, ReversePath
 from .records import Records
@@ -78,6 +79,13 @@ def _public_keys(task):
     except ValueError:
         raise NotGood("public-key") from None
     return _sealing_ids(suite, public)
+
+
+def _words(task):
+    fingerprint = words.heard(task["text"])
+    if fingerprint is None:
+        raise NotGood("words")
+    return {"fingerprint": b64(fingerprint), "words": words.spoken(fingerprint)}
 
 
 def _signature(task):
@@ -253,9 +261,10 @@ def _claims(told):
 
 def _unsealed(task, carrier, recipients, claims):
     """The work of kinds `unseal` and `smtp`."""
+    aligned = task.get("require_aligned", False)
     own_keys = [_own_keys(one) for one in task["own_keys"]]
     records = _records_of(task["records"])
-    return unsealing.unseal(carrier, own_keys, records, recipients, task["now"], task["window"], claims)
+    return unsealing.unseal(carrier, own_keys, records, recipients, task["now"], task["window"], claims, aligned)
 
 
 def _unseal(task):
@@ -298,6 +307,16 @@ def _recognise(task):
     return {"envelope": b64(recognition.find(octets(task["message"]), set(task["own_domains"])).octets)}
 
 
+def _ordinary(task):
+    message = octets(task["message"])
+    authors = author.claimed(mime.read_entity(message, 0, len(message)))
+    path = identity_of_mailbox(task["reverse_path"])
+    for domain in task["sealed_only"]:
+        if authors is None or domain in (path, *authors):
+            raise OrdinaryRefused(f"in the name of {domain}")
+    return {}
+
+
 def _inspect(task):
     parsed = recognition.find(octets(task["carrier"]))
     return {**_header(parsed), "envelope_octets": len(parsed.octets)}
@@ -307,6 +326,7 @@ KINDS = {
     "identity": _identity,
     "keys": _keys,
     "public-keys": _public_keys,
+    "words": _words,
     "signature": _signature,
     "policy-record": _policy_record,
     "key-record": _key_record,
@@ -318,6 +338,7 @@ KINDS = {
     "seal": _seal,
     "unseal": _unseal,
     "recognise": _recognise,
+    "ordinary": _ordinary,
     "inspect": _inspect,
     "smtp": _smtp,
 }

@@ -21,7 +21,7 @@ from .failures import (
 )
 from .identity import identity_of_mailbox
 from .mailbox import same_mailbox
-from .message import check_octets
+from .message import check_header, check_octets
 from .policy import DEFAULT_WINDOW
 
 CLOCK_TOLERANCE = 3600
@@ -94,8 +94,10 @@ def check_paths(prefix, recipient_domain):
             raise PathsRefused(f"forward-path {path.mailbox!r} is not of {recipient_domain}")
 
 
-def check_reverse_path(prefix):
-    """Check 9."""
+def check_reverse_path(prefix, aligned=False):
+    """Check 9; `aligned`: none that is flagged foreign will do ([R-uns-11])."""
+    if aligned and prefix.foreign:
+        raise ReversePathRefused("flagged foreign", "not-aligned")
     mailbox = prefix.reverse_path.mailbox
     if mailbox and not prefix.foreign and identity_of_mailbox(mailbox) != prefix.sender_domain:
         raise ReversePathRefused(f"{mailbox!r} is not of {prefix.sender_domain}")
@@ -116,16 +118,16 @@ def matching(prefix, outer):
     return kept, refused
 
 
-def unseal(carrier, own_keys, records, outer, now, window=DEFAULT_WINDOW, claims=None):
+def unseal(carrier, own_keys, records, outer, now, window=DEFAULT_WINDOW, claims=None, aligned=False):
     """What a carrier holds; `outer` None delivers the whole signed list.
 
-    `own_keys` are the keys of every domain of the gateway.
+    `own_keys` are the keys of every domain of the gateway; `aligned` is what it requires of the sender ([R-uns-11]).
     """
     parsed = recognition.find(carrier, {own.domain for own in own_keys})
-    return unseal_envelope(parsed, own_keys, records, outer, now, window, claims)
+    return unseal_envelope(parsed, own_keys, records, outer, now, window, claims, aligned)
 
 
-def unseal_envelope(parsed, own_keys, records, outer, now, window=DEFAULT_WINDOW, claims=None):
+def unseal_envelope(parsed, own_keys, records, outer, now, window=DEFAULT_WINDOW, claims=None, aligned=False):
     """Checks 2 to 16 on an envelope that check 1 has passed."""
     claims = claims or Claims()
     header = parsed.header
@@ -151,7 +153,7 @@ def unseal_envelope(parsed, own_keys, records, outer, now, window=DEFAULT_WINDOW
     if prefix.type != prefixes.MAIL:
         raise TypeRefused("the content is a receipt")
     check_paths(prefix, header.recipient_domain)
-    check_reverse_path(prefix)
+    check_reverse_path(prefix, aligned)
     check_time(prefix, window, now)
     kept, refused = (prefix.forward_paths, ()) if outer is None else matching(prefix, outer)
     fresh = tuple(path for path in kept if not claims.taken_by(parsed.id, prefix, path.mailbox))
@@ -159,7 +161,12 @@ def unseal_envelope(parsed, own_keys, records, outer, now, window=DEFAULT_WINDOW
         raise DeliveredRefused("every recipient had this message before")
     if not fresh:
         raise RecipientsRefused("no recipient is among the signed ones")
-    message, blocks_end = content.message_of(rest, check_octets)
+
+    def judge(octets, ended=True):
+        check_header(octets, ended, prefix.sender_domain if aligned else None)
+        check_octets(octets, ended)
+
+    message, blocks_end = content.message_of(rest, judge)
     content.check_padding(len(octets), rest, blocks_end)
     content.check_closing(public, opening, rest)
     claims.claim(parsed.id, prefix, [path.mailbox for path in fresh])

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from generator.chunks import HEADING
 from mta_seal_py import body, content, ed25519, envelope, policy, suites, unsealing
+from mta_seal_py import message as messages
 from mta_seal_py import prefix as prefixes
 from mta_seal_py.claims import Claims
 from mta_seal_py.failures import BodyRefused, CommitmentRefused
@@ -137,6 +138,8 @@ def lenient_padding(value):
     return check
 
 
+CHECK_REVERSE_PATH = unsealing.check_reverse_path
+
 CHECKS = {
     "header of at most 4,096 octets": ("unseal/refused/header-4097", replaced(envelope, "MAX_HEADER", 1 << 16)),
     "critical extensions of the header": (
@@ -160,6 +163,10 @@ CHECKS = {
     "content is mail": ("unseal/refused/receipt", replaced(unsealing.prefixes, "MAIL", 2)),
     "paths": ("unseal/refused/forward-path-other-domain", replaced(unsealing, "check_paths", nothing)),
     "reverse-path": ("unseal/refused/reverse-path", replaced(unsealing, "check_reverse_path", nothing)),
+    "not flagged foreign": (
+        "unseal/refused/not-aligned",
+        replaced(unsealing, "check_reverse_path", lambda prefix, _aligned: CHECK_REVERSE_PATH(prefix)),
+    ),
     "not too old": ("unseal/refused/too-old", replaced(unsealing, "check_time", nothing)),
     "not in the future": ("unseal/refused/in-future", replaced(unsealing, "CLOCK_TOLERANCE", 1 << 40)),
     "delivered under the envelope id": (
@@ -174,6 +181,9 @@ CHECKS = {
         "unseal/refused/recipient",
         replaced(unsealing, "matching", lambda prefix, _outer: (prefix.forward_paths, ())),
     ),
+    "header block of the message": ("unseal/refused/inner-header-262145", replaced(messages, "MAX_HEADER", 1 << 20)),
+    "Received fields": ("unseal/refused/received-51", replaced(messages, "check_loop", nothing)),
+    "one author": ("unseal/refused/author-other", replaced(messages, "author", lambda _header: ("u", "a.example"))),
     "bare CR, bare LF and NUL": ("unseal/refused/bare-lf", replaced(unsealing, "check_octets", nothing)),
     "blocks end": ("unseal/refused/blocks", replaced(content, "message_of", blocks_without_end)),
     "length of the padding": (

@@ -6,6 +6,9 @@ export type Failure =
   | "demand-refused"
   | "path-unfit"
   | "bare-line-end"
+  | "loop"
+  | "not-aligned"
+  | "seal-demanded"
   | "header-too-large"
   | "carrier-malformed"
   | "carrier-unsupported"
@@ -27,8 +30,8 @@ export type Failure =
 export type Stage =
   | "recognition" | "limits" | "domain" | "key" | "hpke" | "commitment" | "body" | "prefix" | "sender-policy" | "opening"
   | "type" | "paths" | "reverse-path" | "time" | "delivered" | "recipients" | "bytes" | "blocks" | "padding" | "closing"
-  | "record" | "record-signature" | "key-record" | "policy" | "path" | "decision" | "rollover" | "public-key" | "signature"
-  | "identity";
+  | "record" | "record-signature" | "key-record" | "policy" | "path" | "decision" | "rollover" | "public-key" | "words" | "signature"
+  | "identity" | "ordinary";
 
 export class Refusal extends Error {
   constructor(

@@ -14,6 +14,10 @@ export interface HeaderBlock {
   readonly endedByEmptyLine: boolean;
 }
 
+/** Octets of the header block of any message [R-car-09]. */
+export const HEADER_LIMIT = 262144;
+const RECEIVED_LIMIT = 50;
+
 const FIELD = /^([!-9;-~]+)[ \t]*:(.*)$/s;
 
 /** Reads fields from `start` up to an empty line, a line that is no field, or `limit`. */
@@ -46,4 +50,9 @@ export function lineAt(text: string, at: number, limit: number): readonly [strin
 
 export function bodies(block: HeaderBlock, name: string): readonly string[] {
   return block.fields.filter((field) => field.name === name).map((field) => field.body);
+}
+
+/** Whether the message has passed more hosts than any should [R-seal-08]. */
+export function loops(block: HeaderBlock): boolean {
+  return bodies(block, "received").length > RECEIVED_LIMIT;
 }

@@ -1,8 +1,8 @@
 // Whether a message is a carrier [R-car-04], [R-car-05], [R-car-09], and what it carries.
-import { oneAddress } from "./address.js";
+import { authorOf } from "./address.js";
 import { parseEnvelope, type Envelope } from "./envelope.js";
 import { Refusal } from "./failure.js";
-import { bodies, parseHeaderBlock } from "./header.js";
+import { HEADER_LIMIT, parseHeaderBlock } from "./header.js";
 import {
   contentDisposition, contentType, partHeaderLength, readPart, splitMultipart, transferEncoding, type ParameterisedValue, type Part, type Region,
 } from "./mime.js";
@@ -14,7 +14,6 @@ const SUFFIX = ".mtaseal";
 const LOCAL_PART = "mta-seal";
 const DEPTH_LIMIT = 3;
 const BEGINS_WITHIN = 65536;
-const HEADER_LIMIT = 262144;
 const PART_HEADER_LIMIT = 65536;
 const PARTS_LIMIT = 1000;
 const BOUNDARY = /^[ -~]{0,199}[!-~]$/;
@@ -45,9 +44,7 @@ function malformed(reason: string): Refusal {
 function sealedOctets(text: string): Octets | undefined {
   const header = parseHeaderBlock(text, 0, text.length);
   if (header.end > HEADER_LIMIT) throw new Refusal("limits", "header-too-large", "the header block is too large");
-  const from = bodies(header, "from");
-  const author = from.length === 1 ? oneAddress(from[0]!) : undefined;
-  if (author?.local !== LOCAL_PART) throw ordinary("not from mta-seal@");
+  if (authorOf(header)?.local !== LOCAL_PART) throw ordinary("not from mta-seal@");
   const search = new Search(text, header.end);
   search.lookAt({ header, body: { start: header.end, end: text.length, delimited: false } }, 0);
   return search.found;

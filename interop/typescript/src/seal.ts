@@ -4,9 +4,10 @@ import { BLOCK_LIMIT, encodeContent, openingInput } from "./content.js";
 import * as ed25519 from "./ed25519.js";
 import { contentKeyInfo, encodeHeader, envelopeId } from "./envelope.js";
 import { Refusal } from "./failure.js";
+import { loops, parseHeaderBlock } from "./header.js";
 import { sealingKeyId, signingKeyId } from "./keys.js";
 import { isFit } from "./line-ends.js";
-import { concat, FormError, utf8, type Octets } from "./octets.js";
+import { concat, FormError, latin1, utf8, type Octets } from "./octets.js";
 import { isEnvid, isOrcpt, lacksSmtputf8, parseMailbox } from "./paths.js";
 import { encodePrefix, TYPE_MAIL, type ForwardPath, type ReversePath } from "./prefix.js";
 import { hpkeSeal, type Suite } from "./suites.js";
@@ -48,6 +49,7 @@ export interface Sealed {
 export async function seal(request: SealRequest): Promise<Sealed> {
   const { suite, recipientDomain, senderDomain, reversePath, forwardPaths } = request;
   const foreign = checkPaths(request);
+  if (loops(parseHeaderBlock(latin1(request.message), 0, request.message.length))) throw new Refusal("bytes", "loop", "too many Received fields");
   if (!isFit(request.message)) throw new Refusal("bytes", "bare-line-end", "bare CR, bare LF or NUL in the message");
   const randomness = request.randomness ?? drawRandomness();
   const header = encodeHeader(suite, sealingKeyId(suite.number, request.publicKey), recipientDomain);

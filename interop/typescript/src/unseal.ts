@@ -1,4 +1,5 @@
 // The checks of [R-uns-01], in their order; what concerns a transaction (13, 16, 17) is the gateway's.
+import { authorOf } from "./address.js";
 import { BodyOpener } from "./body.js";
 import { closingInput, openingInput, paddedLength, SIGNATURE_LENGTH } from "./content.js";
 import { ContentReader } from "./content-reader.js";
@@ -6,9 +7,10 @@ import * as ed25519 from "./ed25519.js";
 import { contentKeyInfo, envelopeIdOf, type Envelope, type Header } from "./envelope.js";
 import { UnsupportedError } from "./extensions.js";
 import { Refusal } from "./failure.js";
+import { HEADER_LIMIT, loops, parseHeaderBlock, type HeaderBlock } from "./header.js";
 import { signingKeyId } from "./keys.js";
 import { LineEnds } from "./line-ends.js";
-import { concat, equal, FormError, type Octets } from "./octets.js";
+import { concat, equal, FormError, latin1, type Octets } from "./octets.js";
 import { isEnvid, isOrcpt, lacksSmtputf8, parseMailbox, sameMailbox } from "./paths.js";
 import { parsePrefix, PREFIX_LIMIT, TYPE_MAIL, type ForwardPath, type Prefix } from "./prefix.js";
 import { recognise } from "./recognise.js";
@@ -29,6 +31,8 @@ export interface UnsealContext {
   readonly recipients: readonly string[] | undefined;
   /** Whether a recipient was delivered before, under either name [R-uns-04]. */
   readonly isDelivered: (claim: Claim) => boolean;
+  /** Whether the sender's mail must be aligned [R-uns-11]. */
+  readonly requireAligned?: boolean;
 }
 
 export interface Claim {
@@ -59,12 +63,12 @@ export async function unseal(message: Octets, context: UnsealContext): Promise<U
   if (!ed25519.verify(openingSignature, opened.openingInput, signingKey))
     throw new Refusal("opening", "unauthentic", "the opening signature does not verify");
 
-  checkPaths(prefix, header.recipientDomain);
+  checkPaths(prefix, header.recipientDomain, context.requireAligned === true);
   checkTime(prefix, context);
   const recipients = selectRecipients(opened.envelopeId, prefix, context);
 
   reader.beginHash();
-  const data = readBlocks(reader);
+  const data = readBlocks(reader, new InnerHeader(context.requireAligned === true ? prefix.senderDomain : undefined));
   checkEnd(reader, openingSignature, signingKey);
   return { header, envelopeId: opened.envelopeId, prefix, message: data, ...recipients };
 }
@@ -136,7 +140,7 @@ function senderKey(prefix: Prefix, context: UnsealContext): Octets {
 }
 
 /** Check 9. */
-function checkPaths({ type, reversePath, forwardPaths, senderDomain, foreign }: Prefix, recipientDomain: string): void {
+function checkPaths({ type, reversePath, forwardPaths, senderDomain, foreign }: Prefix, recipientDomain: string, aligned: boolean): void {
   if (type !== TYPE_MAIL) throw new Refusal("type", "carrier-unsupported", "the content is no mail");
   const malformed = (message: string) => new Refusal("paths", "carrier-malformed", message);
   if (lacksSmtputf8(reversePath, forwardPaths))
@@ -150,6 +154,7 @@ function checkPaths({ type, reversePath, forwardPaths, senderDomain, foreign }: 
   if (!isEnvid(reversePath.envid)) throw malformed("ENVID is not of its grammar");
   if (sender !== undefined && sender.identity !== senderDomain && !foreign)
     throw new Refusal("reverse-path", "sender-path", "the reverse-path is not of the sender domain");
+  if (aligned && foreign) throw new Refusal("reverse-path", "not-aligned", "the reverse-path is flagged foreign");
 }
 
 /** Check 10. */
@@ -173,7 +178,7 @@ function selectRecipients(id: Octets, prefix: Prefix, { recipients, isDelivered 
 }
 
 /** Check 14, over the octets as they come, and the blocks of check 15. */
-function readBlocks(reader: ContentReader): Octets {
+function readBlocks(reader: ContentReader, header: InnerHeader): Octets {
   const lineEnds = new LineEnds();
   const bare = () => new Refusal("bytes", "bare-line-end", "bare CR, bare LF or NUL in the message");
   const early = () => new Refusal("blocks", "unauthentic", "a block does not end within the content");
@@ -186,13 +191,50 @@ function readBlocks(reader: ContentReader): Octets {
     while (missing > 0) {
       const data = reader.some(missing);
       if (data === undefined) throw early();
+      header.accept(data);
       if (!lineEnds.accept(data)) throw bare();
       parts.push(data);
       missing -= data.length;
     }
   }
+  header.end();
   if (!lineEnds.end()) throw bare();
   return concat(...parts);
+}
+
+/** What check 14 says about the header block of a message, once it is complete. */
+class InnerHeader {
+  #text = "";
+  #judged = false;
+
+  /** With the domain of which the one author must be [R-uns-11]. */
+  constructor(private readonly alignedWith: string | undefined) {}
+
+  accept(octets: Octets): void {
+    if (this.#judged) return;
+    this.#text += latin1(octets);
+    // What a line is shows at its end.
+    const lines = this.#text.lastIndexOf("\n") + 1;
+    const header = parseHeaderBlock(this.#text, 0, lines);
+    if (header.endedByEmptyLine || header.end < lines) this.judge(header);
+    else if (header.end > HEADER_LIMIT) throw tooLarge();
+  }
+
+  end(): void {
+    if (!this.#judged) this.judge(parseHeaderBlock(this.#text, 0, this.#text.length));
+  }
+
+  private judge(header: HeaderBlock): void {
+    this.#judged = true;
+    if (header.end > HEADER_LIMIT) throw tooLarge();
+    if (loops(header)) throw new Refusal("bytes", "loop", "too many Received fields");
+    if (this.alignedWith !== undefined && authorOf(header)?.identity !== this.alignedWith)
+      throw new Refusal("bytes", "not-aligned", "not by one author of the sender domain");
+  }
+}
+
+function tooLarge(): Refusal {
+  return new Refusal("bytes", "header-too-large", "the header block is too large");
 }
 
 /** The rest of check 15. */

@@ -27,8 +27,8 @@ pub(super) struct Submission<'a> {
     /// Until the header block is complete.
     collector: Option<HeaderCollector>,
     downstream: Downstream,
-    octets: u64,
-    limit: Option<u64>,
+    /// Octets that may still come.
+    room: u64,
 }
 
 impl<'a> Submission<'a> {
@@ -40,24 +40,30 @@ impl<'a> Submission<'a> {
     ) -> Self {
         let limits = &inbound.shared.config.limits;
         let header = usize::try_from(limits.header_size).unwrap_or(usize::MAX);
-        let limit = downstream.capabilities().size_limit();
+        let next_hop = downstream.capabilities().size_limit();
         Self {
             inbound,
             sender,
             verdict,
             collector: Some(HeaderCollector::with_limit(header)),
             downstream,
-            octets: 0,
-            limit: Some(limit.map_or(limits.message_size, |l| l.min(limits.message_size))),
+            room: next_hop.map_or(limits.message_size, |limit| limit.min(limits.message_size)),
         }
     }
 
     /// Takes the next octets of the message. Dropped after an error, the connection is closed without a final dot.
+    ///
+    /// What stands within the limit is judged before the octet that is one too many, so that the fault that stands first is
+    /// answered [R-uns-01].
     pub(super) async fn push(&mut self, content: &[u8]) -> Result<(), Stop> {
-        self.octets += content.len() as u64;
-        if self.limit.is_some_and(|limit| self.octets > limit) {
-            return Err(Failure::TooLarge.into());
-        }
+        let room = usize::try_from(self.room).unwrap_or(usize::MAX);
+        let (within, beyond) = content.split_at(room.min(content.len()));
+        self.room -= within.len() as u64;
+        self.take(within).await?;
+        if beyond.is_empty() { Ok(()) } else { Err(Failure::TooLarge.into()) }
+    }
+
+    async fn take(&mut self, content: &[u8]) -> Result<(), Stop> {
         let Some(collector) = &mut self.collector else {
             return self.downstream.write(content).await.map_err(stop);
         };

@@ -79,6 +79,13 @@ def vectors():
         reverse={"mailbox": "\u00fc@a.example", "smtputf8": 1},
         forward=[{"mailbox": "\u00e4@b.example"}],
     )
+    text = "A mailbox that is not ASCII, with SMTPUTF8: the recipient."
+    forward = [{"mailbox": "\u00e4@b.example"}]
+    yield _done("forward-path-utf-8", "R-con-02", text, reverse={"smtputf8": 1}, forward=forward)
+    text = "A mailbox that is not ASCII, with SMTPUTF8: the reverse-path."
+    yield _done("reverse-path-utf-8", "R-con-02", text, reverse={"mailbox": "\u00fc@a.example", "smtputf8": 1})
+    text = "Two recipients of one domain in one envelope."
+    yield _done("two-recipients", "R-seal-01 R-con-02", text, forward=[{}, {"mailbox": "w@b.example"}])
     text = "The longest ENVID."
     yield _done("envid-100", "R-con-01", text, reverse={"envid": "a" * 100})
     text = "The longest ORCPT."
@@ -86,6 +93,10 @@ def vectors():
     for name, (orcpt, text) in orcpts.DONE.items():
         smtputf8 = {"smtputf8": int(not orcpt.isascii())}
         yield _done(name, "R-con-02", text, reverse=smtputf8, forward=[{"orcpt": orcpt}])
+    hops = b"Received: x\r\n"
+    yield _done("received-50", "R-seal-08", "50 Received fields.", message=hops * 50 + MESSAGE)
+    loop = ("bytes", "loop")
+    yield _refused("received-51", "R-seal-08", "51 Received fields.", loop, "received-50", message=hops * 51 + MESSAGE)
     path = ("path", "path-unfit")
     for name, mailbox, comment in (
         ("no-domain", "postmaster", "A recipient without domain."),
@@ -94,7 +105,7 @@ def vectors():
         ("two-domains", "v@c.example", "Recipients of two domains in one envelope."),
     ):
         forward = [{}, {"mailbox": mailbox}]
-        yield _refused(name, "R-seal-01 R-con-02 R-id-02", comment, path, "parameters", forward=forward)
+        yield _refused(name, "R-seal-01 R-con-02 R-id-02", comment, path, "two-recipients", forward=forward)
     yield _refused("no-forward-path", "R-seal-01 R-con-02", "No recipient.", path, forward=[])
     for name, twin, changes, comment in (
         ("forward-path-space", "plain", {"forward": [{"mailbox": "v v@b.example"}]}, "A recipient with a space."),
@@ -120,11 +131,11 @@ def vectors():
     ):
         yield _refused(name, "R-seal-07", comment, bare, message=MESSAGE + octets_)
     for name, changes, comment in (
-        ("forward-path-smtputf8", {"forward": [{"mailbox": "\u00e4@b.example"}]}, "A recipient"),
-        ("reverse-path-smtputf8", {"reverse": {"mailbox": "\u00fc@a.example"}}, "The reverse-path"),
+        ("forward-path", {"forward": [{"mailbox": "\u00e4@b.example"}]}, "A recipient"),
+        ("reverse-path", {"reverse": {"mailbox": "\u00fc@a.example"}}, "The reverse-path"),
     ):
         comment = f"{comment} is not ASCII, and SMTPUTF8 was not given."
-        yield _refused(name, "R-con-02", comment, path, "utf-8", **changes)
+        yield _refused(f"{name}-smtputf8", "R-con-02", comment, path, f"{name}-utf-8", **changes)
     required, unusable = ("policy", "policy-required"), ("policy", "policy-unusable")
     yield _refused("no-policy", "R-dec-02", "There is no policy.", required, records=[])
     yield _refused("mode-none", "R-dec-02", "Mode none.", required, records=published(B, "none"))

@@ -4,7 +4,7 @@ from mta_seal_py.tasks import b64
 from mta_seal_py.wire import uint
 from mta_seal_py.wire import vector as wire_vector
 
-from ..envelopes import Forgery
+from ..envelopes import MESSAGE, Forgery
 from ..parties import NOW, WINDOW, A, B, in_json, own_keys, published
 from ..vector import vector
 
@@ -54,6 +54,39 @@ def setting(**changes):
 def block(data):
     """A block, or the end of the blocks."""
     return wire_vector(data, 0, 65535)
+
+
+def with_header(fields):
+    """The message with other fields in front."""
+    return fields + MESSAGE
+
+
+def with_header_of(octets):
+    """The same, so that its header block has so many octets."""
+    fields, rest = b"X-Filler: " + b"x" * 60 + b"\r\n", MESSAGE.index(b"\r\n\r\n") + 4
+    count, left = divmod(octets - rest, len(fields))
+    return with_header(b"X: " + b"y" * (left - 5) + b"\r\n" + fields * count)
+
+
+def by(authors):
+    """A message with this field From:."""
+    return f"From: {authors}\r\nTo: v@b.example\r\nSubject: hello\r\n\r\nHello.\r\n".encode()
+
+
+# From: fields that are not one author of a.example.
+UNALIGNED = (
+    ("other", "u@z.example", "The author is of another domain."),
+    ("subdomain", "u@x.a.example", "The author is of a subdomain."),
+    ("second", "u@a.example, w@a.example", "Two authors."),
+    ("group", "us: u@a.example;", "A group."),
+    ("twice", "u@a.example\r\nFrom: w@a.example", "Two fields From:."),
+    ("unended", "<u@a.example", "The angle bracket does not end."),
+    ("name-unquoted", "w@z.example <u@a.example>", "A display name with an @ that is not quoted."),
+    ("encoded-brackets", "=?utf-8?Q?=3Cw=40z.example=3E?= <u@a.example>", "An encoded word hides angle brackets."),
+    ("encoded-comma", "=?utf-8?Q?w=40z.example=2C?= <u@a.example>", "An encoded word hides an address and a comma."),
+    ("local-part-at", '"w@z.example"@a.example', "The local part has an @."),
+    ("local-part-encoded", "=?utf-8?Q?w=40z.example=00?=@a.example", "The local part is an encoded word."),
+)
 
 
 def extension(kind, critical, value=b""):

@@ -7,7 +7,7 @@ from mta_seal_py.prefix import FOREIGN
 from ..envelopes import Forgery
 from ..parties import NOW, WINDOW, A, B, C, in_json, own_keys, published
 from . import orcpts
-from .unsealing import Subject, claimed_by_delivery, extension, setting
+from .unsealing import UNALIGNED, Subject, by, claimed_by_delivery, extension, setting, with_header, with_header_of
 
 LONG = b"Subject: long\r\n\r\n" + b"0123456789abcdef0123456789abcdef0123456789abcdef012345678901\r\n" * 700
 
@@ -83,6 +83,34 @@ def vectors():
         ),
         recipients=("\u00e4@b.example",),
     )
+    done(
+        "forward-path-utf-8",
+        "R-con-02 R-uns-05",
+        "A forward-path that is not ASCII, with SMTPUTF8.",
+        change=setting(
+            reverse_path=ReversePath("u@a.example", smtputf8=1),
+            forward_paths=(ForwardPath("v@b.example"), ForwardPath("\u00e4@b.example")),
+        ),
+        recipients=None,
+    )
+    done(
+        "reverse-path-utf-8",
+        "R-con-02 R-uns-05",
+        "A reverse-path that is not ASCII, with SMTPUTF8.",
+        change=setting(reverse_path=ReversePath("\u00fc@a.example", smtputf8=1)),
+    )
+    received = setting(message=with_header(b"Received: x\r\n" * 50))
+    done("received-50", "R-seal-08", "50 Received fields.", change=received)
+    change = setting(message=with_header_of(262144))
+    done("inner-header-262144", "R-car-09", "A header block of 262,144 octets.", change=change)
+    done("aligned", "R-uns-11", "By one author of the sender domain, as is required.", require_aligned=True)
+    change = setting(reverse_path=ReversePath(""))
+    text = "The null reverse-path is not foreign."
+    done("aligned-null-reverse-path", "R-uns-11", text, change=change, require_aligned=True)
+    change = setting(message=by("Ann <U@A.Example> (at home)"))
+    done("aligned-named", "R-uns-11", "With a display name and a comment.", change=change, require_aligned=True)
+    for name, authors, text in UNALIGNED:
+        done(f"author-{name}", "R-uns-11", f"{text} Nothing is required.", change=setting(message=by(authors)))
     for name, (orcpt, text) in orcpts.DONE.items():
         change = setting(
             reverse_path=ReversePath("u@a.example", smtputf8=int(not orcpt.isascii())),

@@ -9,7 +9,17 @@ from mta_seal_py.wire import uint
 from ..envelopes import Forgery
 from ..parties import NOW, WINDOW, A, B, C, in_json, own_keys, party, published
 from . import orcpts
-from .unsealing import Subject, block, claimed_by_delivery, extension, setting
+from .unsealing import (
+    UNALIGNED,
+    Subject,
+    block,
+    by,
+    claimed_by_delivery,
+    extension,
+    setting,
+    with_header,
+    with_header_of,
+)
 from .unsealing_done import LONG
 
 MALFORMED = "carrier-malformed"
@@ -20,7 +30,8 @@ UNAUTHENTIC = "unauthentic"
 def vectors():
     """All of them, in the order of the checks."""
     subject = Subject()
-    for add in (_header, _keys, _body, _prefix, _sender, _opening, _paths, _time, _recipients, _message, _end, _order):
+    before_message = (_header, _keys, _body, _prefix, _sender, _opening, _paths, _time, _recipients)
+    for add in (*before_message, _inner_header, _message, _end, _order):
         add(subject.refused)
     return subject.made
 
@@ -238,7 +249,8 @@ def _prefix(refused):
     refused("mailbox-not-utf-8", "R-con-01", "A path is not UTF-8.", malformed, change)
     many = tuple(ForwardPath(f"v{i}@b.example") for i in range(1001))
     change = setting(forward_paths=many)
-    refused("thousand-and-one", "R-con-01", "1,001 forward-paths.", malformed, change, "thousand")
+    text, recipients = "1,001 forward-paths.", ("v7@b.example",)
+    refused("thousand-and-one", "R-con-01", text, malformed, change, "thousand", recipients=recipients)
 
 
 def _sender(refused):
@@ -307,10 +319,10 @@ def _paths(refused):
     refused("local-part-256", "R-con-02", text, malformed, change, "local-part-255", recipients=recipients)
     change = setting(forward_paths=(ForwardPath("v@b.example"), ForwardPath("\u00e4@b.example")))
     text = "A forward-path is not ASCII, and smtputf8 is 0."
-    refused("forward-path-smtputf8", "R-con-02", text, malformed, change, "utf-8", recipients=None)
+    refused("forward-path-smtputf8", "R-con-02", text, malformed, change, "forward-path-utf-8", recipients=None)
     change = setting(reverse_path=ReversePath("\u00fc@a.example"))
     text = "The reverse-path is not ASCII, and smtputf8 is 0."
-    refused("reverse-path-smtputf8", "R-con-02", text, malformed, change, "utf-8")
+    refused("reverse-path-smtputf8", "R-con-02", text, malformed, change, "reverse-path-utf-8")
     for name, (orcpt, text, twin) in orcpts.REFUSED.items():
         change = setting(
             reverse_path=ReversePath("u@a.example", smtputf8=int(not orcpt.isascii())),
@@ -389,6 +401,25 @@ def _message(refused):
     text = "A block does not end, and has a bare CR before its last octet."
     cut_off = _ending_in(uint(100, 2) + b"Subject: x\r\n\r\na\rb")
     refused("bare-cr-in-unfinished-block", "R-uns-01 R-seal-07", text, bare, cut_off)
+
+
+def _inner_header(refused):
+    change = setting(message=with_header_of(262145))
+    text, large = "A header block of 262,145 octets.", ("bytes", "header-too-large")
+    refused("inner-header-262145", "R-car-09 R-uns-01", text, large, change, "inner-header-262144")
+    change = setting(message=with_header(b"Received: x\r\n" * 51))
+    refused("received-51", "R-seal-08 R-uns-01", "51 Received fields.", ("bytes", "loop"), change, "received-50")
+    unaligned = ("bytes", "not-aligned")
+    for name, authors, text in UNALIGNED:
+        change = setting(message=by(authors))
+        refused(f"author-{name}", "R-uns-11 R-uns-01", text, unaligned, change, f"author-{name}", require_aligned=True)
+    change = setting(reverse_path=ReversePath("u@z.example"), flags=2)
+    text = "A reverse-path that is flagged foreign."
+    foreign = ("reverse-path", "not-aligned")
+    refused("not-aligned", "R-uns-11 R-uns-01", text, foreign, change, "foreign-reverse-path", require_aligned=True)
+    change = setting(flags=2)
+    text = "A reverse-path of the sender domain that is flagged foreign."
+    refused("not-aligned-by-flag", "R-uns-11 R-uns-01", text, foreign, change, "aligned", require_aligned=True)
 
 
 def _end(refused):

@@ -1,4 +1,5 @@
 // The kinds of tasks of the contract, one function each.
+import { claimedBy } from "../address.js";
 import * as base64 from "../base64.js";
 import { encodeCarrier } from "../carrier.js";
 import { paddedLength } from "../content.js";
@@ -6,14 +7,15 @@ import { decide, type Decision } from "../decision.js";
 import * as ed25519 from "../ed25519.js";
 import { envelopeIdOf, parseEnvelope, type Envelope } from "../envelope.js";
 import { Refusal, type Failure, type Stage } from "../failure.js";
+import { parseHeaderBlock } from "../header.js";
 import { identityOf } from "../identity.js";
 import { parseKeyRecord } from "../key-record.js";
 import { fingerprint, sealingKeyId, signingKeyId } from "../keys.js";
 import { LEVELS } from "../levels.js";
 import { interpret, lookUp, type Outcome, type TxtRecord } from "../lookup.js";
 import type { Memory, SealingKey } from "../memory.js";
-import { equal, type Octets } from "../octets.js";
-import { sameMailbox } from "../paths.js";
+import { equal, latin1, type Octets } from "../octets.js";
+import { parseMailbox, sameMailbox } from "../paths.js";
 import { parsePolicy, type Policy } from "../policy.js";
 import type { ForwardPath, ReversePath } from "../prefix.js";
 import { Session } from "../receive.js";
@@ -24,6 +26,7 @@ import { decideSender } from "../sender.js";
 import { isSealingKey, sealingPublicKeyOf, suite, type Suite } from "../suites.js";
 import { RecordError } from "../tags.js";
 import { unseal, type Claim, type UnsealContext } from "../unseal.js";
+import { heard, spoken } from "../words.js";
 import { Json } from "./json.js";
 
 export type Answer = Readonly<Record<string, unknown>>;
@@ -51,6 +54,11 @@ export const KINDS: Readonly<Record<string, Kind>> = {
     const publicKey = input.get("public_key").octets;
     const good = of ? isSealingKey(of, publicKey) : ed25519.isPublicKey(publicKey);
     return good ? identifiers(of, publicKey) : refuse("public-key", "none", "the public key is not good");
+  },
+
+  words: (input) => {
+    const said = heard(input.get("text").text) ?? refuse("words", "none", "no 32 words, each where it is due");
+    return { fingerprint: base64.encode(said), words: spoken(said) };
   },
 
   signature: (input) => {
@@ -113,6 +121,15 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   recognise: (input) => {
     const own = input.get("own_domains").list.map((each) => each.text);
     return { envelope: base64.encode(recognise(input.get("message").octets, (domain) => own.includes(domain)).octets) };
+  },
+
+  ordinary: (input) => {
+    const message = input.get("message").octets;
+    const claimed = claimedBy(parseHeaderBlock(latin1(message), 0, message.length));
+    const path = parseMailbox(input.get("reverse_path").text)?.identity;
+    const inItsName = (domain: string) => claimed === "anybody" || claimed.has(domain) || domain === path;
+    const demanded = input.get("sealed_only").list.find((domain) => inItsName(domain.text));
+    return demanded === undefined ? {} : refuse("ordinary", "seal-demanded", `in the name of ${demanded.text}`);
   },
 
   inspect: (input) => {
@@ -342,6 +359,7 @@ async function gatewayOf(input: Json): Promise<Omit<UnsealContext, "recipients" 
     sender: (domain) => decideSender({ operator: { minimum: "first-use" }, outcome: lookUp(domain, all), memory: undefined, now }),
     now,
     window: input.get("window").number,
+    requireAligned: !input.get("require_aligned").isNull && input.get("require_aligned").flag,
   };
 }
 
