@@ -11,7 +11,7 @@ import re
 import time
 from pathlib import Path
 
-from . import cases, checks, smtp
+from . import cases, checks, shown, smtp
 from .blocks import Moved, Recipes
 from .chain import ONE, TWO, passed
 from .dns import Dns
@@ -496,6 +496,8 @@ def recipes(setting, report, name):
         if way.bounces:
             one = message(f"{title}-bounced", ONE, mail=mail)
             case(title, "its own bounce is sealed", lambda: inner_bounce(way, one, mail))
+
+    shown.shown(report, name, lambda title: Incoming(shared, title), shared)
 
     def no_block_left():
         left = shared.recipes.unused()
