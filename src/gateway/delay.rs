@@ -96,6 +96,7 @@ fn notice(shared: &Shared, waiting: &[Deferral], now: u64) -> Option<NewOutboxIt
         sender: &first.sender,
         envid,
         arrival: told.iter().map(|deferral| deferral.first_seen).min()?,
+        translated: None,
         date: now,
         recipients: &recipients,
         returned: None,

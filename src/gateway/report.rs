@@ -44,6 +44,7 @@ pub(super) fn notice<'a>(
         sender: &reverse_path,
         envid: sender.parameters.envid.as_ref().map(|envid| envid.decoded()),
         arrival: sender.arrived,
+        translated: None,
         date: now,
         recipients: &recipients,
         // Without an MTA of our own behind the gateway the notice takes the way to the world.
