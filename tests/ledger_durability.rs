@@ -55,7 +55,7 @@ async fn deliver(ledger: &SqliteLedger, number: u32) -> Result<(), LedgerError> 
     let answers = ledger.claim(&message(number), &recipient(), NOW).await?;
     for answer in answers {
         match answer {
-            Claimed::Claimed(claim) => ledger.delivered(&[claim], KEEP).await?,
+            Claimed::Claimed(claim) => ledger.delivered(&[claim], KEEP, &[]).await?,
             Claimed::Delivered | Claimed::InProgress => panic!("{number} was not free"),
         }
     }
@@ -184,7 +184,7 @@ async fn a_full_ledger_says_so_and_recovers() {
     let ledger = SqliteLedger::open(&path, &options, NOW).unwrap();
     let mut kept = Vec::new();
     loop {
-        match ledger.enqueue(&notice(20_000)).await {
+        match ledger.enqueue(&notice(20_000), &[]).await {
             Ok(id) => kept.push(id),
             Err(error) => break assert_eq!(error, LedgerError::Full),
         }
@@ -201,7 +201,7 @@ async fn a_full_ledger_says_so_and_recovers() {
     let large: Vec<_> = (0..10)
         .map(|_| {
             let ledger = ledger.clone();
-            tokio::spawn(async move { ledger.enqueue(&notice(20_000)).await })
+            tokio::spawn(async move { ledger.enqueue(&notice(20_000), &[]).await })
         })
         .collect();
     for task in large {

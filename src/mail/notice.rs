@@ -36,7 +36,9 @@ pub enum Action {
 }
 
 impl Action {
-    fn word(self) -> &'static str {
+    /// The value of the field `Action` (RFC 3464 section 2.3.3).
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Relayed => "relayed",
             Self::Delayed => "delayed",
@@ -211,7 +213,7 @@ impl Dsn<'_> {
             text.push_str(&format!(
                 "{}: {}\r\n",
                 visible(recipient.address),
-                recipient.action.word()
+                recipient.action.as_str()
             ));
             text.push_str(&format!("    {}\r\n", visible(recipient.reason)));
             if let Some(diagnostic) = recipient.diagnostic {
@@ -258,7 +260,7 @@ impl Dsn<'_> {
             let kind = if recipient.address.is_ascii() { "rfc822" } else { "utf-8" };
             let last = format!("{kind}; {}", address(recipient.address));
             push(&mut text, "Final-Recipient:", &last);
-            push(&mut text, "Action:", recipient.action.word());
+            push(&mut text, "Action:", recipient.action.as_str());
             let (class, subject, detail) = recipient.status;
             push(&mut text, "Status:", &format!("{class}.{subject}.{detail}"));
             if let Some(diagnostic) = recipient.diagnostic {

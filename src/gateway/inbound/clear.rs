@@ -2,20 +2,22 @@
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
-use tracing::{Instrument, info};
+use tracing::{Instrument, info, warn};
 
 use super::mailboxes::delivered_to;
 use super::submission::{Submission, Verdict};
 use super::{Inbound, Stop, Transaction};
+use crate::core::smtp_envelope::mailbox_text;
+use crate::gateway::audit::Story;
 use crate::gateway::booking::{Answered, Booked, Entry};
 use crate::gateway::failure::Failure;
 use crate::gateway::hop::Downstream;
-use crate::gateway::session::Answer;
+use crate::gateway::session::{Answer, Recipient};
 use crate::gateway::settlement::settle;
 use crate::mail::header::Header;
 use crate::smtp::server::{DataChunk, DataEnd, ServerConnection};
 use crate::smtp::{Protocol, Reply};
-use crate::store::ledger::Upstream;
+use crate::store::ledger::{Event, EventKind, Scope, Upstream};
 
 /// The octets of the message: what was held until it was known to be ordinary, then what is still arriving.
 struct Body<'c> {
@@ -71,6 +73,7 @@ impl Inbound {
         end: Option<DataEnd>,
     ) -> Result<Answer<Option<Booked>>, Stop> {
         let (header, _) = Header::split(&held);
+        transaction.sender.names.of_message(&header);
         let verdict = Verdict::None { expected: self.expects_sealed(&transaction, &header).await? };
         let downstream = transaction.downstream.take().ok_or(Failure::NextHopLost)?;
         let Transaction { sender, recipients, .. } = &transaction;
@@ -104,6 +107,8 @@ impl Inbound {
             // Accepted for some and refused for good for others: it is told one by one.
             self.one_by_one.insert(&sender.path, self.shared.clock.now());
         }
+        let domain = sender.path.domain();
+        let story = Story::new(Scope::Incoming, sender, domain, EventKind::Clear);
         let mut booking = None;
         if let Some(entry) = entry {
             // A client that has left will send the message again.
@@ -113,10 +118,13 @@ impl Inbound {
             } else {
                 (Upstream::Deferred, sent.is_ok().then_some(hash))
             };
-            booking = entry.finish(&self.shared, &answers, hash, upstream).await;
+            let story = Some(&story);
+            booking = entry.finish(&self.shared, &answers, hash, upstream, story).await;
             if booking.is_none() {
                 return Err(Failure::Ledger.into());
             }
+        } else if sent.is_ok() {
+            self.put_clear_on_record(&story, recipients, &answers).await;
         }
         sent?;
         for (recipient, reply) in recipients.iter().zip(&replies) {
@@ -124,6 +132,29 @@ impl Inbound {
         }
         let replies = if self.protocol == Protocol::Lmtp { replies } else { vec![reply] };
         Ok(Answer { replies, booking })
+    }
+
+    /// Tells the audit trail what became of each recipient; durable when this returns. If it cannot be, the answer stays as it
+    /// is: nothing here remembers who has the message, so that another attempt would be another delivery.
+    async fn put_clear_on_record(
+        &self,
+        story: &Story,
+        recipients: &[Recipient],
+        answers: &[Option<Answered>],
+    ) {
+        let now = self.shared.clock.now();
+        let told = |(recipient, answer): (&Recipient, &Option<Answered>)| {
+            story.told(
+                &mailbox_text(&recipient.path),
+                answer.as_ref().unwrap_or(&Answered::Unknown),
+                now,
+            )
+        };
+        let events: Vec<Event> = recipients.iter().zip(answers).map(told).collect();
+        if let Err(error) = self.shared.ledger.record_events(&events).await {
+            warn!(%error, "clear mail could not be put into the audit trail");
+            self.shared.attempts.lose(events.len() as u64);
+        }
     }
 
     /// Sends the message to the recipients without an answer, and takes their answers. It must be the `expected` one if
