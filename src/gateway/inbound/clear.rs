@@ -14,6 +14,7 @@ use crate::gateway::failure::Failure;
 use crate::gateway::hop::Downstream;
 use crate::gateway::session::{Answer, Recipient};
 use crate::gateway::settlement::settle;
+use crate::mail::bounce::{Bounce, MAX_BOUNCE};
 use crate::mail::header::Header;
 use crate::smtp::server::{DataChunk, DataEnd, ServerConnection};
 use crate::smtp::{Protocol, Reply};
@@ -55,6 +56,30 @@ impl Body<'_> {
     }
 }
 
+/// Reads on until the beginning of a message that may be a bounce tells what it is about.
+async fn hold(
+    connection: &mut ServerConnection,
+    held: &mut Vec<u8>,
+    end: &mut Option<DataEnd>,
+) -> Result<(), Stop> {
+    while held.len() < MAX_BOUNCE && end.is_none() {
+        match connection.read_data().await? {
+            DataChunk::Content(content) => held.extend_from_slice(&content),
+            DataChunk::End(how) => *end = Some(how),
+        }
+    }
+    Ok(())
+}
+
+/// What is sent of a message.
+struct Message {
+    verdict: Verdict,
+    /// Hash that it must have if this is a retry.
+    expected: Option<[u8; 32]>,
+    /// What is sent in its place.
+    notice: Option<Vec<u8>>,
+}
+
 /// How a message with an entry in the ledger ended.
 enum Sent {
     /// Every recipient has its answer.
@@ -69,12 +94,22 @@ impl Inbound {
         &self,
         mut transaction: Transaction,
         connection: &mut ServerConnection,
-        held: Vec<u8>,
-        end: Option<DataEnd>,
+        mut held: Vec<u8>,
+        mut end: Option<DataEnd>,
     ) -> Result<Answer<Option<Booked>>, Stop> {
         let (header, _) = Header::split(&held);
         transaction.sender.names.of_message(&header);
-        let verdict = Verdict::None { expected: self.expects_sealed(&transaction, &header).await? };
+        if transaction.sender.path.is_null() && Bounce::may_be(&header) {
+            hold(connection, &mut held, &mut end).await?;
+        }
+        let bounced = self.bounced(&transaction, &held, end.is_some()).await?;
+        let expected = match self.expects_sealed(&transaction, &header).await {
+            // What is delivered is in our own name [R-bnc-03].
+            Err(Failure::SealDemanded(_)) if bounced.is_some() => true,
+            expected => expected?,
+        };
+        let verdict = Verdict::None { expected };
+        let notice = bounced.as_ref().map(|bounced| self.translate(bounced));
         let downstream = transaction.downstream.take().ok_or(Failure::NextHopLost)?;
         let Transaction { sender, recipients, .. } = &transaction;
         let mut answers = vec![None; recipients.len()];
@@ -89,8 +124,8 @@ impl Inbound {
         let expected = entry.as_ref().and_then(Entry::message_hash);
         let hash = digest::Context::new(&digest::SHA256);
         let mut body = Body { connection, held: held.into(), end, hash };
-        let sent =
-            self.send(&transaction, verdict, downstream, &mut body, &mut answers, expected).await;
+        let message = Message { verdict, expected, notice };
+        let sent = self.send(&transaction, message, downstream, &mut body, &mut answers).await;
         let hash = body.hash();
         if matches!(sent, Ok(Sent::Differs))
             && let Some(entry) = entry.take()
@@ -127,6 +162,9 @@ impl Inbound {
             self.put_clear_on_record(&story, recipients, &answers).await;
         }
         sent?;
+        if let Some(bounced) = bounced.filter(|_| reply.is_positive()) {
+            self.put_bounce_on_record(sender, &bounced).await;
+        }
         for (recipient, reply) in recipients.iter().zip(&replies) {
             info!(from = %sender.path, to = %recipient.path, reply = %reply, "clear message");
         }
@@ -157,17 +195,16 @@ impl Inbound {
         }
     }
 
-    /// Sends the message to the recipients without an answer, and takes their answers. It must be the `expected` one if
-    /// this is a retry.
+    /// Sends the message to the recipients without an answer, and takes their answers.
     async fn send(
         &self,
         transaction: &Transaction,
-        verdict: Verdict,
+        message: Message,
         mut downstream: Downstream,
         body: &mut Body<'_>,
         answers: &mut [Option<Answered>],
-        expected: Option<[u8; 32]>,
     ) -> Result<Sent, Stop> {
+        let Message { verdict, expected, notice } = message;
         let waiting = open(answers);
         if waiting.len() < answers.len() && !waiting.is_empty() {
             let again = waiting.iter().map(|&n| delivered_to(&transaction.recipients[n])).collect();
@@ -187,14 +224,17 @@ impl Inbound {
             submission = Some(Submission::new(self, &transaction.sender, verdict, downstream));
         }
         while let Some(content) = body.next().await? {
-            if let Some(submission) = &mut submission {
+            if let (Some(submission), None) = (&mut submission, &notice) {
                 submission.push(&content).await?;
             }
         }
         if expected.is_some_and(|expected| expected != body.hash()) {
             return Ok(Sent::Differs);
         }
-        let Some(submission) = submission else { return Ok(Sent::Answered) };
+        let Some(mut submission) = submission else { return Ok(Sent::Answered) };
+        if let Some(notice) = notice {
+            submission.push(&notice).await?;
+        }
         let downstream = submission.complete().await?;
         // Waits on its own, also if this task is ended.
         let outcomes = match tokio::spawn(downstream.finish().in_current_span()).await {

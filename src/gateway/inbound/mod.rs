@@ -1,5 +1,6 @@
 //! From the world to our MTA: carriers are unsealed, other mail passes as it is.
 
+mod bounced;
 mod claimed;
 mod clear;
 mod envelope;

@@ -32,6 +32,12 @@ pub struct Bounce {
 }
 
 impl Bounce {
+    /// Whether a message with this header may be one.
+    #[must_use]
+    pub fn may_be(header: &Header) -> bool {
+        parts::boundary(header).is_some()
+    }
+
     /// Reads the beginning of a message, of which the first [`MAX_BOUNCE`] octets are looked at. `whole` says that nothing follows. `None` if
     /// it is no bounce of a carrier, or not a clear one.
     #[must_use]

@@ -36,14 +36,17 @@ impl Part<'_> {
     }
 }
 
+/// The boundary of a `multipart/report` or `multipart/mixed`.
+pub(super) fn boundary(header: &Header) -> Option<Vec<u8>> {
+    let media = Structured::parse(header.only("Content-Type")?.body())?;
+    let multipart = matches!(media.value(), "multipart/report" | "multipart/mixed");
+    media.parameter("boundary").filter(|boundary| multipart && !boundary.is_empty())
+}
+
 /// The parts of a `multipart/report` or `multipart/mixed`; `None` if the message is neither. `whole` says that it ends here.
 pub(super) fn parts(message: &[u8], whole: bool) -> Option<Vec<Part<'_>>> {
     let (header, rest) = Header::split(message);
-    let media = Structured::parse(header.only("Content-Type")?.body())?;
-    if !matches!(media.value(), "multipart/report" | "multipart/mixed") {
-        return None;
-    }
-    let boundary = [media.parameter("boundary").filter(|boundary| !boundary.is_empty())?];
+    let boundary = [boundary(&header)?];
     let body = message.get(message.len() - rest.len()..)?;
 
     let mut parts = Vec::new();
