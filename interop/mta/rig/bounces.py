@@ -47,11 +47,16 @@ class Way:
         return "\n".join(text)
 
 
-def postfix(rig, name, home, far):
+def postfix(rig, name, home, far, **settings):
     return Postfix(
         rig, name, f"smtp:[127.0.0.1]:{far}", relay_domains=ONE, relay_transport=f"smtp:[127.0.0.1]:{home}",
-        myhostname=HOST, smtpd_recipient_restrictions="permit_mynetworks",
+        myhostname=HOST, smtpd_recipient_restrictions="permit_mynetworks", **settings,
     )
+
+
+def impatient(rig, name, home, far):
+    """Tells senders of a delay after a second."""
+    return postfix(rig, name, home, far, delay_warning_time="1s")
 
 
 def exim(rig, name, home, far):
@@ -110,6 +115,36 @@ def bounces(setting, report, name):
             for size, lines in SIZES.items():
                 message = maker.make(f"{title}-{refusal}-{size}", maker.text(lines))
                 report.case(f"{name}/{title}: {refusal}, {size}", lambda: readable(way, message, refusal), way)
+
+
+BUSY = "451 4.2.1 mailbox is busy, try again"
+# What `tests/bounces` has: the MTA, and what it is refused.
+SAMPLES = [
+    (postfix, [("rcpt", "small"), ("dot", "large")]),
+    (exim, [("rcpt", "small"), ("dot", "large")]),
+    (opensmtpd, [("rcpt", "small")]),
+    (sendmail, [("rcpt", "small"), ("dot", "large")]),
+    (impatient, [("delayed", "small")]),
+]
+
+
+def samples(setting):
+    """Bounces of carriers from alice to bob: names and octets."""
+    maker, alice = setting.maker(), cases.ALICE
+    for make, refusals in SAMPLES:
+        way = Way(setting, f"sample-{make.__name__}", make)
+        title = "postfix" if make is impatient else make.__name__
+        for refusal, size in refusals:
+            message = maker.make(f"{make.__name__}-{refusal}", maker.text(SIZES[size]), user="bob")
+            way.far.profile.rcpt.pop(message.to, None)
+            if refusal == "dot":
+                way.far.profile.dot.append(REFUSALS["dot"])
+            else:
+                way.far.profile.rcpt[message.to] = REFUSALS.get(refusal, BUSY)
+            before = len(way.returned.transactions(alice))
+            smtp.send(way.gateway.inside_port, alice, [message.to], message.data)
+            bounce = wait_for("the bounce", lambda: way.returned.transactions(alice)[before:])[0]
+            yield f"{title}-{refusal}{'-headers' if size == 'large' else ''}", bounce.data
 
 
 cases.GROUPS["bounces"] = bounces
