@@ -96,7 +96,7 @@ impl Inbound {
         if words.is_empty() { "a host that is not known here".to_owned() } else { words.join(" ") }
     }
 
-    /// The notice in the place of a bounce: a whole message.
+    /// The notice in the place of a bounce: a whole message. It goes where the bounce was going, inside, and nowhere else [R-bnc-04].
     pub(super) fn translate(&self, bounced: &Bounced) -> Vec<u8> {
         let Bounced { bounce, original, told, sender, came_from } = bounced;
         let hostname = self.shared.config.hostname.as_str();
