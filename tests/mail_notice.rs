@@ -86,7 +86,7 @@ fn a_report_of_somebody_else() {
         assert_eq!(outer.only(name).unwrap().unfolded(), b"<1@sender.example>");
     }
     assert!(
-        human.contains("The report came unsealed from [192.0.2.9]: it is what that system says")
+        human.contains("The report came unsealed from [192.0.2.9]. It is that system's word, and nothing proves it.")
     );
     assert!(human.contains("Message-ID of your message: <1@sender.example>"));
     assert!(status.starts_with(

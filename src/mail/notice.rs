@@ -225,8 +225,8 @@ impl Dsn<'_> {
         }
         if let Some(report) = self.translated {
             text.push_str(&format!(
-                "\r\nThe report came unsealed from {}: it is what that system\r\n\
-                 says, and nothing proves it.\r\n",
+                "\r\nThe report came unsealed from {}.\r\n\
+                 It is that system's word, and nothing proves it.\r\n",
                 visible(report.came_from)
             ));
         }
