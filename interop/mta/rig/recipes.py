@@ -120,7 +120,7 @@ class PostfixOut(Outgoing):
         if "exit-master" in blocks:
             move.table |= {
                 "10026": str(exit_port), "content_filter=exit:": f"content_filter=exit:[127.0.0.1]:{self.relayed.port}",
-                "FILTER smtp:[127.0.0.1]:25": f"FILTER smtp:[127.0.0.1]:{self.gateway.outside_port}",
+                "10027": str(self.gateway.outside_port),
             }
 
         def lines(conf):
