@@ -3,6 +3,7 @@
 use super::{hex, json_row};
 use crate::cli::context;
 use crate::cli::failure::Failure;
+use crate::cli::table::{printable, printable_json};
 use crate::cli::when::Range;
 use crate::gateway::config::Config;
 use crate::store::ledger::{AuditRow, LedgerError};
@@ -85,7 +86,7 @@ fn write<W: Write>(
         write!(out, "{}\r\n", NAMES.join(",")).map_err(Stop::Output)?;
     }
     rows(&mut |row| match format {
-        Format::Jsonl => writeln!(out, "{}", json_row(row)),
+        Format::Jsonl => writeln!(out, "{}", printable_json(&json_row(row).to_string())),
         Format::Csv => write!(out, "{}\r\n", csv(row)),
     })
 }
@@ -110,14 +111,15 @@ fn csv(row: &AuditRow) -> String {
         hex(&row.digest),
         hex(&row.chain),
     ];
-    fields.map(|field| quoted(&field)).join(",")
+    // What a terminal or a spreadsheet would obey is only in the other form as it is.
+    fields.map(|field| quoted(&printable(&field))).join(",")
 }
 
 /// A field of RFC 4180. What a spreadsheet would take for a formula gets an apostrophe: strangers choose addresses.
 fn quoted(field: &str) -> String {
-    let formula = field.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let formula = field.starts_with(['=', '+', '-', '@']);
     let guard = if formula { "'" } else { "" };
-    if formula || field.contains(['"', ',', '\r', '\n']) {
+    if formula || field.contains(['"', ',']) {
         format!("\"{guard}{}\"", field.replace('"', "\"\""))
     } else {
         field.to_owned()
@@ -140,7 +142,7 @@ mod tests {
             message_id: "<a\"b@company1.example>".to_owned(),
             envelope: Some(vec![0xab; 32]),
             token: None,
-            sender: "=cmd()@company1.example".to_owned(),
+            sender: "=cmd()\u{9b}2J@company1.example".to_owned(),
             recipient: "bob@company2.example".to_owned(),
             domain: "company2.example".to_owned(),
             reason: "accepted".to_owned(),

@@ -1,6 +1,6 @@
 //! Rows put together to messages, and told as a timeline.
 
-use crate::cli::moment::utc;
+use crate::cli::moment::utc_exact;
 use crate::cli::table::{self, printable};
 use crate::store::ledger::AuditRow;
 use crate::store::ledger::audit::Detail;
@@ -120,10 +120,10 @@ impl Story {
                 add(format!("trace {}{}", printable(&row.trace), queue.unwrap_or_default()));
             }
             if let Some(envelope) = row.envelope_id() {
-                let token = row
-                    .token
-                    .as_deref()
-                    .map(|token| format!(", token {}", super::audit::hex(token)));
+                // Not every row about an envelope knows its carrier.
+                let same = self.rows.iter().filter(|other| other.envelope == row.envelope);
+                let token = same.filter_map(|other| other.token.as_deref()).next();
+                let token = token.map(|token| format!(", token {}", super::audit::hex(token)));
                 add(format!("envelope {envelope}{}", token.unwrap_or_default()));
             }
         }
@@ -138,7 +138,7 @@ fn line(row: &AuditRow) -> Vec<String> {
         _ => "-",
     };
     let whom = if row.recipient.is_empty() { &row.domain } else { &row.recipient };
-    vec![utc(row.time()), way.to_owned(), row.kind.clone(), whom.clone(), what(row)]
+    vec![utc_exact(row.time()), way.to_owned(), row.kind.clone(), whom.clone(), what(row)]
 }
 
 /// The reason, and what else matters to a reader.
@@ -173,7 +173,7 @@ mod tests {
     fn row(seq: i64, kind: &str, trace: &str, message_id: &str) -> AuditRow {
         AuditRow {
             seq,
-            at: 1_800_000_000 + seq * 60,
+            at: 1_800_000_000 + seq * 61,
             kind: kind.to_owned(),
             direction: 0,
             trace: trace.to_owned(),
