@@ -134,7 +134,8 @@ impl Gateway {
             warn!(%error, "the start could not be put into the audit trail");
         }
         tasks.spawn(signing.run(stop.clone()));
-        tasks.spawn(housekeeping::run(Arc::clone(ledger), Arc::clone(clock), stop));
+        let current = Arc::clone(&gateway.current);
+        tasks.spawn(housekeeping::run(current, Arc::clone(ledger), Arc::clone(clock), stop));
         Ok(gateway)
     }
 
