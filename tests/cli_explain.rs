@@ -341,7 +341,7 @@ async fn a_carrier_that_arrives() {
             other => panic!("{other:?}"),
         })
         .collect();
-    ledger.delivered(&claims, now() + 20 * DAY).await.unwrap();
+    ledger.delivered(&claims, now() + 20 * DAY, &[]).await.unwrap();
     ledger.close().await;
     let before = std::fs::read(&path).unwrap();
     say("delivered before", world.told(THERE, &good.carrier, &[]).await);

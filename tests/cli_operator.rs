@@ -121,7 +121,7 @@ async fn what_waits_is_shown_beside_the_daemon() {
         attempt("b.example", 60, deferred()),
         attempt("old.example", 8 * 86_400, deferred()),
     ];
-    ledger.record_attempts(&attempts).await.unwrap();
+    ledger.record_attempts(&attempts, &[]).await.unwrap();
     let shown = mta_seal(&config, &["deferred"]);
     assert_eq!((shown.code, shown.err.as_str()), (0, ""));
     for part in ["b.example: mail to it waits", "bob@company2.example", "allow-clear b.example"] {

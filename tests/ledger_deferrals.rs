@@ -36,7 +36,7 @@ fn attempt(scope: Scope, recipient: &str, fate: Fate) -> Attempt {
 async fn record(ledger: &SqliteLedger, attempts: &[Attempt], now: u64) {
     let at = |attempt: &Attempt| Attempt { at: now, ..attempt.clone() };
     let attempts: Vec<Attempt> = attempts.iter().map(at).collect();
-    ledger.record_attempts(&attempts).await.unwrap();
+    ledger.record_attempts(&attempts, &[]).await.unwrap();
 }
 
 fn waits(recipient: &str, words: &str) -> Attempt {
@@ -128,7 +128,7 @@ async fn a_sender_is_told_once_for_a_domain_and_day() {
         side: Side::Inside,
         created: now,
     };
-    ledger.tell_delay(&notice, "alice@a.example", "b.example").await.unwrap();
+    ledger.tell_delay(&notice, "alice@a.example", "b.example", &[]).await.unwrap();
     assert_eq!(due(4 * HOUR, now).await, ["x@c.example"]);
     assert_eq!(ledger.due(now, 10).await.unwrap().len(), 1);
     // What is not tried any more is not told of.

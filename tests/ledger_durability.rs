@@ -10,10 +10,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use mta_seal::core::{DeliveryId, Domain, EnvelopeId};
+use mta_seal::core::{DeliveryId, Domain, EnvelopeId, VerifyingKey};
+use mta_seal::store::ledger::audit::{Flaw, SigningKeys, Subject};
 use mta_seal::store::ledger::{
-    Claimed, IncomingMessage, IncomingStatus, Ledger, LedgerError, NewOutboxItem, Options,
-    RetryKey, Side, SqliteLedger,
+    Checkpoint, Claimed, Event, EventKind, EventQuery, IncomingMessage, IncomingStatus, Ledger,
+    LedgerError, NewOutboxItem, Options, RetryKey, Scope, Side, SqliteLedger, Trail,
 };
 
 const NOW: u64 = 1_800_000_000;
@@ -51,11 +52,26 @@ fn notice(octets: usize) -> NewOutboxItem {
     }
 }
 
+/// No checkpoint is signed here.
+struct Nobody;
+
+impl SigningKeys for Nobody {
+    fn find(&mut self, _: &Checkpoint) -> Result<VerifyingKey, String> {
+        Err("nobody signs".to_owned())
+    }
+}
+
+/// What the audit trail is told of a delivery.
+fn event(number: u32) -> Event {
+    let trace = format!("{number:016x}");
+    Event { scope: Some(Scope::Incoming), trace, ..Event::new(EventKind::Unsealed, NOW) }
+}
+
 async fn deliver(ledger: &SqliteLedger, number: u32) -> Result<(), LedgerError> {
     let answers = ledger.claim(&message(number), &recipient(), NOW).await?;
     for answer in answers {
         match answer {
-            Claimed::Claimed(claim) => ledger.delivered(&[claim], KEEP).await?,
+            Claimed::Claimed(claim) => ledger.delivered(&[claim], KEEP, &[event(number)]).await?,
             Claimed::Delivered | Claimed::InProgress => panic!("{number} was not free"),
         }
     }
@@ -119,7 +135,12 @@ async fn what_was_acknowledged_survives_a_killed_process() {
         let ledger = open(&path).expect("the lock of a dead process is no lock");
         for number in &done {
             assert_eq!(status(&ledger, *number).await, IncomingStatus::Delivered, "{number}");
+            let trace = Subject::Trace(format!("{number:016x}"));
+            let rows = ledger.events(&EventQuery { subject: trace, ..EventQuery::default() });
+            assert_eq!(rows.await.unwrap().len(), 1, "{number}");
         }
+        let verified = Trail::open(&path).unwrap().verify(&mut Nobody, None).unwrap();
+        assert_eq!(verified.flaws, [Flaw::Unsigned], "every row follows from the one before it");
         // Claims that were open are free again.
         let free = (0..500).filter(|number| !done.contains(number));
         for number in free {
@@ -184,7 +205,7 @@ async fn a_full_ledger_says_so_and_recovers() {
     let ledger = SqliteLedger::open(&path, &options, NOW).unwrap();
     let mut kept = Vec::new();
     loop {
-        match ledger.enqueue(&notice(20_000)).await {
+        match ledger.enqueue(&notice(20_000), &[]).await {
             Ok(id) => kept.push(id),
             Err(error) => break assert_eq!(error, LedgerError::Full),
         }
@@ -201,7 +222,7 @@ async fn a_full_ledger_says_so_and_recovers() {
     let large: Vec<_> = (0..10)
         .map(|_| {
             let ledger = ledger.clone();
-            tokio::spawn(async move { ledger.enqueue(&notice(20_000)).await })
+            tokio::spawn(async move { ledger.enqueue(&notice(20_000), &[]).await })
         })
         .collect();
     for task in large {

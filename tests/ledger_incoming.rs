@@ -56,7 +56,7 @@ async fn either_key_with_the_recipient_makes_a_copy() {
     for copy in [&sent, &replay, &sealed_again] {
         assert_eq!(claim(&ledger, copy, &["a@x.example"]).await, [Claimed::InProgress]);
     }
-    ledger.delivered(&taken, KEEP).await.unwrap();
+    ledger.delivered(&taken, KEEP, &[]).await.unwrap();
     for copy in [&sent, &replay, &sealed_again] {
         assert_eq!(claim(&ledger, copy, &["a@x.example"]).await, [Claimed::Delivered]);
         let status =
@@ -76,7 +76,7 @@ async fn recipients_stand_alone_and_a_released_one_is_free() {
     let sent = message(1, "company1.example", 1);
     let mut taken = claims(claim(&ledger, &sent, &["a@x.example", "b@x.example"]).await);
     let (b, a) = (taken.pop().unwrap(), taken.pop().unwrap());
-    ledger.delivered(&[a], KEEP).await.unwrap();
+    ledger.delivered(&[a], KEEP, &[]).await.unwrap();
     ledger.release(std::slice::from_ref(&b)).await.unwrap();
     let answers = claim(&ledger, &sent, &["a@x.example", "b@x.example", "b@x.example"]).await;
     assert!(matches!(answers[..], [Claimed::Delivered, Claimed::Claimed(_), Claimed::InProgress]));
@@ -114,7 +114,7 @@ async fn a_restart_releases_claims_and_keeps_deliveries() {
     let ledger = open(directory.path());
     let sent = message(1, "company1.example", 1);
     let taken = claims(claim(&ledger, &sent, &["a@x.example", "b@x.example"]).await);
-    ledger.delivered(&taken[..1], KEEP).await.unwrap();
+    ledger.delivered(&taken[..1], KEEP, &[]).await.unwrap();
     ledger.close().await;
     let ledger = open(directory.path());
     let answers = claim(&ledger, &sent, &["a@x.example", "b@x.example"]).await;
@@ -147,7 +147,7 @@ async fn deliveries_are_kept_until_they_expire() {
     let ledger = open(directory.path());
     let sent = message(1, "company1.example", 1);
     let taken = claims(claim(&ledger, &sent, &["a@x.example"]).await);
-    ledger.delivered(&taken, KEEP).await.unwrap();
+    ledger.delivered(&taken, KEEP, &[]).await.unwrap();
     assert_eq!(ledger.expire(KEEP - 1, 100).await, Ok(0));
     assert_eq!(claim(&ledger, &sent, &["a@x.example"]).await, [Claimed::Delivered]);
     assert_eq!(ledger.expire(KEEP, 100).await, Ok(2));

@@ -154,8 +154,8 @@ async fn the_outbox_keeps_mail_until_it_is_done() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open(directory.path(), &Options::default());
     let later = NewOutboxItem { side: Side::Outside, ..notice(b"later\r\n", NOW + 1) };
-    let second = ledger.enqueue(&later).await.unwrap();
-    let first = ledger.enqueue(&notice(b"\0first\r\n", NOW)).await.unwrap();
+    let second = ledger.enqueue(&later, &[]).await.unwrap();
+    let first = ledger.enqueue(&notice(b"\0first\r\n", NOW), &[]).await.unwrap();
     ledger.close().await;
     let ledger = open(directory.path(), &Options::default());
 
@@ -174,7 +174,7 @@ async fn the_outbox_keeps_mail_until_it_is_done() {
     ledger.done(first).await.unwrap();
     assert_eq!(ledger.due(u64::MAX, 10).await, Ok(Vec::new()));
     // Numbers are not used again, so a late `done` hits nobody else.
-    let third = ledger.enqueue(&notice(b"third", NOW)).await.unwrap();
+    let third = ledger.enqueue(&notice(b"third", NOW), &[]).await.unwrap();
     assert!(third > first && third > second);
 }
 
@@ -184,14 +184,14 @@ async fn the_outbox_is_bounded_in_messages_and_octets() {
     let options = Options { max_outbox_items: 2, max_outbox_octets: 10, ..Options::default() };
     let ledger = open(directory.path(), &options);
     let full = Err(LedgerError::Limit(Bound::Outbox));
-    let first = ledger.enqueue(&notice(b"12345678", NOW)).await.unwrap();
-    assert_eq!(ledger.enqueue(&notice(b"123", NOW)).await, full);
-    ledger.enqueue(&notice(b"12", NOW)).await.unwrap();
-    assert_eq!(ledger.enqueue(&notice(b"", NOW)).await, full);
+    let first = ledger.enqueue(&notice(b"12345678", NOW), &[]).await.unwrap();
+    assert_eq!(ledger.enqueue(&notice(b"123", NOW), &[]).await, full);
+    ledger.enqueue(&notice(b"12", NOW), &[]).await.unwrap();
+    assert_eq!(ledger.enqueue(&notice(b"", NOW), &[]).await, full);
     ledger.done(first).await.unwrap();
     ledger.done(first).await.unwrap();
-    ledger.enqueue(&notice(b"12345678", NOW)).await.unwrap();
-    assert_eq!(ledger.enqueue(&notice(b"", NOW)).await, full);
-    let answer = ledger.enqueue(&notice(&vec![b'x'; 1_024 * 1_024 + 1], NOW)).await;
+    ledger.enqueue(&notice(b"12345678", NOW), &[]).await.unwrap();
+    assert_eq!(ledger.enqueue(&notice(b"", NOW), &[]).await, full);
+    let answer = ledger.enqueue(&notice(&vec![b'x'; 1_024 * 1_024 + 1], NOW), &[]).await;
     assert_eq!(answer, Err(LedgerError::Limit(Bound::OutboxMessage)));
 }

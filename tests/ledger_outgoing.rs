@@ -59,7 +59,7 @@ async fn finish(
 ) {
     let outcomes: Vec<_> =
         outcomes.iter().map(|(path, outcome)| ((*path).to_owned(), outcome.clone())).collect();
-    ledger.finish_outgoing(outgoing, &outcomes, HASH, upstream, NOW).await.unwrap();
+    ledger.finish_outgoing(outgoing, &outcomes, HASH, upstream, NOW, &[]).await.unwrap();
 }
 
 #[tokio::test]
@@ -199,7 +199,7 @@ async fn another_message_under_the_id_is_refused_and_retired() {
     finish(&ledger, &first, &[("a", Outcome::Accepted)], Upstream::Deferred).await;
     let retry = begin(&ledger, &["a"], 2).await;
     assert_eq!(retry.message_hash, HASH);
-    let wrong = ledger.finish_outgoing(&retry, &[], Some([8; 32]), Upstream::Told, NOW).await;
+    let wrong = ledger.finish_outgoing(&retry, &[], Some([8; 32]), Upstream::Told, NOW, &[]).await;
     assert_eq!(wrong, Err(LedgerError::MessageDiffers));
     ledger.retire_outgoing(&retry).await.unwrap();
     let fresh = begin(&ledger, &["a"], 3).await;
@@ -262,7 +262,7 @@ async fn misuse_and_excess_are_refused() {
     let first = begin(&ledger, &["a", "a", "b"], 1).await;
     assert_eq!(first.send, paths(&["a", "b"]), "repetitions count once");
     let stray = [("z".to_owned(), Outcome::Accepted)];
-    let answer = ledger.finish_outgoing(&first, &stray, HASH, Upstream::Told, NOW).await;
+    let answer = ledger.finish_outgoing(&first, &stray, HASH, Upstream::Told, NOW, &[]).await;
     assert_eq!(answer, Err(LedgerError::StrayRecipient));
     let other = RetryKey::from_bytes([1; 32]);
     let answer = ledger.begin_outgoing(other, &paths(&["c"]), id(1), NOW).await;
@@ -526,7 +526,7 @@ impl World {
         upstream: Upstream,
     ) {
         let ledger = self.ledger.as_ref().unwrap();
-        let finished = ledger.finish_outgoing(outgoing, outcomes, hash, upstream, NOW);
+        let finished = ledger.finish_outgoing(outgoing, outcomes, hash, upstream, NOW, &[]);
         self.runtime.block_on(finished).unwrap();
     }
 

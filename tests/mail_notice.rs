@@ -4,7 +4,7 @@
 use mail_parser::{MessageParser, MimeHeaders};
 use mta_seal::core::Domain;
 use mta_seal::mail::header::Header;
-use mta_seal::mail::notice::{Action, Dsn, Recipient, refusal};
+use mta_seal::mail::notice::{Action, Dsn, Recipient, Translated, refusal};
 use proptest::prelude::*;
 
 fn failed() -> Recipient<'static> {
@@ -31,6 +31,7 @@ fn build_for(sender: &str, recipients: &[Recipient<'_>], returned: Option<&Heade
         sender,
         envid: Some("QQ314159"),
         arrival: 0,
+        translated: None,
         date: 60,
         recipients,
         returned,
@@ -50,6 +51,68 @@ fn status(message: &[u8]) -> String {
         })
         .unwrap();
     String::from_utf8(part.contents().to_vec()).unwrap().replace("\r\n\t", " ")
+}
+
+/// [R-bnc-03] A report of another system says whose it is and what message it is about, whatever stands in it.
+#[test]
+fn a_report_of_somebody_else() {
+    let from = Domain::parse("sender.example").unwrap();
+    let made = |reporting_mta, came_from, message_id, diagnostic| {
+        let recipients = [Recipient { original: None, diagnostic: Some(diagnostic), ..failed() }];
+        let translated = Some(Translated { reporting_mta, came_from, message_id });
+        let (returned, _) = Header::split(b"Message-ID: <1@sender.example>\r\n\r\n");
+        let returned = message_id.map(|_| &returned);
+        let message = Dsn {
+            reporting_mta: "gw.sender.example",
+            from: &from,
+            id: "4f2a",
+            sender: "ann@sender.example",
+            envid: None,
+            arrival: 0,
+            translated,
+            date: 60,
+            recipients: &recipients,
+            returned,
+        }
+        .build();
+        let parsed = MessageParser::new().parse(&message).unwrap();
+        let human = String::from_utf8(parsed.parts[1].contents().to_vec()).unwrap();
+        let (outer, _) = Header::split(&message);
+        (outer, human.replace("\r\n", " "), status(&message))
+    };
+    let (outer, human, status) =
+        made("mx.relay.example", "[192.0.2.9]", Some("<1@sender.example>"), "550 5.7.1 no");
+    for name in ["In-Reply-To", "References"] {
+        assert_eq!(outer.only(name).unwrap().unfolded(), b"<1@sender.example>");
+    }
+    assert!(
+        human.contains("The report came unsealed from [192.0.2.9]. It is that system's word, and nothing proves it.")
+    );
+    assert!(human.contains("Message-ID of your message: <1@sender.example>"));
+    assert!(status.starts_with(
+        "Reporting-MTA: dns; mx.relay.example\r\nDSN-Gateway: dns; gw.sender.example\r\n"
+    ));
+
+    // Text from outside makes no lines, and what is no Message-ID stands in no field.
+    for id in [
+        "<1@sender.example>\r\nBcc: x@y.example",
+        "1@sender.example",
+        "<a b@c>",
+        "<\u{e9}@c>",
+        "<a><b>",
+    ] {
+        let lines = "x\r\nFinal-Recipient: rfc822; mallory@evil.example\r\n\r\ny";
+        let (outer, human, status) = made(lines, lines, Some(id), lines);
+        assert_eq!(
+            outer.count("In-Reply-To") + outer.count("References") + outer.count("Bcc"),
+            0,
+            "{id}"
+        );
+        assert_eq!(status.matches("\r\nFinal-Recipient:").count(), 1, "{id}");
+        assert!(human.contains("The report came unsealed from x  Final-Recipient"), "{human}");
+    }
+    let (outer, ..) = made("mx.relay.example", "[192.0.2.9]", None, "550 5.7.1 no");
+    assert_eq!(outer.count("In-Reply-To"), 0);
 }
 
 #[test]
@@ -215,6 +278,7 @@ proptest! {
             sender: &sender,
             envid: Some(&diagnostic),
             arrival: 0,
+            translated: None,
             date: 0,
             recipients: &[recipient],
             returned: None,

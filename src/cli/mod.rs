@@ -5,6 +5,7 @@
 
 mod advice;
 mod alarms;
+mod audit;
 mod bypass;
 mod check;
 mod config_check;
@@ -37,10 +38,12 @@ mod steps;
 mod stream;
 mod table;
 mod terminal;
+mod trace;
 mod trail;
 mod unseal;
 mod verdict;
 mod watch;
+mod when;
 mod zone;
 
 use clap::{Parser, Subcommand};
@@ -101,6 +104,16 @@ enum Command {
     Deferred(deferred::Args),
     /// Say what looks like an attack or needs a person, and what to do; exit code 1 if there is something
     Alarms(alarms::Args),
+    /// Say what became of a message, step by step, on both sides of the gateway
+    ///
+    /// By its Message-ID, an address, a domain, a trace id, an envelope or the token of a carrier; or, with `--since`, all that
+    /// was then.
+    Trace(trace::Args),
+    /// Work with the audit trail: whether it is whole, and what is in it
+    Audit {
+        #[command(subcommand)]
+        command: audit::Command,
+    },
     /// Work with the domains that mail is exchanged with
     Partner {
         #[command(subcommand)]
@@ -174,6 +187,8 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Bypass(args) => bypass::run(args, config),
         Command::Deferred(args) => deferred::run(args, config),
         Command::Alarms(args) => alarms::run(args, config),
+        Command::Trace(args) => trace::run(args, config),
+        Command::Audit { command } => audit::run(command, config),
         Command::Partner { command } => partner::run(command, config),
         Command::Config { command: ConfigCommand::Check } => config_check::run(config),
         Command::Demo { message } => demo::run(message.clone()),

@@ -2,6 +2,11 @@
 
 pub(super) use crate::mail::date::utc;
 
+/// The same to the second.
+pub(super) fn utc_exact(seconds: u64) -> String {
+    utc(seconds).replace(" UTC", &format!(":{:02} UTC", seconds % 60))
+}
+
 /// A length of time in its two largest units: `3h 5m`.
 pub(super) fn length(seconds: u64) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];

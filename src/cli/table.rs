@@ -57,7 +57,7 @@ pub(super) fn json(value: &impl Serialize) -> Result<String, Failure> {
 }
 
 /// JSON as `serde_json` writes it, with the rest of what a terminal obeys escaped too.
-fn printable_json(json: &str) -> String {
+pub(super) fn printable_json(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
         // Below U+0020 only the line ends between the values are left. All others are of the basic plane.

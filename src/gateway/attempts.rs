@@ -2,10 +2,12 @@
 //! missing where the operator looks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{debug, warn};
 
+use super::audit::{self, FLOOD, Strangers};
 use super::clock::Clock;
 use super::failure::Failure;
 use super::session::{Recipient, Sender};
@@ -13,7 +15,7 @@ use crate::core::Domain;
 use crate::core::esmtp::Notify as Wish;
 use crate::core::smtp_envelope::mailbox_text;
 use crate::smtp::Reply;
-use crate::store::ledger::{Attempt, Cause, Fate, Scope, SharedLedger};
+use crate::store::ledger::{Attempt, Cause, Event, Fate, Scope, SharedLedger};
 
 /// Attempts that wait for the ledger; beyond it they are not recorded, which bounds memory.
 const QUEUE: usize = 2_048;
@@ -24,10 +26,25 @@ const BATCH: usize = 128;
 /// Name of the reason when another server gave it.
 pub(super) const NEXT_HOP_REPLY: &str = "next-hop-reply";
 
+/// The reason of the event that says how many are missing, where they came too fast, and where the ledger did not take them.
+const LOST: &str = "queue-full";
+const UNWRITTEN: &str = "ledger";
+
 /// The way to the ledger.
 pub(super) struct Attempts {
-    queue: mpsc::Sender<Attempt>,
+    queue: mpsc::Sender<Noted>,
     clock: Arc<dyn Clock>,
+    strangers: Strangers,
+    /// Events that had no room in the queue.
+    lost: AtomicU64,
+}
+
+/// What is on its way.
+enum Noted {
+    Attempt(Box<Attempt>, Option<Box<Event>>),
+    Event(Box<Event>),
+    /// Everything before it has been written.
+    Mark(oneshot::Sender<()>),
 }
 
 /// One recipient that was answered.
@@ -42,6 +59,8 @@ pub(super) struct Answered<'a> {
     pub(super) accepted: Fate,
     /// Whether the sender is one of our own, who can be told.
     pub(super) ours: bool,
+    /// Whether the audit trail has the answer already. It never gets those from here that are positive.
+    pub(super) on_record: bool,
 }
 
 impl Attempts {
@@ -50,7 +69,8 @@ impl Attempts {
     pub(super) fn start(ledger: SharedLedger, clock: Arc<dyn Clock>, waiting: Arc<Notify>) -> Self {
         let (queue, attempts) = mpsc::channel(QUEUE);
         tokio::spawn(write(ledger, waiting, attempts));
-        Self { queue, clock }
+        let (strangers, lost) = (Strangers::default(), AtomicU64::new(0));
+        Self { queue, clock, strangers, lost }
     }
 
     /// Notes an answer. Never waits.
@@ -70,8 +90,61 @@ impl Attempts {
             at: self.clock.now(),
             fate,
         };
-        if self.queue.try_send(attempt).is_err() {
+        let tells = !answered.on_record && !answered.reply.is_positive();
+        let event = tells
+            .then(|| {
+                let Answered { scope, domain, sender, reply, .. } = answered;
+                let recipient = &attempt.recipient;
+                audit::refusal(*scope, sender, recipient, *domain, reply, attempt.at)
+            })
+            .and_then(|event| self.admit(event));
+        if self.queue.try_send(Noted::Attempt(Box::new(attempt), event)).is_err() {
             debug!("an attempt is not recorded: too many wait");
+            self.lost.fetch_add(u64::from(tells), Ordering::Relaxed);
+        }
+    }
+
+    /// Puts an event into the audit trail, some time. Never waits.
+    pub(super) fn record(&self, event: Event) {
+        if let Some(event) = self.admit(event)
+            && self.queue.try_send(Noted::Event(event)).is_err()
+        {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts events that the ledger did not take, for the trail to say so later.
+    pub(super) fn lose(&self, events: u64) {
+        self.lost.fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// Lets an event pass, unless there are too many from outside; and says before it how many are missing.
+    fn admit(&self, event: Event) -> Option<Box<Event>> {
+        let mut flood = 0;
+        if event.scope == Some(Scope::Incoming) {
+            flood = self.strangers.admit(event.at)?;
+        }
+        self.tell_lost(event.at, flood);
+        Some(Box::new(event))
+    }
+
+    /// Puts on record that events are missing.
+    fn tell_lost(&self, at: u64, flood: u64) {
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        for (count, why) in [(flood, FLOOD), (lost, LOST)] {
+            let lapse = || Noted::Event(Box::new(Event::lapse(at, why, count)));
+            if count > 0 && self.queue.try_send(lapse()).is_err() {
+                self.lost.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Waits until everything that was noted is written, or cannot be.
+    pub(super) async fn flush(&self) {
+        self.tell_lost(self.clock.now(), self.strangers.dropped());
+        let (mark, passed) = oneshot::channel();
+        if self.queue.send(Noted::Mark(mark)).await.is_ok() {
+            let _ = passed.await;
         }
     }
 }
@@ -108,15 +181,43 @@ impl Answered<'_> {
     }
 }
 
-async fn write(ledger: SharedLedger, waiting: Arc<Notify>, mut attempts: mpsc::Receiver<Attempt>) {
-    let mut batch = Vec::new();
-    while attempts.recv_many(&mut batch, BATCH).await > 0 {
-        if let Err(error) = ledger.record_attempts(&batch).await {
-            warn!(%error, "attempts could not be recorded");
-        } else if batch.iter().any(waits) {
-            waiting.notify_one();
+async fn write(ledger: SharedLedger, waiting: Arc<Notify>, mut noted: mpsc::Receiver<Noted>) {
+    let (mut batch, mut lost) = (Vec::new(), 0);
+    while noted.recv_many(&mut batch, BATCH).await > 0 {
+        let (mut attempts, mut events, mut marks) = (Vec::new(), Vec::new(), Vec::new());
+        for noted in batch.drain(..) {
+            match noted {
+                Noted::Attempt(attempt, event) => {
+                    attempts.push(*attempt);
+                    events.extend(event.map(|event| *event));
+                }
+                Noted::Event(event) => events.push(*event),
+                Noted::Mark(mark) => marks.push(mark),
+            }
         }
-        batch.clear();
+        let told = events.len() as u64;
+        if lost > 0
+            && let Some(at) = events.first().map(|event| event.at)
+        {
+            events.push(Event::lapse(at, UNWRITTEN, lost));
+        }
+        if attempts.is_empty() && events.is_empty() {
+            // Only marks.
+        } else if let Err(error) = ledger.record_attempts(&attempts, &events).await {
+            warn!(%error, "attempts could not be recorded");
+            lost += told;
+        } else {
+            if !events.is_empty() {
+                lost = 0;
+            }
+            if attempts.iter().any(waits) {
+                waiting.notify_one();
+            }
+        }
+        for mark in marks {
+            // Who waits no longer needs no answer.
+            let _ = mark.send(());
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, warn};
 
 use super::Shared;
+use super::audit::Story;
 use super::failure::Failure;
 use super::ids::retry_key;
 use super::queue_id::QueueId;
@@ -17,7 +18,9 @@ use crate::core::smtp_envelope::mailbox_text;
 use crate::core::{DeliveryId, Domain};
 use crate::mail::header::Header;
 use crate::smtp::{EnhancedStatus, Reply, client};
-use crate::store::ledger::{FinalOutcome, FinalReply, Outcome, Outgoing, RetryKey, Upstream};
+use crate::store::ledger::{
+    Event, FinalOutcome, FinalReply, Outcome, Outgoing, RetryKey, Upstream,
+};
 
 /// What became of one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,15 +216,17 @@ impl Entry {
         self.outgoing.message_hash
     }
 
-    /// Records what became of each recipient, in the order given to [`Entry::begin`]; durable when this returns. `None`:
-    /// the ledger did not take it.
+    /// Records what became of each recipient, in the order given to [`Entry::begin`], and in the audit trail if there is a
+    /// story; durable when this returns. `None`: the ledger did not take it.
     pub(super) async fn finish(
         self,
         shared: &Shared,
         answers: &[Option<Answered>],
         message_hash: Option<[u8; 32]>,
         upstream: Upstream,
+        story: Option<&Story>,
     ) -> Option<Booked> {
+        let events = story.map(|story| self.events(story, answers, shared.clock.now()));
         // Until it is recorded.
         let _place = self.place;
         let mut outcomes: Vec<(String, Outcome)> = Vec::new();
@@ -233,13 +238,24 @@ impl Entry {
         }
         let outgoing = self.outgoing;
         let booked = Booked { outgoing, outcomes, message_hash, telling: false };
-        match booked.record(shared, upstream).await {
+        match booked.record(shared, upstream, &events.unwrap_or_default()).await {
             Ok(()) => Some(booked),
             Err(error) => {
                 warn!(%error, "outcome could not be recorded");
                 None
             }
         }
+    }
+
+    /// What the audit trail is told of each recipient.
+    fn events(&self, story: &Story, answers: &[Option<Answered>], now: u64) -> Vec<Event> {
+        let told = |(name, answered): (&String, &Option<Answered>)| {
+            if self.outgoing.already.iter().any(|(settled, _)| settled == name) {
+                return story.before(name, now);
+            }
+            story.told(name, answered.as_ref().unwrap_or(&Answered::Unknown), now)
+        };
+        self.names.iter().zip(answers).map(told).collect()
     }
 
     /// Goes on in the background, while the client is told to try again; a retry gives way until the entry is finished.
@@ -267,10 +283,12 @@ impl Booked {
         &self,
         shared: &Shared,
         upstream: Upstream,
+        events: &[Event],
     ) -> Result<(), crate::store::ledger::LedgerError> {
         let Self { outgoing, outcomes, message_hash, .. } = self;
         let now = shared.clock.now();
-        shared.ledger.finish_outgoing(outgoing, outcomes, *message_hash, upstream, now).await
+        let ledger = &shared.ledger;
+        ledger.finish_outgoing(outgoing, outcomes, *message_hash, upstream, now, events).await
     }
 
     /// The client is being told: [`Booked::confirm`] is for this.
@@ -286,7 +304,7 @@ impl Booked {
         }
         let shared = Arc::clone(shared);
         tokio::spawn(async move {
-            if let Err(error) = self.record(&shared, Upstream::Told).await {
+            if let Err(error) = self.record(&shared, Upstream::Told, &[]).await {
                 debug!(%error, "an answer that was read could not be recorded");
             }
         });
@@ -294,7 +312,7 @@ impl Booked {
 
     /// The client did not learn the answer after all.
     pub(super) async fn take_back(self, shared: &Shared) {
-        if let Err(error) = self.record(shared, Upstream::Deferred).await {
+        if let Err(error) = self.record(shared, Upstream::Deferred, &[]).await {
             warn!(%error, "an answer that was not delivered could not be taken back");
         }
     }

@@ -15,7 +15,7 @@ use super::system_rng;
 use crate::core::address::Mailbox;
 use crate::mail::notice::{Action, Dsn, Recipient};
 use crate::smtp::EnhancedStatus;
-use crate::store::ledger::{Deferral, LedgerError, NewOutboxItem, Side};
+use crate::store::ledger::{Deferral, Event, EventKind, LedgerError, NewOutboxItem, Scope, Side};
 
 /// Least time between two looks at the ledger, so that a flood of deferrals does not mean a flood of searches.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -53,7 +53,15 @@ async fn round(shared: &Shared, delay: Duration) -> Result<(), LedgerError> {
     for group in waiting.chunk_by(same) {
         let [first, ..] = group else { continue };
         if let Some(notice) = notice(shared, group, now) {
-            shared.ledger.tell_delay(&notice, &first.sender, &first.domain).await?;
+            let event = Event {
+                scope: Some(Scope::Outgoing),
+                recipient: first.sender.clone(),
+                domain: first.domain.clone(),
+                reason: Action::Delayed.as_str().to_owned(),
+                ..Event::new(EventKind::Notice, now)
+            };
+            let (sender, domain) = (&first.sender, &first.domain);
+            shared.ledger.tell_delay(&notice, sender, domain, &[event]).await?;
             info!(to = first.sender, about = first.domain, "sender is told of a delay");
             shared.outbox.notify_one();
         }
@@ -96,6 +104,7 @@ fn notice(shared: &Shared, waiting: &[Deferral], now: u64) -> Option<NewOutboxIt
         sender: &first.sender,
         envid,
         arrival: told.iter().map(|deferral| deferral.first_seen).min()?,
+        translated: None,
         date: now,
         recipients: &recipients,
         returned: None,

@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::clock::Clock;
+use super::config::Audit;
+use super::generation::Current;
 use crate::store::ledger::{MemoryUse, Scope, SharedLedger};
 
 /// How often it is seen to.
@@ -17,16 +19,36 @@ const PERIOD: Duration = Duration::from_secs(300);
 /// Most rows of each kind deleted in one go.
 const EXPIRE_ROWS: usize = 500;
 
+/// Seconds between two looks at the age of the audit trail: 6 hours.
+const PRUNE_PERIOD: u64 = 6 * 3_600;
+
+/// Rows of it deleted in one go, so that mail does not wait for it.
+const PRUNE_ROWS: usize = 2_000;
+
+const DAY: u64 = 24 * 3_600;
+
 /// Keeps the ledger until `stop` is cancelled.
-pub(super) async fn run(ledger: SharedLedger, clock: Arc<dyn Clock>, stop: CancellationToken) {
+pub(super) async fn run(
+    current: Current,
+    ledger: SharedLedger,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
     let mut fullness = Fullness::default();
+    let mut pruned = 0;
     loop {
         fullness.look(&ledger).await;
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(PERIOD) => {}
         }
-        expire(&ledger, clock.now()).await;
+        let now = clock.now();
+        expire(&ledger, now).await;
+        if now.saturating_sub(pruned) >= PRUNE_PERIOD {
+            pruned = now;
+            let audit = current.load().config().audit.clone();
+            prune(&ledger, &audit, now).await;
+        }
     }
 }
 
@@ -41,6 +63,26 @@ async fn expire(ledger: &SharedLedger, now: u64) {
                 return;
             }
         }
+    }
+}
+
+/// Deletes rows of the audit trail whose time is over, up to a checkpoint.
+async fn prune(ledger: &SharedLedger, audit: &Audit, now: u64) {
+    let (days, most) = (audit.keep_days as u64, audit.rows as u64);
+    let before = now.saturating_sub(days.saturating_mul(DAY));
+    let mut all = 0;
+    loop {
+        match ledger.prune(before, most, PRUNE_ROWS, now).await {
+            Ok(0) => break,
+            Ok(gone) => all += gone,
+            Err(error) => {
+                warn!(%error, "the audit trail could not be pruned");
+                break;
+            }
+        }
+    }
+    if all > 0 {
+        info!(rows = all, "rows of the audit trail deleted whose time was over");
     }
 }
 

@@ -8,6 +8,7 @@ mod access;
 mod aftermath;
 mod alarms;
 mod attempts;
+mod audit;
 mod authorisation;
 mod booking;
 mod breaker;

@@ -1,6 +1,7 @@
 //! Notices that the gateway itself owes to a sender (RFC 3464), by way of the outbox.
 
 use super::Shared;
+use super::audit;
 use super::failure::Failure;
 use super::ids::TraceId;
 use super::session::{Recipient, Sender};
@@ -44,6 +45,7 @@ pub(super) fn notice<'a>(
         sender: &reverse_path,
         envid: sender.parameters.envid.as_ref().map(|envid| envid.decoded()),
         arrival: sender.arrived,
+        translated: None,
         date: now,
         recipients: &recipients,
         // Without an MTA of our own behind the gateway the notice takes the way to the world.
@@ -121,13 +123,16 @@ impl Told {
     }
 }
 
-/// Puts a notice into the outbox; durable when this returns.
+/// Puts a notice about a message of `sender` into the outbox; durable when this returns.
 pub(super) async fn enqueue(
     shared: &Shared,
     notice: Option<NewOutboxItem>,
+    sender: &Sender,
+    action: Action,
 ) -> Result<(), LedgerError> {
     if let Some(notice) = notice {
-        shared.ledger.enqueue(&notice).await?;
+        let event = audit::notice(sender, &notice, action.as_str());
+        shared.ledger.enqueue(&notice, &[event]).await?;
         shared.outbox.notify_one();
     }
     Ok(())

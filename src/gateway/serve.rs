@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 use super::aftermath::Aftermath;
 use super::alarms::{self, Alarms};
 use super::attempts::Attempts;
+use super::audit::{self, Signing};
 use super::booking::Underway;
 use super::config::Config;
 use super::delay;
@@ -30,6 +31,7 @@ use super::{housekeeping, outbox};
 use crate::core::Domain;
 use crate::dns::Resolver;
 use crate::smtp::server::{ServerConnection, SessionError};
+use crate::store::ledger::EventKind;
 
 /// How long a stop waits for the ledger to take the last alarms.
 const LAST_WRITE: Duration = Duration::from_secs(2);
@@ -125,7 +127,19 @@ impl Gateway {
         let rotation = Rotation { means, bell: Arc::clone(&gateway.rotation) };
         tasks.spawn(rotation.run(stop.clone()));
         tasks.spawn(alarms::run(Arc::clone(alarms), stop.clone()));
-        tasks.spawn(housekeeping::run(Arc::clone(ledger), Arc::clone(clock), stop));
+        let signing = Signing {
+            current: Arc::clone(&gateway.current),
+            ledger: Arc::clone(ledger),
+            clock: Arc::clone(clock),
+        };
+        // Its first signature is over the start.
+        let started = audit::life(EventKind::Started, clock.now());
+        if let Err(error) = ledger.record_events(&[started]).await {
+            warn!(%error, "the start could not be put into the audit trail");
+        }
+        tasks.spawn(signing.run(stop.clone()));
+        let current = Arc::clone(&gateway.current);
+        tasks.spawn(housekeeping::run(current, Arc::clone(ledger), Arc::clone(clock), stop));
         Ok(gateway)
     }
 
@@ -194,9 +208,18 @@ impl Gateway {
         self.stop.cancel();
         self.tasks.close();
         let orderly = tokio::time::timeout(patience, self.tasks.wait()).await.is_ok();
-        let flush = self.foundation.alarms.flush();
-        if tokio::time::timeout(LAST_WRITE, flush).await.is_err() {
-            warn!("the ledger did not take the last alarms");
+        let Foundation { ledger, clock, alarms, attempts, .. } = &self.foundation;
+        let last = async {
+            alarms.flush().await;
+            attempts.flush().await;
+            let stopped = audit::life(EventKind::Stopped, clock.now());
+            if let Err(error) = ledger.record_events(&[stopped]).await {
+                warn!(%error, "the stop could not be put into the audit trail");
+            }
+            audit::sign_last(&self.current, ledger, clock.now()).await;
+        };
+        if tokio::time::timeout(LAST_WRITE, last).await.is_err() {
+            warn!("the ledger did not take the last alarms and events");
         }
         orderly
     }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, error_span, field, info, warn};
 
 use super::access::Access;
+use super::audit::Names;
 use super::authorisation::{Evidence, Login, LoginProof};
 use super::ids::TraceId;
 use super::queue_id::QueueId;
@@ -120,6 +121,8 @@ pub(super) struct Sender {
     pub(super) arrived: u64,
     /// The queue id of the MTA before us, once it is known.
     pub(super) queue: Option<QueueId>,
+    /// What else the message is called, once it is known.
+    pub(super) names: Arc<Names>,
     /// Puts trace id and queue id on every line of the transaction's log.
     pub(super) span: Span,
 }
@@ -423,10 +426,10 @@ async fn dialogue<D: Direction>(
                 // Of the highest level, or the lines of a log that shows errors only would lack it.
                 let span = error_span!("transaction", %trace, queue = field::Empty);
                 let summary = Summary::new(peer.address, &path);
-                let (arrived, queue) = (direction.now(), None);
+                let (arrived, queue, names) = (direction.now(), None, Arc::default());
                 let own = span.clone();
                 let mut sender =
-                    Sender { path, parameters, peer, trace, arrived, queue, span: own };
+                    Sender { path, parameters, peer, trace, arrived, queue, names, span: own };
                 sender.note_origin(connection, service.options.protocol);
                 let reply = match direction.begin(sender).instrument(span.clone()).await {
                     Ok(transaction) => {

@@ -103,6 +103,19 @@ impl Structured {
     }
 }
 
+/// The delimiter a line is, without its CRLF (RFC 2046 section 5.1.1): the level of its boundary, of which the outermost wins, and whether it closes.
+pub(super) fn delimiter(line: &[u8], boundaries: &[Vec<u8>]) -> Option<(usize, bool)> {
+    let line = line.strip_prefix(b"--")?;
+    boundaries.iter().enumerate().find_map(|(level, boundary)| {
+        let rest = line.strip_prefix(boundary.as_slice())?;
+        let (close, padding) = match rest.strip_prefix(b"--") {
+            Some(padding) => (true, padding),
+            None => (false, rest),
+        };
+        padding.iter().all(|b| matches!(b, b' ' | b'\t')).then_some((level, close))
+    })
+}
+
 /// Decodes `charset'language'%41...`; the octets are returned in their charset (RFC 2231
 /// section 4). Later sections have no charset.
 fn decode_extended(text: &[u8], with_charset: bool) -> Option<Vec<u8>> {

@@ -8,13 +8,15 @@
 //! * [`trace`]: the `Received:` field;
 //! * [`dkim`]: DKIM signatures of carriers (RFC 6376);
 //! * [`results`]: the `Authentication-Results:` field, written and weeded;
-//! * [`notice`]: delivery status notifications (RFC 3464);
+//! * [`notice`]: delivery status notifications (RFC 3464), written;
+//! * [`bounce`]: those that others write about carriers, read;
 //! * [`date`]: date-time of RFC 5322, and for people.
 //!
 //! A line ends with CRLF and with nothing else; a bare CR or LF is an octet like any other. The
 //! SMTP layer has refused both before they get here.
 
 pub mod address;
+pub mod bounce;
 pub mod carrier;
 pub mod claims;
 pub mod date;

@@ -36,7 +36,9 @@ pub enum Action {
 }
 
 impl Action {
-    fn word(self) -> &'static str {
+    /// The value of the field `Action` (RFC 3464 section 2.3.3).
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Relayed => "relayed",
             Self::Delayed => "delayed",
@@ -87,10 +89,21 @@ pub struct Recipient<'a> {
     pub reason: &'a str,
 }
 
+/// A report of another system that a notice passes on, as a gateway of RFC 3464 section 2.2.3 does.
+#[derive(Debug, Clone, Copy)]
+pub struct Translated<'a> {
+    /// The system that reports, as it calls itself.
+    pub reporting_mta: &'a str,
+    /// Where the report came from, as it is known here.
+    pub came_from: &'a str,
+    /// Message-ID of the message that it is about, in angle brackets.
+    pub message_id: Option<&'a str>,
+}
+
 /// A notice about one message.
 #[derive(Debug, Clone, Copy)]
 pub struct Dsn<'a> {
-    /// Name of this host, which reports.
+    /// Name of this host, which reports, or passes a report on.
     pub reporting_mta: &'a str,
     /// Domain in whose name the notice is sent; it comes from its postmaster.
     pub from: &'a Domain,
@@ -102,6 +115,8 @@ pub struct Dsn<'a> {
     pub envid: Option<&'a str>,
     /// When the message arrived, in seconds since 1970.
     pub arrival: u64,
+    /// The report of somebody else that this one is made of; none if this host itself reports.
+    pub translated: Option<Translated<'a>>,
     /// Now, in seconds since 1970.
     pub date: u64,
     /// Whom the notice is about; at least one.
@@ -130,7 +145,14 @@ impl Dsn<'_> {
             .attribute("report-type", self.report_type())
             .attribute("boundary", format!("=_dsn_{id}"));
         let mut bytes = Vec::new();
-        MessageBuilder::new()
+        let mut message = MessageBuilder::new();
+        // Readers put it beside the message itself (RFC 5322 section 3.6.4).
+        if let Some(about) = self.message_id().filter(|id| is_message_id(id)) {
+            message = message
+                .header("In-Reply-To", Raw::new(about))
+                .header("References", Raw::new(about));
+        }
+        message
             .header("Date", Raw::new(rfc5322(self.date)))
             .header("Message-ID", Raw::new(format!("<{id}@{}>", self.from)))
             .from(("Mail Delivery System", from.as_str()))
@@ -145,6 +167,10 @@ impl Dsn<'_> {
     /// Whether the notice travels by SMTPUTF8 in any case, and so may say every address as it is (RFC 6533 section 4).
     fn is_international(&self) -> bool {
         !self.sender.is_ascii()
+    }
+
+    fn message_id(&self) -> Option<&str> {
+        self.translated.and_then(|report| report.message_id)
     }
 
     fn report_type(&self) -> &'static str {
@@ -166,7 +192,13 @@ impl Dsn<'_> {
 
     /// The part that people read.
     fn human(&self) -> String {
-        let mut text = match self.action() {
+        let mut text = String::new();
+        if self.translated.is_some() {
+            text.push_str(
+                "A mail system on the way reports the following about your message.\r\n\r\n",
+            );
+        }
+        text.push_str(match self.action() {
             Action::Failed => "Your message was not delivered to everyone it was meant for:\r\n",
             Action::Delayed => {
                 "Your message is not yet delivered to everyone it is meant for. The attempts\r\n\
@@ -175,19 +207,28 @@ impl Dsn<'_> {
             Action::Relayed => {
                 "Your message was passed on to a mail system that does not report deliveries:\r\n"
             }
-        }
-        .to_owned();
+        });
         for recipient in self.recipients {
             text.push_str("\r\n");
             text.push_str(&format!(
                 "{}: {}\r\n",
                 visible(recipient.address),
-                recipient.action.word()
+                recipient.action.as_str()
             ));
             text.push_str(&format!("    {}\r\n", visible(recipient.reason)));
             if let Some(diagnostic) = recipient.diagnostic {
                 text.push_str(&format!("    The mail system said: {}\r\n", visible(diagnostic)));
             }
+        }
+        if let Some(about) = self.message_id() {
+            text.push_str(&format!("\r\nMessage-ID of your message: {}\r\n", visible(about)));
+        }
+        if let Some(report) = self.translated {
+            text.push_str(&format!(
+                "\r\nThe report came unsealed from {}.\r\n\
+                 It is that system's word, and nothing proves it.\r\n",
+                visible(report.came_from)
+            ));
         }
         text.push_str("\r\nIf you need help, ask your postmaster and show this whole message.\r\n");
         text
@@ -201,7 +242,14 @@ impl Dsn<'_> {
         if let Some(envid) = self.envid.map(ascii).filter(|id| !id.trim().is_empty()) {
             push(&mut text, "Original-Envelope-Id:", &envid);
         }
-        push(&mut text, "Reporting-MTA:", &format!("dns; {}", plain(self.reporting_mta)));
+        let own = format!("dns; {}", plain(self.reporting_mta));
+        if let Some(report) = self.translated {
+            let theirs = format!("dns; {}", ascii(report.reporting_mta));
+            push(&mut text, "Reporting-MTA:", &theirs);
+            push(&mut text, "DSN-Gateway:", &own);
+        } else {
+            push(&mut text, "Reporting-MTA:", &own);
+        }
         push(&mut text, "Arrival-Date:", &rfc5322(self.arrival));
         for recipient in self.recipients {
             text.push_str("\r\n");
@@ -212,7 +260,7 @@ impl Dsn<'_> {
             let kind = if recipient.address.is_ascii() { "rfc822" } else { "utf-8" };
             let last = format!("{kind}; {}", address(recipient.address));
             push(&mut text, "Final-Recipient:", &last);
-            push(&mut text, "Action:", recipient.action.word());
+            push(&mut text, "Action:", recipient.action.as_str());
             let (class, subject, detail) = recipient.status;
             push(&mut text, "Status:", &format!("{class}.{subject}.{detail}"));
             if let Some(diagnostic) = recipient.diagnostic {
@@ -221,6 +269,14 @@ impl Dsn<'_> {
         }
         text
     }
+}
+
+/// Whether a text may stand as the only word of a field.
+fn is_message_id(text: &str) -> bool {
+    let inner = text.strip_prefix('<').and_then(|text| text.strip_suffix('>'));
+    inner.is_some_and(|id| {
+        id.len() <= MAX_TEXT && id.bytes().all(|b| b.is_ascii_graphic() && !b"<>".contains(&b))
+    })
 }
 
 fn push(text: &mut String, name: &str, value: &str) {

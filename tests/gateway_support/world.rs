@@ -15,6 +15,8 @@ pub struct WorldOptions {
     pub inside: Protocol,
     pub between: Protocol,
     pub behind: Protocol,
+    /// MTA inside company1.
+    pub behind1: Protocol,
     /// Configuration of each gateway.
     pub extra1: String,
     pub extra2: String,
@@ -32,6 +34,7 @@ impl Default for WorldOptions {
             inside: Protocol::Smtp,
             between: Protocol::Smtp,
             behind: Protocol::Smtp,
+            behind1: Protocol::Smtp,
             extra1: String::new(),
             extra2: String::new(),
             inbound2: String::new(),
@@ -75,7 +78,7 @@ impl World {
             relay = relay.without("SIZE").with(&format!("SIZE {size}"));
         }
         let relay = relay.start().await;
-        let mta1 = Sink::smtp().await;
+        let mta1 = Sink::speaking(options.behind1).await;
         let mta2 = Sink::speaking(options.behind).await;
         let mut spec1 = Spec::new(&company1)
             .outbound(options.inside, &relay.url)

@@ -232,7 +232,7 @@ impl Before {
                 other => panic!("{other:?}"),
             })
             .collect();
-        ledger.delivered(&claims, now + 10_000_000).await.unwrap();
+        ledger.delivered(&claims, now + 10_000_000, &[]).await.unwrap();
     }
 }
 

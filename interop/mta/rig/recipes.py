@@ -11,7 +11,7 @@ import re
 import time
 from pathlib import Path
 
-from . import cases, checks, smtp
+from . import cases, checks, shown, smtp
 from .blocks import Moved, Recipes
 from .chain import ONE, TWO, passed
 from .dns import Dns
@@ -118,7 +118,10 @@ class PostfixOut(Outgoing):
         )
         move = Moved({**self.ports, "4h": "1s", **(moved or {})})
         if "exit-master" in blocks:
-            move.table |= {"10026": str(exit_port), "content_filter=exit:": f"content_filter=exit:[127.0.0.1]:{self.relayed.port}"}
+            move.table |= {
+                "10026": str(exit_port), "content_filter=exit:": f"content_filter=exit:[127.0.0.1]:{self.relayed.port}",
+                "10027": str(self.gateway.outside_port),
+            }
 
         def lines(conf):
             move.table["/etc/postfix"] = str(conf)
@@ -139,6 +142,10 @@ class PostfixOut(Outgoing):
             self.rig, f"{self.name}/postfix", f"smtp:[127.0.0.1]:{shared.other.port}", lines=lines,
             relay_domains=ONE, relay_transport=f"smtp:[127.0.0.1]:{self.home.port}",
         )
+        if "exit-bounces" in blocks:
+            self.mta.process.stop()
+            self.mta.run(move(document.block("exit-services").text))
+            self.mta.start()
         self.move, self.forwards = move, not self.chosen
         if any(block.endswith("-transport") for block in blocks):
             self.where = "seal:inet:company2.seal.internal" if lmtp else "smtp:[127.0.0.1]"
@@ -342,7 +349,8 @@ def start(shared):
             shared, "postfix-chosen", ("chosen-main", "chosen-transport"), "gateway-smtp"
         ),
         "postfix exit": lambda: PostfixOut(
-            shared, "postfix-exit", ("lmtp-main", "lmtp-master", "lmtp-transport", "lmtp-hosts", "exit-master"),
+            shared, "postfix-exit",
+            ("lmtp-main", "lmtp-master", "lmtp-transport", "lmtp-hosts", "exit-master", "exit-bounces"),
             "gateway-exit", True,
         ),
         "exim smarthost": lambda: EximOut(shared, "exim-smarthost", ("smarthost",), "gateway-smarthost"),
@@ -419,6 +427,18 @@ def mixed(way, message):
     way.arrival(message.to)
 
 
+def told(way, message):
+    """The other side refuses what this MTA brings it after sealing: its bounce is told in words."""
+    sender = f"told@{ONE}"
+    smtp.send(way.port, sender, [REFUSED], message.data)
+    notice = wait_for("the notice", lambda: way.home.messages(sender), 15)[0]
+    (identity,) = re.findall(rb"^Message-ID: (<[^>]+>)\r$", message.data, re.M)
+    for what in (identity, REFUSED.encode(), b"550", b"came unsealed"):
+        checks.require(what in notice.data, f"the notice has no {what!r}")
+    checks.require(b"application/mta-seal" not in notice.data, "the notice has the carrier")
+    checks.require(notice.mail == "", f"notice from {notice.mail}")
+
+
 def others(way, message):
     """Mail for a domain that is no partner: past the gateway if the recipe says so, else through it, in clear."""
     cases.inject(way, message)
@@ -481,6 +501,8 @@ def recipes(setting, report, name):
         sender = f"{title.replace(' ', '-')}@{TWO}"
         case(title, "its own bounce is sealed", lambda: own_bounce(way, message(f"{title}-bounced"), sender))
         case(title, "one of two recipients is unknown", lambda: mixed(way, message(f"{title}-mixed")))
+        if title == "postfix exit":
+            case(title, "a carrier that is refused behind it", lambda: told(way, message(f"{title}-told")))
         case(title, "the way of others", lambda: others(way, message(f"{title}-other", OTHER)))
     for title, way in list(ways.items()):
         case(title, "what waited arrives", lambda: comes_back(way, waiting[title]))
@@ -496,6 +518,8 @@ def recipes(setting, report, name):
         if way.bounces:
             one = message(f"{title}-bounced", ONE, mail=mail)
             case(title, "its own bounce is sealed", lambda: inner_bounce(way, one, mail))
+
+    shown.shown(report, name, lambda title: Incoming(shared, title), shared)
 
     def no_block_left():
         left = shared.recipes.unused()

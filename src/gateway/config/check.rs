@@ -116,6 +116,7 @@ pub(super) fn check(
         timeouts,
         log: file.log,
         metrics,
+        audit: file.audit,
         warnings,
     })
 }

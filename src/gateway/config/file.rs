@@ -6,7 +6,7 @@ use super::next_hop::NextHops;
 use super::publish;
 use super::rotation;
 use super::secret_path::SecretPath;
-use super::settings::{Limits, Log, Timeouts};
+use super::settings::{Audit, Limits, Log, Timeouts};
 use super::value::{FromText, Text};
 use super::{ClearMail, OutgoingAlways, Recipients};
 use crate::core::{Domain, KeyId, words};
@@ -38,6 +38,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) limits: Limits,
     pub(super) timeouts: Option<Spanned<Timeouts>>,
+    #[serde(default)]
+    pub(super) audit: Audit,
     #[serde(default)]
     pub(super) log: Log,
     pub(super) metrics: Option<Metrics>,

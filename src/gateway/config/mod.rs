@@ -29,7 +29,7 @@ pub use network::Network;
 pub use next_hop::{NextHop, PasswordError};
 pub use partners::{EditError, NewPartner, PartnersText};
 pub use publish::{Publication, PublicationWay};
-pub use settings::{Limits, Log, LogFormat, LogLevel, Timeouts};
+pub use settings::{Audit, Limits, Log, LogFormat, LogLevel, Timeouts};
 pub use standing::{Change, Standing};
 
 use crate::core::{Domain, KeyId};
@@ -111,6 +111,8 @@ pub struct Config {
     pub limits: Limits,
     /// Bounds on how long each step may take.
     pub timeouts: Timeouts,
+    /// How long the audit trail is kept.
+    pub audit: Audit,
     /// What is logged, and how.
     pub log: Log,
     /// Where the counters are read; `None`: nowhere.

@@ -207,6 +207,24 @@ impl Timeouts {
     }
 }
 
+/// How long the audit trail is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// Days for which a row is kept. Default 400: a year, and time to look at it.
+    #[serde(deserialize_with = "count")]
+    pub keep_days: usize,
+    /// Most rows; the oldest go first. Default 20,000,000, which is about 15 GB.
+    #[serde(deserialize_with = "count")]
+    pub rows: usize,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { keep_days: 400, rows: 20_000_000 }
+    }
+}
+
 /// What is logged, and how. The log goes to standard error.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]

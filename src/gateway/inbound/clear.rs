@@ -2,20 +2,23 @@
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
-use tracing::{Instrument, info};
+use tracing::{Instrument, info, warn};
 
 use super::mailboxes::delivered_to;
 use super::submission::{Submission, Verdict};
 use super::{Inbound, Stop, Transaction};
+use crate::core::smtp_envelope::mailbox_text;
+use crate::gateway::audit::Story;
 use crate::gateway::booking::{Answered, Booked, Entry};
 use crate::gateway::failure::Failure;
 use crate::gateway::hop::Downstream;
-use crate::gateway::session::Answer;
+use crate::gateway::session::{Answer, Recipient};
 use crate::gateway::settlement::settle;
+use crate::mail::bounce::{Bounce, MAX_BOUNCE};
 use crate::mail::header::Header;
 use crate::smtp::server::{DataChunk, DataEnd, ServerConnection};
 use crate::smtp::{Protocol, Reply};
-use crate::store::ledger::Upstream;
+use crate::store::ledger::{Event, EventKind, Scope, Upstream};
 
 /// The octets of the message: what was held until it was known to be ordinary, then what is still arriving.
 struct Body<'c> {
@@ -53,6 +56,30 @@ impl Body<'_> {
     }
 }
 
+/// Reads on until the beginning of a message that may be a bounce tells what it is about.
+async fn hold(
+    connection: &mut ServerConnection,
+    held: &mut Vec<u8>,
+    end: &mut Option<DataEnd>,
+) -> Result<(), Stop> {
+    while held.len() < MAX_BOUNCE && end.is_none() {
+        match connection.read_data().await? {
+            DataChunk::Content(content) => held.extend_from_slice(&content),
+            DataChunk::End(how) => *end = Some(how),
+        }
+    }
+    Ok(())
+}
+
+/// What is sent of a message.
+struct Message {
+    verdict: Verdict,
+    /// Hash that it must have if this is a retry.
+    expected: Option<[u8; 32]>,
+    /// What is sent in its place.
+    notice: Option<Vec<u8>>,
+}
+
 /// How a message with an entry in the ledger ended.
 enum Sent {
     /// Every recipient has its answer.
@@ -67,11 +94,22 @@ impl Inbound {
         &self,
         mut transaction: Transaction,
         connection: &mut ServerConnection,
-        held: Vec<u8>,
-        end: Option<DataEnd>,
+        mut held: Vec<u8>,
+        mut end: Option<DataEnd>,
     ) -> Result<Answer<Option<Booked>>, Stop> {
         let (header, _) = Header::split(&held);
-        let verdict = Verdict::None { expected: self.expects_sealed(&transaction, &header).await? };
+        transaction.sender.names.of_message(&header);
+        if transaction.sender.path.is_null() && Bounce::may_be(&header) {
+            hold(connection, &mut held, &mut end).await?;
+        }
+        let bounced = self.bounced(&transaction, &held, end.is_some()).await?;
+        let expected = match self.expects_sealed(&transaction, &header).await {
+            // What is delivered is in our own name [R-bnc-03].
+            Err(Failure::SealDemanded(_)) if bounced.is_some() => true,
+            expected => expected?,
+        };
+        let verdict = Verdict::None { expected };
+        let notice = bounced.as_ref().map(|bounced| self.translate(bounced));
         let downstream = transaction.downstream.take().ok_or(Failure::NextHopLost)?;
         let Transaction { sender, recipients, .. } = &transaction;
         let mut answers = vec![None; recipients.len()];
@@ -86,8 +124,8 @@ impl Inbound {
         let expected = entry.as_ref().and_then(Entry::message_hash);
         let hash = digest::Context::new(&digest::SHA256);
         let mut body = Body { connection, held: held.into(), end, hash };
-        let sent =
-            self.send(&transaction, verdict, downstream, &mut body, &mut answers, expected).await;
+        let message = Message { verdict, expected, notice };
+        let sent = self.send(&transaction, message, downstream, &mut body, &mut answers).await;
         let hash = body.hash();
         if matches!(sent, Ok(Sent::Differs))
             && let Some(entry) = entry.take()
@@ -104,6 +142,8 @@ impl Inbound {
             // Accepted for some and refused for good for others: it is told one by one.
             self.one_by_one.insert(&sender.path, self.shared.clock.now());
         }
+        let domain = sender.path.domain();
+        let story = Story::new(Scope::Incoming, sender, domain, EventKind::Clear);
         let mut booking = None;
         if let Some(entry) = entry {
             // A client that has left will send the message again.
@@ -113,12 +153,18 @@ impl Inbound {
             } else {
                 (Upstream::Deferred, sent.is_ok().then_some(hash))
             };
-            booking = entry.finish(&self.shared, &answers, hash, upstream).await;
+            let story = Some(&story);
+            booking = entry.finish(&self.shared, &answers, hash, upstream, story).await;
             if booking.is_none() {
                 return Err(Failure::Ledger.into());
             }
+        } else if sent.is_ok() {
+            self.put_clear_on_record(&story, recipients, &answers).await;
         }
         sent?;
+        if let Some(bounced) = bounced.filter(|_| reply.is_positive()) {
+            self.put_bounce_on_record(sender, &bounced).await;
+        }
         for (recipient, reply) in recipients.iter().zip(&replies) {
             info!(from = %sender.path, to = %recipient.path, reply = %reply, "clear message");
         }
@@ -126,17 +172,39 @@ impl Inbound {
         Ok(Answer { replies, booking })
     }
 
-    /// Sends the message to the recipients without an answer, and takes their answers. It must be the `expected` one if
-    /// this is a retry.
+    /// Tells the audit trail what became of each recipient; durable when this returns. If it cannot be, the answer stays as it
+    /// is: nothing here remembers who has the message, so that another attempt would be another delivery.
+    async fn put_clear_on_record(
+        &self,
+        story: &Story,
+        recipients: &[Recipient],
+        answers: &[Option<Answered>],
+    ) {
+        let now = self.shared.clock.now();
+        let told = |(recipient, answer): (&Recipient, &Option<Answered>)| {
+            story.told(
+                &mailbox_text(&recipient.path),
+                answer.as_ref().unwrap_or(&Answered::Unknown),
+                now,
+            )
+        };
+        let events: Vec<Event> = recipients.iter().zip(answers).map(told).collect();
+        if let Err(error) = self.shared.ledger.record_events(&events).await {
+            warn!(%error, "clear mail could not be put into the audit trail");
+            self.shared.attempts.lose(events.len() as u64);
+        }
+    }
+
+    /// Sends the message to the recipients without an answer, and takes their answers.
     async fn send(
         &self,
         transaction: &Transaction,
-        verdict: Verdict,
+        message: Message,
         mut downstream: Downstream,
         body: &mut Body<'_>,
         answers: &mut [Option<Answered>],
-        expected: Option<[u8; 32]>,
     ) -> Result<Sent, Stop> {
+        let Message { verdict, expected, notice } = message;
         let waiting = open(answers);
         if waiting.len() < answers.len() && !waiting.is_empty() {
             let again = waiting.iter().map(|&n| delivered_to(&transaction.recipients[n])).collect();
@@ -156,14 +224,17 @@ impl Inbound {
             submission = Some(Submission::new(self, &transaction.sender, verdict, downstream));
         }
         while let Some(content) = body.next().await? {
-            if let Some(submission) = &mut submission {
+            if let (Some(submission), None) = (&mut submission, &notice) {
                 submission.push(&content).await?;
             }
         }
         if expected.is_some_and(|expected| expected != body.hash()) {
             return Ok(Sent::Differs);
         }
-        let Some(submission) = submission else { return Ok(Sent::Answered) };
+        let Some(mut submission) = submission else { return Ok(Sent::Answered) };
+        if let Some(notice) = notice {
+            submission.push(&notice).await?;
+        }
         let downstream = submission.complete().await?;
         // Waits on its own, also if this task is ended.
         let outcomes = match tokio::spawn(downstream.finish().in_current_span()).await {

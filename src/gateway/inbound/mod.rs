@@ -1,5 +1,6 @@
 //! From the world to our MTA: carriers are unsealed, other mail passes as it is.
 
+mod bounced;
 mod claimed;
 mod clear;
 mod envelope;
@@ -125,7 +126,7 @@ impl Direction for Inbound {
         // A stranger who is refused before anybody was asked is no news.
         let asked_for = reply.is_transient() || transaction.downstream.is_some();
         if !reply.is_positive() && asked_for {
-            self.note(&transaction.sender, &asked, &reply);
+            self.note(&transaction.sender, &asked, &reply, false);
         }
         reply
     }
@@ -147,7 +148,7 @@ impl Direction for Inbound {
                 // One reply is about all of them.
                 for (n, recipient) in recipients.iter().enumerate() {
                     if let Some(reply) = answer.replies.get(n).or(answer.replies.first()) {
-                        self.note(&sender, recipient, reply);
+                        self.note(&sender, recipient, reply, true);
                     }
                 }
                 return Ok(answer);
@@ -160,7 +161,7 @@ impl Direction for Inbound {
             }
         };
         for recipient in &recipients {
-            self.note(&sender, recipient, &reply);
+            self.note(&sender, recipient, &reply, false);
         }
         let replies = refuse_all(connection, &reply).await?;
         Ok(Answer { replies, booking: None })
@@ -183,7 +184,7 @@ impl Direction for Inbound {
 
 impl Inbound {
     /// Notes how a recipient was answered.
-    fn note(&self, sender: &Sender, recipient: &Recipient, reply: &Reply) {
+    fn note(&self, sender: &Sender, recipient: &Recipient, reply: &Reply, on_record: bool) {
         self.shared.attempts.note(&Answered {
             scope: Scope::Incoming,
             domain: sender.path.domain(),
@@ -192,6 +193,7 @@ impl Inbound {
             reply,
             accepted: Fate::Delivered,
             ours: false,
+            on_record,
         });
     }
 
@@ -288,6 +290,9 @@ impl Inbound {
         let received = scanner.header().map_or(0, |header| header.received_count());
         let loops = received > self.shared.config.limits.received;
         if state == State::Carrier {
+            if let Some(header) = scanner.header() {
+                sender.names.of_carrier(header);
+            }
             let mut reader = EnvelopeReader::new(connection, scanner, octets, end.is_some());
             let unsealed = if loops {
                 Err(Failure::Loop.into())

@@ -69,11 +69,11 @@ impl Inbound {
             let due = due.into_iter();
             report::notice(&self.shared, Side::Outside, from, sender, None, action, due)
         });
-        if let Err(error) = report::enqueue(&self.shared, notice).await {
+        if let Err(error) = report::enqueue(&self.shared, notice, sender, action).await {
             self.release(&claims).await;
             return Err(error);
         }
-        ledger.delivered(&claims, keep_until).await
+        ledger.delivered(&claims, keep_until, &[]).await
     }
 
     /// In whose name the notice is sent.

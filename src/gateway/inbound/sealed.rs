@@ -8,16 +8,56 @@ use super::notices::notice_of;
 use super::submission::{Submission, Verdict};
 use super::verification::{Genuine, broken};
 use super::{Inbound, Stop, Transaction};
-use crate::core::Verified;
 use crate::core::smtp_envelope::mailbox_text;
+use crate::core::{DeliveryId, Domain, KeyId, Verified};
+use crate::gateway::audit::Story;
+use crate::gateway::booking::Answered;
 use crate::gateway::failure::Failure;
 use crate::gateway::hop::{Downstream, Mail};
 use crate::gateway::session::{Answer, Recipient, Sender};
 use crate::gateway::settlement::settle;
 use crate::mail::notice::Action;
+use crate::policy::Level;
 use crate::smtp::client::Outcome;
 use crate::smtp::{Protocol, Reply};
-use crate::store::ledger::{Claim, Claimed, IncomingMessage, IncomingStatus};
+use crate::store::ledger::{Claim, Claimed, EventKind, IncomingMessage, IncomingStatus, Scope};
+
+/// What the audit trail is told of a verified message, whoever it is for.
+struct Tale {
+    domain: Domain,
+    delivery: DeliveryId,
+    suite: u16,
+    level: Level,
+    sealed_at: u64,
+    signer: KeyId,
+}
+
+impl Tale {
+    fn of(genuine: &Genuine) -> Self {
+        let prefix = genuine.verified.prefix();
+        Self {
+            domain: prefix.sender_domain.clone(),
+            delivery: prefix.delivery_id,
+            suite: genuine.verified.header().suite.id().0,
+            level: genuine.level,
+            sealed_at: prefix.sealed_at,
+            signer: prefix.signing_key_id,
+        }
+    }
+
+    /// With what is known of the message by now.
+    fn story(&self, sender: &Sender) -> Story {
+        let kind = EventKind::Unsealed;
+        Story::new(Scope::Incoming, sender, Some(&self.domain), kind).saying(|detail| {
+            detail
+                .with("delivery", self.delivery.to_string())
+                .with("signer", self.signer.to_string())
+                .with("suite", self.suite)
+                .with("level", self.level.as_str())
+                .with("sealed_at", self.sealed_at)
+        })
+    }
+}
 
 /// One recipient of the envelope that is delivered to, or was.
 struct Slot {
@@ -26,6 +66,10 @@ struct Slot {
     reply: Option<Reply>,
     /// Accepted now, by a next hop that sends no notices.
     relayed: bool,
+    /// Who had it before this transaction, or was told of.
+    before: bool,
+    /// Whether the audit trail has what became of it.
+    on_record: bool,
 }
 
 impl Inbound {
@@ -34,7 +78,7 @@ impl Inbound {
         mut transaction: Transaction,
         reader: &mut EnvelopeReader<'_>,
     ) -> Result<Answer<B>, Stop> {
-        let genuine = self.verify(reader).await?;
+        let genuine = self.verify(reader, &transaction.sender.names).await?;
         let (mut slots, outer) = self.recipients(&genuine, &transaction.recipients);
         if slots.is_empty() {
             return Err(Failure::NotSignedRecipient.into());
@@ -46,9 +90,10 @@ impl Inbound {
             ..transaction.sender.clone()
         };
         let (message, keep_until) = (genuine.message.clone(), genuine.keep_until);
+        let tale = Tale::of(&genuine);
         if slots.iter().any(|slot| slot.reply.is_none()) {
             let downstream = transaction.downstream.take().ok_or(Failure::NextHopLost)?;
-            self.deliver(&sender, downstream, genuine, &mut slots, reader).await?;
+            self.deliver(&sender, downstream, genuine, &tale, &mut slots, reader).await?;
         } else {
             info!("replay or retry: nothing left to deliver");
             // The message is still read to its end, and refused if it does not hold.
@@ -57,6 +102,7 @@ impl Inbound {
         // If the next hop has refused them all, before anybody is told.
         reader.judge_carrier().await?;
         let fates = self.fates(&slots, &outer, &transaction.recipients);
+        self.put_on_record(&tale.story(&sender), &slots, &outer, &transaction.recipients);
         for (recipient, reply) in &fates {
             info!(to = %recipient.path, reply = %reply, "sealed message");
         }
@@ -130,6 +176,8 @@ impl Inbound {
                     name,
                     reply: None,
                     relayed: false,
+                    before: false,
+                    on_record: false,
                 });
                 slots.len() - 1
             })
@@ -180,6 +228,7 @@ impl Inbound {
                 IncomingStatus::Delivered => Some(Reply::new(250, (2, 0, 0), "delivered before")),
                 IncomingStatus::InProgress => Some(Failure::InProgress.reply()),
             };
+            slot.before = slot.reply.as_ref().is_some_and(Reply::is_positive);
         }
         Ok(())
     }
@@ -190,6 +239,7 @@ impl Inbound {
         sender: &Sender,
         mut downstream: Downstream,
         genuine: Genuine,
+        tale: &Tale,
         slots: &mut [Slot],
         reader: &mut EnvelopeReader<'_>,
     ) -> Result<(), Stop> {
@@ -238,7 +288,8 @@ impl Inbound {
             Ok(Err(reply)) => vec![Outcome::Reply(reply); open.len()],
             Err(_) => vec![Outcome::Unknown; open.len()],
         };
-        self.settle_claims(&open, slots, claims, outcomes, keep_until).await;
+        let story = tale.story(sender);
+        self.settle_claims(&open, slots, (claims, outcomes), keep_until, &story).await;
         for n in open {
             slots[n].relayed = silent && slots[n].reply.as_ref().is_some_and(Reply::is_positive);
         }
@@ -316,10 +367,12 @@ impl Inbound {
         &self,
         open: &[usize],
         slots: &mut [Slot],
-        claims: Vec<Claim>,
-        outcomes: Vec<Outcome>,
+        (claims, outcomes): (Vec<Claim>, Vec<Outcome>),
         keep_until: u64,
+        story: &Story,
     ) {
+        let now = self.shared.clock.now();
+        let mut events = Vec::new();
         let mut outcomes = outcomes.into_iter();
         let (mut delivered, mut free) = (Vec::new(), Vec::new());
         let mut accepted = Vec::new();
@@ -330,6 +383,7 @@ impl Inbound {
                 Outcome::Unknown => Failure::NextHopLost.reply(),
             };
             if reply.is_positive() {
+                events.push(story.told(&slots[n].name, &Answered::Reply(reply.clone()), now));
                 delivered.push(claim);
                 accepted.push(n);
             } else {
@@ -337,13 +391,39 @@ impl Inbound {
             }
             slots[n].reply = Some(reply);
         }
-        let recorded = self.shared.ledger.delivered(&delivered, keep_until).await;
+        let recorded = self.shared.ledger.delivered(&delivered, keep_until, &events).await;
         self.release(&free).await;
-        if let Err(error) = recorded {
+        if let Err(error) = &recorded {
             warn!(%error, "delivery could not be recorded");
-            for n in accepted {
-                slots[n].reply = Some(Failure::Ledger.reply());
+        }
+        for n in accepted {
+            match recorded {
+                Ok(()) => slots[n].on_record = true,
+                Err(_) => slots[n].reply = Some(Failure::Ledger.reply()),
             }
+        }
+    }
+
+    /// Tells the audit trail of those to whom nothing was delivered now.
+    fn put_on_record(
+        &self,
+        story: &Story,
+        slots: &[Slot],
+        outer: &[Option<usize>],
+        recipients: &[Recipient],
+    ) {
+        let (attempts, now) = (&self.shared.attempts, self.shared.clock.now());
+        for slot in slots.iter().filter(|slot| !slot.on_record) {
+            let reply = slot.reply.clone().unwrap_or_else(|| Failure::NextHopLost.reply());
+            attempts.record(if slot.before {
+                story.before(&slot.name, now)
+            } else {
+                story.told(&slot.name, &Answered::Reply(reply), now)
+            });
+        }
+        for (_, recipient) in outer.iter().zip(recipients).filter(|(at, _)| at.is_none()) {
+            let reply = Answered::Reply(Failure::NotSignedRecipient.reply());
+            attempts.record(story.told(&mailbox_text(&recipient.path), &reply, now));
         }
     }
 

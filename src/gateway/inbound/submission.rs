@@ -83,6 +83,7 @@ impl<'a> Submission<'a> {
     async fn begin(&mut self) -> Result<(), Stop> {
         let Some(collector) = self.collector.take() else { return Ok(()) };
         let (header, body) = collector.finish().map_err(|_| Failure::HeaderTooLarge)?;
+        self.sender.names.of_message(&header);
         if header.received_count() > self.inbound.shared.config.limits.received {
             return Err(Failure::Loop.into());
         }

@@ -10,6 +10,7 @@ use crate::core::smtp_envelope::mailbox_text;
 use crate::core::{
     Decrypted, Opened, Parsed, Received, SmtpEnvelope, Step, UnsealError, Verified, VerifyingKey,
 };
+use crate::gateway::audit::Names;
 use crate::gateway::config::Config;
 use crate::gateway::failure::Failure;
 use crate::gateway::session::Recipient;
@@ -40,7 +41,11 @@ pub struct Genuine {
 
 impl Inbound {
     /// Checks 2 to 10: everything up to the verified prefix, its reverse-path and its time.
-    pub(super) async fn verify(&self, reader: &mut EnvelopeReader<'_>) -> Result<Genuine, Stop> {
+    pub(super) async fn verify(
+        &self,
+        reader: &mut EnvelopeReader<'_>,
+        names: &Names,
+    ) -> Result<Genuine, Stop> {
         let refuse = |error| {
             warn!(%error, "envelope refused");
             unseal_failure(&error)
@@ -49,6 +54,7 @@ impl Inbound {
         let parsed = read_clear_part(reader, &mut piece).await?.map_err(refuse)?;
         let header = parsed.header();
         let envelope_id = parsed.envelope_id();
+        names.of_envelope(envelope_id);
         info!(envelope = %envelope_id, domain = %header.recipient_domain, suite = header.suite.id().0, "carrier recognised");
         let local =
             self.shared.domains.get(&header.recipient_domain).ok_or(Failure::CarrierForeign)?;

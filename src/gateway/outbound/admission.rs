@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::destination::{Course, Destination, Sealing, declared_size_fits};
+use super::destination::{Course, Destination, Evidence, Sealing, declared_size_fits};
 use super::{Outbound, Transaction};
 use crate::core::{DeliveryId, Domain};
+use crate::dns::Mode;
 use crate::gateway::booking::{Answered, Entry};
 use crate::gateway::breaker::{Breaker, Step, is_answer};
 use crate::gateway::failure::Failure;
 use crate::gateway::hop::{Downstream, Mail};
 use crate::gateway::message::Start;
 use crate::gateway::session::{Recipient, Sender};
-use crate::policy::{Decision, Demand, Rule};
+use crate::policy::{Decision, Demand, Rule, Source};
 use crate::smtp::{Protocol, Reply};
 
 impl Outbound {
@@ -98,7 +99,7 @@ impl Outbound {
             return if required || demand == Demand::Sealed {
                 Err(Failure::NoDomain.reply())
             } else {
-                Ok(Course::Clear)
+                Ok(Course::Clear("no-domain"))
             };
         };
         let local = self.shared.config.destination(domain);
@@ -108,12 +109,14 @@ impl Outbound {
             Failure::Ledger.reply()
         })?;
         match verdict.decision {
-            Decision::Seal { key, level, .. } => {
-                Ok(Course::Seal { domain: domain.clone(), key: Box::new(key), level })
+            Decision::Seal { key, level, source, policy } => {
+                let source = self.evidence_of(source);
+                let evidence = Box::new(Evidence { level, source, policy });
+                Ok(Course::Seal { domain: domain.clone(), key: Box::new(key), evidence })
             }
             Decision::Clear(why) => {
                 info!(%domain, reason = why.code(), %why, "mail goes clear");
-                Ok(Course::Clear)
+                Ok(Course::Clear(why.code()))
             }
             Decision::Defer(why) => {
                 warn!(%domain, reason = why.code(), %why, "mail is deferred");
@@ -132,6 +135,16 @@ impl Outbound {
                 }
                 Err(failure.reply_because(&why, why.code(), None))
             }
+        }
+    }
+
+    /// Who has validated what a policy from there rests on.
+    fn evidence_of(&self, source: Source) -> &'static str {
+        match (source, &self.shared.config.dns.mode) {
+            (Source::Memory, _) => "remembered",
+            (Source::Dns, Mode::Validate { .. }) => "validated",
+            (Source::Dns, Mode::AdBit) => "ad",
+            (Source::Dns, Mode::Plain) => "plain",
         }
     }
 

@@ -11,6 +11,8 @@ use super::spool::Spool;
 use super::{Outbound, Transaction, attempt};
 use crate::core::{Domain, EnvelopeId};
 use crate::gateway::Shared;
+use crate::gateway::attempts::Answered as Noted;
+use crate::gateway::audit::Story;
 use crate::gateway::booking::{Answered, Booked, Entry};
 use crate::gateway::breaker::Step;
 use crate::gateway::failure::Failure;
@@ -74,7 +76,7 @@ impl Outbound {
         let relayed: Vec<usize> =
             silent.into_iter().filter(|&n| replies[n].is_positive()).collect();
         self.notify(&transaction, header, Action::Relayed, &replies, &relayed).await;
-        let (rest, booked) = self.book(&mut transaction, upstream, marked).await;
+        let (rest, booked) = self.book(&mut transaction, upstream, marked, &accounts).await;
         booking.extend(rest);
         if !(all && booked) {
             for reply in answer.iter_mut().filter(|reply| !reply.is_transient()) {
@@ -89,7 +91,7 @@ impl Outbound {
         }
         for (&(at, place), reply) in transaction.accepted.iter().zip(&replies) {
             accounts[at].log(place, reply, false);
-            accounts[at].note(&self.shared, place, reply);
+            accounts[at].note(&self.shared, place, reply, transaction.destinations[at].on_record);
         }
         Answer { replies: answer, booking }
     }
@@ -123,7 +125,7 @@ impl Outbound {
                 spool: destination.spool.take(),
                 entry,
                 answers: destination.answers.clone(),
-                message_hash: destination.message_hash,
+                message_hash: destination.message_hash(),
                 record: marked && sending > 1,
             };
             waits.push((at, tokio::spawn(dot.finish().in_current_span())));
@@ -138,6 +140,7 @@ impl Outbound {
                 }
                 Ok(Finish::Recorded(answers, booked)) => {
                     destination.answers = answers;
+                    destination.on_record = booked.is_some();
                     all &= booked.is_some();
                     bookings.extend(booked);
                 }
@@ -170,30 +173,36 @@ impl Outbound {
             action,
             recipients,
         );
-        let enqueued = report::enqueue(&self.shared, notice).await;
+        let enqueued = report::enqueue(&self.shared, notice, &transaction.sender, action).await;
         if let Err(error) = &enqueued {
             warn!(%error, "no room for a notice");
         }
         enqueued.is_ok()
     }
 
-    /// Records the outcomes of every entry that is open; `false` if the ledger did not take them all.
+    /// Records the outcomes of every entry that is open; `false` if the ledger did not take them all. Without `accounts`
+    /// nothing was passed on to its end, and the audit trail is told otherwise.
     pub(super) async fn book(
         &self,
         transaction: &mut Transaction,
         upstream: Upstream,
         marked: bool,
+        accounts: &[Arc<Account>],
     ) -> (Vec<Booked>, bool) {
         // The retry of a marked message cannot be taken for another message. So that it was told is recorded when it is
         // known to have been read, and the process may die in between.
         let upstream = if marked { Upstream::Deferred } else { upstream };
         let mut bookings = Vec::new();
         let mut all = true;
-        for destination in &mut transaction.destinations {
+        for (at, destination) in transaction.destinations.iter_mut().enumerate() {
             let Some(entry) = destination.entry.take() else { continue };
-            let (answers, hash) = (&destination.answers, destination.message_hash);
-            match entry.finish(&self.shared, answers, hash, upstream).await {
-                Some(booked) => bookings.push(booked),
+            let (answers, hash) = (&destination.answers, destination.message_hash());
+            let story = accounts.get(at).map(|account| &account.story);
+            match entry.finish(&self.shared, answers, hash, upstream, story).await {
+                Some(booked) => {
+                    destination.on_record = story.is_some();
+                    bookings.push(booked);
+                }
                 None => all = false,
             }
         }
@@ -249,8 +258,8 @@ impl Dot {
                     let open: Vec<usize> =
                         (0..answers.len()).filter(|&at| answers[at].is_none()).collect();
                     settle_open(&mut answers, ended);
-                    let booked =
-                        entry.finish(&own, &answers, message_hash, Upstream::Deferred).await;
+                    let (upstream, story) = (Upstream::Deferred, Some(&account.story));
+                    let booked = entry.finish(&own, &answers, message_hash, upstream, story).await;
                     // That the client was told to try again comes first.
                     concluded.cancelled().await;
                     for at in open {
@@ -264,7 +273,8 @@ impl Dot {
         if !record {
             return Finish::Ended(answers, Box::new(entry));
         }
-        let booked = entry.finish(&shared, &answers, message_hash, Upstream::Deferred).await;
+        let (upstream, story) = (Upstream::Deferred, Some(&account.story));
+        let booked = entry.finish(&shared, &answers, message_hash, upstream, story).await;
         Finish::Recorded(answers, booked)
     }
 }
@@ -314,8 +324,8 @@ fn replies(transaction: &Transaction) -> Vec<Reply> {
     transaction.accepted.iter().map(reply).collect()
 }
 
-/// What the log and the operator are told of a message at one destination.
-struct Account {
+/// What the log, the operator and the audit trail are told of a message at one destination.
+pub(super) struct Account {
     sender: Sender,
     foreign: bool,
     proven: bool,
@@ -324,13 +334,14 @@ struct Account {
     level: &'static str,
     accepted: Fate,
     envelope: Option<EnvelopeId>,
+    story: Story,
 }
 
 impl Account {
     fn of(transaction: &Transaction, destination: &Destination) -> Arc<Self> {
         let (how, level, accepted) = match &destination.course {
-            Course::Seal { level, .. } => ("sealed", level.as_str(), Fate::Sealed),
-            Course::Clear => ("clear", "-", Fate::Clear),
+            Course::Seal { evidence, .. } => ("sealed", evidence.level.as_str(), Fate::Sealed),
+            Course::Clear(_) => ("clear", "-", Fate::Clear),
         };
         Arc::new(Self {
             sender: transaction.sender.clone(),
@@ -341,6 +352,7 @@ impl Account {
             level,
             accepted,
             envelope: destination.envelope,
+            story: destination.story(&transaction.sender, &transaction.origin),
         })
     }
 
@@ -354,10 +366,11 @@ impl Account {
     }
 
     /// Notes the answer to one recipient for the operator.
-    fn note(&self, shared: &Shared, place: usize, reply: &Reply) {
+    fn note(&self, shared: &Shared, place: usize, reply: &Reply, on_record: bool) {
         let Some(recipient) = self.recipients.get(place).filter(|_| self.proven) else { return };
         let accepted = self.accepted.clone();
-        shared.attempts.note(&attempt(&self.sender, self.foreign, recipient, reply, accepted));
+        let answered = attempt(&self.sender, self.foreign, recipient, reply, accepted);
+        shared.attempts.note(&Noted { on_record, ..answered });
     }
 
     /// Tells of an answer that came after the client was told to try again. The recipient waits no longer if it is final and
@@ -365,7 +378,7 @@ impl Account {
     fn tell_late(&self, shared: &Shared, place: usize, reply: &Reply, booked: bool) {
         self.log(place, reply, true);
         if booked && !reply.is_transient() {
-            self.note(shared, place, reply);
+            self.note(shared, place, reply, true);
         }
     }
 }

@@ -13,10 +13,11 @@ use crate::core::prefix::MAX_PREFIX;
 use crate::core::smtp_envelope::{forward_path_field, reverse_path_field};
 use crate::core::{
     DeliveryId, Domain, EnvelopeId, Prefix, SealTo, Sealer, SealingPublicKey, SigningKey,
-    SmtpEnvelope, UnfitPath, envelope_len,
+    SmtpEnvelope, UnfitPath, envelope_len, sha256,
 };
 use crate::mail::carrier::{CarrierWriter, Token, carrier_len};
 use crate::policy::Level;
+use crate::records::VerifiedPolicy;
 use crate::smtp::client;
 use crate::smtp::{Protocol, Reply};
 
@@ -29,11 +30,22 @@ pub(super) enum Course {
         domain: Domain,
         /// The key it is sealed to.
         key: Box<SealingPublicKey>,
-        /// How authentic the key is.
-        level: Level,
+        /// What the decision rests on.
+        evidence: Box<Evidence>,
     },
-    /// As it is.
-    Clear,
+    /// As it is, for this reason.
+    Clear(&'static str),
+}
+
+/// What a decision to seal rests on, for the audit trail.
+#[derive(Debug, Clone)]
+pub(super) struct Evidence {
+    /// How authentic the key is.
+    pub(super) level: Level,
+    /// Where the policy comes from, and who has validated that.
+    pub(super) source: &'static str,
+    /// The policy that lists the key.
+    pub(super) policy: Box<VerifiedPolicy>,
 }
 
 impl Course {
@@ -46,7 +58,7 @@ impl Course {
     ) -> Mail {
         let given = &sender.parameters;
         let parameters = match self {
-            Self::Clear => given.clone(),
+            Self::Clear(_) => given.clone(),
             Self::Seal { .. } => MailParameters {
                 // The carrier is ASCII; its exact size is not known before all recipients are.
                 size: None,
@@ -63,7 +75,7 @@ impl Course {
     /// The recipient and parameters at the next hop [R-seal-04].
     pub(super) fn rcpt(&self, recipient: &Recipient) -> Recipient {
         match self {
-            Self::Clear => recipient.clone(),
+            Self::Clear(_) => recipient.clone(),
             Self::Seal { .. } => Recipient {
                 path: recipient.path.clone(),
                 parameters: RcptParameters { orcpt: None, ..recipient.parameters.clone() },
@@ -89,8 +101,23 @@ pub(super) struct Destination {
     pub(super) entry: Option<Entry>,
     /// The envelope that was made, if it is sealed.
     pub(super) envelope: Option<EnvelopeId>,
-    /// Hash that a retry must repeat, once the message was sealed to its end.
-    pub(super) message_hash: Option<[u8; 32]>,
+    /// The token of its carrier.
+    pub(super) token: Option<Token>,
+    /// What the message was once it had passed to its end.
+    pub(super) passed: Option<Passed>,
+    /// Whether what became of each recipient is in the audit trail.
+    pub(super) on_record: bool,
+}
+
+/// A message that has passed to its end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Passed {
+    /// Hash that a retry must repeat.
+    pub(super) hash: [u8; 32],
+    /// SHA-256 of the closing signature, if it was sealed.
+    pub(super) closing: Option<[u8; 32]>,
+    /// Octets of the message.
+    pub(super) octets: u64,
 }
 
 impl Destination {
@@ -104,8 +131,15 @@ impl Destination {
             answers: Vec::new(),
             entry: None,
             envelope: None,
-            message_hash: None,
+            token: None,
+            passed: None,
+            on_record: false,
         }
+    }
+
+    /// Hash that a retry must repeat, once the message has passed to its end.
+    pub(super) fn message_hash(&self) -> Option<[u8; 32]> {
+        self.passed.map(|passed| passed.hash)
     }
 
     /// Places of the recipients whose outcome is open.
@@ -180,8 +214,8 @@ impl Sealing<'_> {
 
 /// The stream of one message to one destination.
 pub(super) enum Stream {
-    /// As it is; hashed, for the comparison with a retry.
-    Clear(digest::Context),
+    /// As it is; hashed, for the comparison with a retry, and counted.
+    Clear(digest::Context, u64),
     Sealed(Box<SealedStream>),
 }
 
@@ -189,6 +223,7 @@ pub(super) enum Stream {
 pub(super) struct SealedStream {
     sealer: Sealer,
     carrier: CarrierWriter,
+    token: Token,
     envelope: Vec<u8>,
     /// For the exact size of the carrier [R-car-03].
     size: SealedSize,
@@ -292,7 +327,7 @@ impl Stream {
         out: &mut Vec<u8>,
     ) -> Result<Self, Failure> {
         let Course::Seal { domain, key, .. } = course else {
-            return Ok(Self::Clear(digest::Context::new(&digest::SHA256)));
+            return Ok(Self::Clear(digest::Context::new(&digest::SHA256), 0));
         };
         let prefix = prefix(sender, recipients, domain, sealing).map_err(|_| Failure::PathUnfit)?;
         let size = SealedSize::new(&prefix, domain, key, sealing)?;
@@ -301,37 +336,42 @@ impl Stream {
         }
         let mut token = [0; 16];
         rng.fill_bytes(&mut token);
+        let token = Token::new(token);
         let mut envelope = Vec::new();
         let to = SealTo { recipient_domain: domain, key };
         let sealer = Sealer::new(to, prefix, signing, rng, &mut envelope)
             .map_err(|_| Failure::PolicyUnusable(domain.clone()))?;
-        let mut carrier = CarrierWriter::new(
-            sealing.sender_domain,
-            domain,
-            Token::new(token),
-            sealing.sealed_at,
-            out,
-        );
+        let mut carrier =
+            CarrierWriter::new(sealing.sender_domain, domain, token, sealing.sealed_at, out);
         carrier.write(&envelope, out);
         envelope.clear();
         let hash = digest::Context::new(&digest::SHA256);
-        let sealed = SealedStream { sealer, carrier, envelope, size, taken: 0, hash };
+        let sealed = SealedStream { sealer, carrier, token, envelope, size, taken: 0, hash };
         Ok(Self::Sealed(Box::new(sealed)))
     }
 
     /// The envelope's id, if there is one.
     pub(super) fn envelope_id(&self) -> Option<EnvelopeId> {
         match self {
-            Self::Clear(_) => None,
+            Self::Clear(..) => None,
             Self::Sealed(sealed) => Some(sealed.sealer.envelope_id()),
+        }
+    }
+
+    /// The token of the carrier, if there is one.
+    pub(super) fn token(&self) -> Option<Token> {
+        match self {
+            Self::Clear(..) => None,
+            Self::Sealed(sealed) => Some(sealed.token),
         }
     }
 
     /// Takes the next octets of the message.
     pub(super) fn write(&mut self, content: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
         let sealed = match self {
-            Self::Clear(hash) => {
+            Self::Clear(hash, taken) => {
                 hash.update(content);
+                *taken += content.len() as u64;
                 out.extend_from_slice(content);
                 return Ok(());
             }
@@ -348,19 +388,20 @@ impl Stream {
         Ok(())
     }
 
-    /// Ends the message; returns the hash that a retry must repeat.
-    pub(super) fn finish(self, out: &mut Vec<u8>) -> Result<[u8; 32], Failure> {
-        let hash = match self {
-            Self::Clear(hash) => hash,
+    /// Ends the message.
+    pub(super) fn finish(self, out: &mut Vec<u8>) -> Result<Passed, Failure> {
+        let (context, octets, closing) = match self {
+            Self::Clear(hash, taken) => (hash, taken, None),
             Self::Sealed(mut sealed) => {
-                sealed.sealer.finish(&mut sealed.envelope).map_err(|_| Failure::TooLarge)?;
+                let closed =
+                    sealed.sealer.finish(&mut sealed.envelope).map_err(|_| Failure::TooLarge)?;
                 sealed.carrier.write(&sealed.envelope, out);
                 sealed.carrier.finish(out);
-                sealed.hash
+                (sealed.hash, sealed.taken, Some(sha256(&closed.closing_signature)))
             }
         };
-        let mut octets = [0; 32];
-        octets.copy_from_slice(hash.finish().as_ref());
-        Ok(octets)
+        let mut hash = [0; 32];
+        hash.copy_from_slice(context.finish().as_ref());
+        Ok(Passed { hash, closing, octets })
     }
 }

@@ -9,6 +9,7 @@ mod destination;
 mod relay;
 mod signer;
 mod spool;
+mod story;
 
 use std::sync::Arc;
 
@@ -119,6 +120,7 @@ impl Direction for Outbound {
         if let Some(id) = QueueId::of(&start.header) {
             transaction.sender.note_queue_id(id);
         }
+        transaction.sender.names.of_message(&start.header);
         let prepared = match self.claim(&mut transaction, &mut start) {
             Ok(()) => self.prepare(&mut transaction, &start).await,
             Err(failure) => Err(failure),
@@ -140,7 +142,7 @@ impl Direction for Outbound {
             for destination in &mut transaction.destinations {
                 destination.fail(&Failure::NextHopLost.reply());
             }
-            self.book(&mut transaction, Upstream::Deferred, false).await;
+            self.book(&mut transaction, Upstream::Deferred, false, &[]).await;
             ended?;
             self.note_all(&transaction, &failure.reply());
             return answer_all(connection, failure.reply()).await;
@@ -155,7 +157,7 @@ impl Direction for Outbound {
             }
             destination.fail(&Failure::NextHopLost.reply());
         }
-        self.book(&mut transaction, Upstream::Deferred, false).await;
+        self.book(&mut transaction, Upstream::Deferred, false, &[]).await;
     }
 
     fn confirm(&self, bookings: Vec<Booked>) {
@@ -212,6 +214,7 @@ fn attempt<'a>(
         reply,
         accepted,
         ours: !foreign && !sender.path.is_null(),
+        on_record: false,
     }
 }
 

@@ -28,12 +28,12 @@ impl Outbound {
         let mut out = Vec::new();
         for at in 0..transaction.destinations.len() {
             let mut stream = self.open_stream(transaction, at, &mut out).await;
-            if matches!(stream, Some(Stream::Clear(_))) {
+            if matches!(stream, Some(Stream::Clear(..))) {
                 out.extend_from_slice(received.as_bytes());
             }
             let destination = &mut transaction.destinations[at];
             push(destination, &mut stream, start.header.raw(), &mut out).await;
-            if matches!(stream, Some(Stream::Clear(_))) {
+            if matches!(stream, Some(Stream::Clear(..))) {
                 out.extend_from_slice(start.header.due_separator(!start.body.is_empty()));
             }
             push(destination, &mut stream, &start.body, &mut out).await;
@@ -124,7 +124,7 @@ impl Outbound {
         };
         match result {
             Ok(stream) => {
-                destination.envelope = stream.envelope_id();
+                (destination.envelope, destination.token) = (stream.envelope_id(), stream.token());
                 if let Some(envelope) = destination.envelope {
                     info!(%envelope, "sealing");
                 }
@@ -148,17 +148,17 @@ impl Outbound {
     ) {
         out.clear();
         let result = match stream.finish(out) {
-            Ok(hash) => destination.send(out).await.map(|()| hash),
+            Ok(passed) => destination.send(out).await.map(|()| passed),
             Err(failure) => Err(failure.reply()),
         };
         match result {
-            Ok(hash) => destination.message_hash = Some(hash),
+            Ok(passed) => destination.passed = Some(passed),
             Err(reply) => return destination.fail(&reply),
         }
         let expected = destination.entry.as_ref().and_then(|entry| entry.message_hash());
         let differs = expected.is_some()
-            && destination.message_hash.is_some()
-            && expected != destination.message_hash;
+            && destination.passed.is_some()
+            && expected != destination.message_hash();
         if differs && let Some(entry) = destination.entry.take() {
             // The header block is the same, the message is not: no retry [R-con-07], so another id is due.
             entry.retire(&self.shared).await;

@@ -5,6 +5,7 @@
 //! belongs to the delimiter.
 
 use super::ScanError;
+use crate::mail::mime::delimiter;
 
 /// Longest line that is examined as a delimiter; RFC 5321 allows 998 octets without CRLF.
 const MAX_DELIMITER: usize = 1000;
@@ -190,17 +191,4 @@ impl Lines {
         }
         if std::mem::take(&mut self.cr) { self.text(b"\r", sink) } else { Ok(()) }
     }
-}
-
-/// The delimiter a line is, without its CRLF; the outermost boundary wins.
-fn delimiter(line: &[u8], boundaries: &[Vec<u8>]) -> Option<(usize, bool)> {
-    let line = line.strip_prefix(b"--")?;
-    boundaries.iter().enumerate().find_map(|(level, boundary)| {
-        let rest = line.strip_prefix(boundary.as_slice())?;
-        let (close, padding) = match rest.strip_prefix(b"--") {
-            Some(padding) => (true, padding),
-            None => (false, rest),
-        };
-        padding.iter().all(|b| matches!(b, b' ' | b'\t')).then_some((level, close))
-    })
 }

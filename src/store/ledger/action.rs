@@ -1,7 +1,7 @@
 //! What operators have changed by command, and the gateway in keys of our own: who, when, what. Rows are added before the change is made, and never changed or
 //! deleted; a row whose change was cut short by a kill stays.
 
-use super::Operator;
+use super::{EventKind, Operator};
 use crate::core::Domain;
 
 /// Most actions that one [`super::Ledger::actions`] returns.
@@ -71,6 +71,18 @@ impl ActionKind {
             Self::IdentityPrepared => "identity-prepared",
             Self::IdentityRolled => "identity-rolled",
             Self::Failed => "failed",
+        }
+    }
+
+    /// The kind of its row in the audit trail.
+    #[must_use]
+    pub const fn event(self) -> EventKind {
+        match self {
+            Self::Add | Self::Pin | Self::Forget | Self::Import | Self::Failed => {
+                EventKind::Partner
+            }
+            Self::AllowClear | Self::DisallowClear => EventKind::Override,
+            _ => EventKind::Key,
         }
     }
 }

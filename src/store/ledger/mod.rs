@@ -8,6 +8,7 @@
 mod action;
 mod alarm;
 mod allowance;
+pub mod audit;
 mod deferral;
 mod error;
 pub mod incoming;
@@ -26,6 +27,7 @@ pub use alarm::{
     MAX_ALARMS, Occurrence, Recorded,
 };
 pub use allowance::{Allowance, MAX_ALLOWANCE, MAX_ALLOWANCES, MAX_WHY, Operator};
+pub use audit::{AuditRow, Checkpoint, Event, EventKind, EventQuery, Signer};
 pub use deferral::{
     Attempt, Cause, DEFERRAL_GAP, DEFERRAL_MEMORY, DELAY_NOTICE_GAP, Deferral, Fate, MAX_ATTEMPTS,
     MAX_DEFERRAL_TEXT, MAX_DEFERRALS, MAX_DELAYED,
@@ -36,9 +38,9 @@ pub use memory::{MemoryUse, Remembered, Scope};
 pub use outbox::{NewOutboxItem, OutboxId, OutboxItem, Side};
 pub use outgoing::{FinalOutcome, FinalReply, Outcome, Outgoing, RetryKey, Upstream};
 pub use probe::{MAX_PROBE, ProbeId, Sighting};
-pub use sqlite::{OperatorLedger, Options, SqliteLedger};
+pub use sqlite::{OperatorLedger, Options, SqliteLedger, Trail};
 
-use crate::core::{DeliveryId, Domain};
+use crate::core::{DeliveryId, Domain, EnvelopeId};
 
 /// Most recipients in one call (draft-mta-seal: at most 1,000 forward-paths in an envelope).
 pub const MAX_RECIPIENTS: usize = 1_000;
@@ -94,7 +96,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     ///
     /// If a report to the outbox belongs to the answer, put it there first: a crash in between
     /// then costs a second report, not a lost one. If the reply could not be written to the
-    /// client after [`Upstream::Told`], report again with [`Upstream::Deferred`].
+    /// client after [`Upstream::Told`], report again with [`Upstream::Deferred`], and without `events`, which
+    /// go into the audit trail in the same step.
     ///
     /// # Errors
     /// [`LedgerError::MessageDiffers`] if another hash was recorded,
@@ -106,6 +109,7 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
         message_hash: Option<[u8; 32]>,
         upstream: Upstream,
         now: u64,
+        events: &[Event],
     ) -> LedgerFuture<'_, ()>;
 
     /// Forgets the delivery id: the message turned out to be another one. The next transaction
@@ -132,8 +136,13 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// Records that the next hop has accepted for these recipients, before the client is told.
     /// It is remembered at least until `keep_until` (Unix seconds): the time after which the
-    /// message would be refused as too old under any window.
-    fn delivered(&self, claims: &[Claim], keep_until: u64) -> LedgerFuture<'_, ()>;
+    /// message would be refused as too old under any window. `events` go into the audit trail in the same step.
+    fn delivered(
+        &self,
+        claims: &[Claim],
+        keep_until: u64,
+        events: &[Event],
+    ) -> LedgerFuture<'_, ()>;
 
     /// Gives claims back: the next hop did not accept, or its answer is unknown.
     fn release(&self, claims: &[Claim]) -> LedgerFuture<'_, ()>;
@@ -171,11 +180,12 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// How many domains are remembered, and how many may be.
     fn memory_use(&self, scope: Scope) -> LedgerFuture<'_, MemoryUse>;
 
-    /// Puts a message of the gateway's own into the outbox; it is due at once.
+    /// Puts a message of the gateway's own into the outbox; it is due at once. `events` go into the audit trail in the
+    /// same step.
     ///
     /// # Errors
     /// [`LedgerError::Limit`] if it is too large or the outbox is full.
-    fn enqueue(&self, item: &NewOutboxItem) -> LedgerFuture<'_, OutboxId>;
+    fn enqueue(&self, item: &NewOutboxItem, events: &[Event]) -> LedgerFuture<'_, OutboxId>;
 
     /// Messages whose time has come, earliest first; at most `limit` and [`MAX_DUE`].
     fn due(&self, now: u64, limit: usize) -> LedgerFuture<'_, Vec<OutboxItem>>;
@@ -188,8 +198,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// Records how attempts ended: those that were answered 4xx are kept, those that were settled are
     /// forgotten. Nothing that is told to a client may wait for it. Attempts with an oversize path, and those beyond
-    /// [`MAX_ATTEMPTS`], are left out.
-    fn record_attempts(&self, attempts: &[Attempt]) -> LedgerFuture<'_, ()>;
+    /// [`MAX_ATTEMPTS`], are left out. `events` go into the audit trail in the same step.
+    fn record_attempts(&self, attempts: &[Attempt], events: &[Event]) -> LedgerFuture<'_, ()>;
 
     /// Pairs of sender and recipient that wait, latest attempt first within their domain; at most `limit` and
     /// [`MAX_DEFERRALS`].
@@ -208,13 +218,14 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
         notice: &NewOutboxItem,
         sender: &str,
         domain: &str,
+        events: &[Event],
     ) -> LedgerFuture<'_, OutboxId>;
 
     /// Since when the mail of ours to `domain` that was tried in the last [`DEFERRAL_GAP`] has been waiting, Unix seconds;
     /// `None` if none waits.
     fn waiting_since(&self, domain: &Domain, now: u64) -> LedgerFuture<'_, Option<u64>>;
 
-    /// Records alarms. Nothing that is told to a client may wait for it.
+    /// Records alarms, and in the audit trail those that are new. Nothing that is told to a client may wait for it.
     /// Those beyond [`MAX_ALARM_BATCH`] are left out.
     fn record_alarms(&self, occurrences: &[Occurrence]) -> LedgerFuture<'_, Recorded>;
 
@@ -247,6 +258,28 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// What was seen of a probe.
     fn sighting(&self, probe: ProbeId) -> LedgerFuture<'_, Option<Sighting>>;
+
+    /// Appends events to the audit trail, all or none.
+    fn record_events(&self, events: &[Event]) -> LedgerFuture<'_, ()>;
+
+    /// The rows of the audit trail that answer a question, oldest first.
+    fn events(&self, query: &EventQuery) -> LedgerFuture<'_, Vec<AuditRow>>;
+
+    /// The [`EventKind::Sealed`] rows about the carrier with this token, one for each recipient; none if it is not ours.
+    fn sealed_by_token(&self, token: [u8; 16]) -> LedgerFuture<'_, Vec<AuditRow>>;
+
+    /// The [`EventKind::Sealed`] rows about an envelope, one for each recipient; none if it is not ours.
+    fn sealed_by_envelope(&self, id: EnvelopeId) -> LedgerFuture<'_, Vec<AuditRow>>;
+
+    /// Signs the audit trail up to its last row; `None`: it is signed already.
+    fn checkpoint(&self, signer: &Signer, now: u64) -> LedgerFuture<'_, Option<Checkpoint>>;
+
+    /// Ends when so many rows have come since the last checkpoint that the next one is due.
+    fn checkpoint_due(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+
+    /// Removes rows of the audit trail up to a checkpoint that was signed at `before` or earlier, or after which there are
+    /// `most` rows; about `limit` of them. How many have gone; call again while it is not 0.
+    fn prune(&self, before: u64, most: u64, limit: usize, now: u64) -> LedgerFuture<'_, usize>;
 
     /// Deletes what has expired, at most about `limit` rows of each kind, and says how many went;
     /// call again while it is not 0. Run it every few minutes.

@@ -4,16 +4,20 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, Row, ToSql, params};
 
+use super::super::audit::Detail;
 use super::super::{
-    ALARM_GAP, Acknowledgement, AlarmRow, LedgerError, MAX_ALARM_BATCH, MAX_ALARM_TEXT, MAX_PATH,
-    Occurrence, Operator, Recorded, Scope,
+    ALARM_GAP, Acknowledgement, AlarmRow, Event, EventKind, LedgerError, MAX_ALARM_BATCH,
+    MAX_ALARM_TEXT, MAX_PATH, Occurrence, Operator, Recorded, Scope,
 };
 use super::memory::code;
-use super::{Instance, sql_time, unix_time};
+use super::{Instance, audit, sql_time, unix_time};
 use crate::core::Domain;
 
 const COLUMNS: &str = "scope, domain, kind, words, first_seen, last_seen, count, open,
     ack_at, ack_uid, ack_login, ack_why";
+
+/// Most alarms of strangers that one batch puts into the audit trail.
+const MAX_STRANGERS: u64 = 16;
 
 /// The occurrences that fit, for a job to own.
 pub(super) fn bounded(occurrences: &[Occurrence]) -> Vec<Occurrence> {
@@ -42,6 +46,7 @@ pub(super) fn record(
 ) -> Result<Recorded, LedgerError> {
     let mut room = Room { instance, items: HashMap::new() };
     let mut recorded = Recorded::default();
+    let mut news = Vec::new();
     for occurrence in occurrences {
         let standing = standing(connection, occurrence)?;
         recorded.dropped += room.make(connection, occurrence, standing)?;
@@ -55,6 +60,9 @@ pub(super) fn record(
                 .exists(params![scope, occurrence.domain, occurrence.kind, words, silent_since])?;
         if reopens {
             recorded.reopened.push(occurrence.clone());
+        }
+        if reopens || says_more(connection, occurrence, words)? {
+            news.push((standing, occurrence, words));
         }
         connection
             .prepare_cached(&format!(
@@ -80,7 +88,48 @@ pub(super) fn record(
                 standing,
             ])?;
     }
+    audit::append(connection, &events(&news))?;
     Ok(recorded)
+}
+
+/// Whether the alarm is not known, or in other words.
+fn says_more(
+    connection: &Connection,
+    occurrence: &Occurrence,
+    words: &str,
+) -> Result<bool, LedgerError> {
+    let known = connection
+        .prepare_cached(
+            "SELECT 1 FROM alarm WHERE scope = ?1 AND domain = ?2 AND kind = ?3 AND words = ?4",
+        )?
+        .exists(params![code(occurrence.scope), occurrence.domain, occurrence.kind, words])?;
+    Ok(!known)
+}
+
+/// What the audit trail has of alarms that are news. Strangers raise as many as they like: most of theirs are counted only.
+fn events(news: &[(i64, &Occurrence, &str)]) -> Vec<Event> {
+    let Some((_, first, _)) = news.first() else { return Vec::new() };
+    let (mut events, mut strangers, mut lapse) = (Vec::new(), 0, 0);
+    for (standing, occurrence, words) in news {
+        if *standing == 0 {
+            strangers += 1;
+            if strangers > MAX_STRANGERS {
+                lapse += 1;
+                continue;
+            }
+        }
+        events.push(Event {
+            scope: Some(occurrence.scope),
+            domain: occurrence.domain.clone(),
+            reason: occurrence.kind.clone(),
+            detail: Detail::default().with("what", *words).with("count", occurrence.count),
+            ..Event::new(EventKind::Alarm, occurrence.last)
+        });
+    }
+    if lapse > 0 {
+        events.push(Event::lapse(first.last, "alarms-of-strangers", lapse));
+    }
+    events
 }
 
 /// The beginning of a text, cut between characters.

@@ -1,6 +1,7 @@
 //! The ledger in one SQLite file: WAL, `synchronous=FULL`, one writer with group commit.
 
 mod alarm;
+mod audit;
 mod deferral;
 mod error;
 mod expiry;
@@ -12,27 +13,31 @@ mod options;
 mod outbox;
 mod outgoing;
 mod schema;
+mod trail;
 mod writer;
 
 use std::fmt;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::audit::Subject;
 use super::{
-    Action, AlarmRow, Allowance, Attempt, Bound, Claim, Claimed, Deferral, IncomingMessage,
-    IncomingStatus, Ledger, LedgerError, LedgerFuture, MAX_ACTIONS, MAX_ALARMS, MAX_ALLOWANCES,
-    MAX_DEFERRALS, MAX_DELAYED, MAX_KEY_RECORD, MAX_KEY_RECORDS, MAX_LIST, MAX_OUTBOX_MESSAGE,
-    MAX_PATH, MAX_POLICY, MAX_RECIPIENTS, MemoryUse, NewAction, NewOutboxItem, Occurrence,
-    Operator, OutboxId, OutboxItem, Outcome, Outgoing, ProbeId, Recorded, Remembered, RetryKey,
-    Scope, Sighting, Upstream,
+    Action, AlarmRow, Allowance, Attempt, AuditRow, Bound, Checkpoint, Claim, Claimed, Deferral,
+    Event, EventQuery, IncomingMessage, IncomingStatus, Ledger, LedgerError, LedgerFuture,
+    MAX_ACTIONS, MAX_ALARMS, MAX_ALLOWANCES, MAX_DEFERRALS, MAX_DELAYED, MAX_KEY_RECORD,
+    MAX_KEY_RECORDS, MAX_LIST, MAX_OUTBOX_MESSAGE, MAX_PATH, MAX_POLICY, MAX_RECIPIENTS, MemoryUse,
+    NewAction, NewOutboxItem, Occurrence, Operator, OutboxId, OutboxItem, Outcome, Outgoing,
+    ProbeId, Recorded, Remembered, RetryKey, Scope, Sighting, Signer, Upstream,
 };
-use crate::core::{DeliveryId, Domain};
+use crate::core::{DeliveryId, Domain, EnvelopeId};
 pub use operator::OperatorLedger;
 pub use options::Options;
+pub use trail::Trail;
 use writer::{Counters, Message, submit};
 
 /// What the operations need to know of the opened ledger.
@@ -45,6 +50,28 @@ struct Instance {
     max_outbox: (u64, u64),
     max_deferrals: u64,
     max_alarms: u64,
+    /// Whether events are kept.
+    trail: bool,
+    unsigned: Unsigned,
+}
+
+/// Rows of the trail since the last checkpoint.
+#[derive(Debug, Default)]
+struct Unsigned {
+    rows: AtomicU64,
+    bell: Notify,
+}
+
+impl Unsigned {
+    /// Rows after which a checkpoint is due.
+    const MOST: u64 = 1_000;
+
+    fn add(&self, rows: usize) {
+        let before = self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        if before.saturating_add(rows as u64) >= Self::MOST {
+            self.bell.notify_one();
+        }
+    }
 }
 
 impl Instance {
@@ -125,6 +152,15 @@ impl SqliteLedger {
         }
     }
 
+    /// The events, for a job to own.
+    fn kept(&self, events: &[Event]) -> Vec<Event> {
+        if !self.instance.trail {
+            return Vec::new();
+        }
+        self.instance.unsigned.add(events.len());
+        events.to_vec()
+    }
+
     fn read<T, F>(&self, action: F) -> LedgerFuture<'_, T>
     where
         T: Send + 'static,
@@ -200,12 +236,13 @@ impl Ledger for SqliteLedger {
         message_hash: Option<[u8; 32]>,
         upstream: Upstream,
         now: u64,
+        events: &[Event],
     ) -> LedgerFuture<'_, ()> {
         if outcomes.len() > MAX_RECIPIENTS {
             return fail(LedgerError::Limit(Bound::Recipients));
         }
         let (instance, outgoing) = (self.instance.clone(), outgoing.clone());
-        let outcomes = outcomes.to_vec();
+        let (outcomes, events) = (outcomes.to_vec(), self.kept(events));
         self.write(move |connection| {
             outgoing::finish(
                 connection,
@@ -215,7 +252,8 @@ impl Ledger for SqliteLedger {
                 message_hash,
                 upstream,
                 now,
-            )
+            )?;
+            audit::append(connection, &events)
         })
     }
 
@@ -254,9 +292,18 @@ impl Ledger for SqliteLedger {
         })
     }
 
-    fn delivered(&self, claims: &[Claim], keep_until: u64) -> LedgerFuture<'_, ()> {
+    fn delivered(
+        &self,
+        claims: &[Claim],
+        keep_until: u64,
+        events: &[Event],
+    ) -> LedgerFuture<'_, ()> {
         let keys: Vec<_> = claims.iter().flat_map(|claim| claim.keys).collect();
-        self.write(move |connection| incoming::delivered(connection, &keys, keep_until))
+        let events = self.kept(events);
+        self.write(move |connection| {
+            incoming::delivered(connection, &keys, keep_until)?;
+            audit::append(connection, &events)
+        })
     }
 
     fn release(&self, claims: &[Claim]) -> LedgerFuture<'_, ()> {
@@ -314,12 +361,16 @@ impl Ledger for SqliteLedger {
         })
     }
 
-    fn enqueue(&self, item: &NewOutboxItem) -> LedgerFuture<'_, OutboxId> {
+    fn enqueue(&self, item: &NewOutboxItem, events: &[Event]) -> LedgerFuture<'_, OutboxId> {
         if let Err(error) = fits(item) {
             return fail(error);
         }
-        let (instance, item) = (self.instance.clone(), item.clone());
-        self.write(move |connection| outbox::enqueue(connection, &instance, &item))
+        let (instance, item, events) = (self.instance.clone(), item.clone(), self.kept(events));
+        self.write(move |connection| {
+            let id = outbox::enqueue(connection, &instance, &item)?;
+            audit::append(connection, &events)?;
+            Ok(id)
+        })
     }
 
     fn due(&self, now: u64, limit: usize) -> LedgerFuture<'_, Vec<OutboxItem>> {
@@ -334,9 +385,13 @@ impl Ledger for SqliteLedger {
         self.write(move |connection| outbox::postpone(connection, id, next_attempt))
     }
 
-    fn record_attempts(&self, attempts: &[Attempt]) -> LedgerFuture<'_, ()> {
+    fn record_attempts(&self, attempts: &[Attempt], events: &[Event]) -> LedgerFuture<'_, ()> {
         let (instance, attempts) = (self.instance.clone(), deferral::bounded(attempts));
-        self.write(move |connection| deferral::record(connection, &instance, &attempts))
+        let events = self.kept(events);
+        self.write(move |connection| {
+            deferral::record(connection, &instance, &attempts)?;
+            audit::append(connection, &events)
+        })
     }
 
     fn deferrals(&self, domain: Option<&Domain>, limit: usize) -> LedgerFuture<'_, Vec<Deferral>> {
@@ -354,14 +409,18 @@ impl Ledger for SqliteLedger {
         notice: &NewOutboxItem,
         sender: &str,
         domain: &str,
+        events: &[Event],
     ) -> LedgerFuture<'_, OutboxId> {
         if let Err(error) = fits(notice) {
             return fail(error);
         }
         let (instance, notice) = (self.instance.clone(), notice.clone());
         let (sender, domain) = (sender.to_owned(), domain.to_owned());
+        let events = self.kept(events);
         self.write(move |connection| {
-            deferral::tell(connection, &instance, &notice, &sender, &domain)
+            let id = deferral::tell(connection, &instance, &notice, &sender, &domain)?;
+            audit::append(connection, &events)?;
+            Ok(id)
         })
     }
 
@@ -415,6 +474,38 @@ impl Ledger for SqliteLedger {
 
     fn sighting(&self, probe: ProbeId) -> LedgerFuture<'_, Option<Sighting>> {
         self.read(move |connection| deferral::sighting(connection, probe))
+    }
+
+    fn record_events(&self, events: &[Event]) -> LedgerFuture<'_, ()> {
+        let events = self.kept(events);
+        self.write(move |connection| audit::append(connection, &events))
+    }
+
+    fn events(&self, query: &EventQuery) -> LedgerFuture<'_, Vec<AuditRow>> {
+        let query = query.clone();
+        self.read(move |connection| audit::query(connection, &query))
+    }
+
+    fn sealed_by_token(&self, token: [u8; 16]) -> LedgerFuture<'_, Vec<AuditRow>> {
+        self.read(move |connection| audit::sealed(connection, Subject::Token(token)))
+    }
+
+    fn sealed_by_envelope(&self, id: EnvelopeId) -> LedgerFuture<'_, Vec<AuditRow>> {
+        self.read(move |connection| audit::sealed(connection, Subject::Envelope(id)))
+    }
+
+    fn checkpoint(&self, signer: &Signer, now: u64) -> LedgerFuture<'_, Option<Checkpoint>> {
+        let signer = signer.clone();
+        self.instance.unsigned.rows.store(0, Ordering::Relaxed);
+        self.write(move |connection| audit::checkpoint(connection, &signer, now))
+    }
+
+    fn checkpoint_due(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.instance.unsigned.bell.notified())
+    }
+
+    fn prune(&self, before: u64, most: u64, limit: usize, now: u64) -> LedgerFuture<'_, usize> {
+        self.write(move |connection| audit::prune(connection, before, most, limit, now))
     }
 
     fn expire(&self, now: u64, limit: usize) -> LedgerFuture<'_, usize> {

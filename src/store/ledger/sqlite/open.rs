@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::super::LedgerError;
 use super::writer::{Counters, Message, QUEUE, read_loop, write_loop};
-use super::{Instance, Options, SqliteLedger, schema, sql_time};
+use super::{Instance, Options, SqliteLedger, Unsigned, schema, sql_time};
 
 /// SQLite's page size, set for new files.
 const PAGE: u64 = 4_096;
@@ -56,6 +56,8 @@ pub(super) fn for_writing(
         max_outbox: (options.max_outbox_items, options.max_outbox_octets),
         max_deferrals: options.max_deferrals,
         max_alarms: options.max_alarms,
+        trail: options.trail,
+        unsigned: Unsigned::default(),
     };
     let reader = start_reader(path, options.busy_timeout)?;
     let counters = Arc::new(Counters::default());
@@ -85,6 +87,8 @@ pub(super) fn for_reading(path: &Path) -> Result<SqliteLedger, LedgerError> {
         max_outbox: (0, 0),
         max_deferrals: 0,
         max_alarms: 0,
+        trail: false,
+        unsigned: Unsigned::default(),
     };
     Ok(SqliteLedger {
         instance: Arc::new(instance),
@@ -160,7 +164,7 @@ pub(super) fn connect(
     connection.busy_timeout(busy)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cell_size_check", true)?;
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(128);
     Ok(connection)
 }
 

@@ -4,14 +4,17 @@
 use std::fs::File;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params,
+};
 
+use super::super::audit::Detail;
 use super::super::{
-    Action, ActionKind, AlarmRow, Allowance, Bound, LedgerError, MAX_ALLOWANCE, MAX_PROBE, MAX_WHY,
-    NewAction, Operator, ProbeId,
+    Action, ActionKind, AlarmRow, Allowance, Bound, Event, EventKind, LedgerError, MAX_ALLOWANCE,
+    MAX_PROBE, MAX_WHY, NewAction, Operator, ProbeId,
 };
 use super::open::{connect, open_error};
-use super::{Options, alarm, schema, sql_time, unix_time};
+use super::{Options, alarm, audit, schema, sql_time, unix_time};
 use crate::core::Domain;
 
 const COLUMNS: &str = "id, domain, created, until, why, uid, login, ended, ended_uid, ended_login";
@@ -56,7 +59,7 @@ impl OperatorLedger {
         if why.is_empty() || why.len() > MAX_WHY || length == 0 || length > MAX_ALLOWANCE {
             return Err(LedgerError::Limit(Bound::Allowance));
         }
-        let transaction = self.connection.unchecked_transaction()?;
+        let transaction = self.begin()?;
         let allowance = transaction.query_row(
             &format!(
                 "INSERT INTO allowance (domain, created, until, why, uid, login)
@@ -79,7 +82,7 @@ impl OperatorLedger {
         now: u64,
         by: &Operator,
     ) -> Result<Vec<Allowance>, LedgerError> {
-        let transaction = self.connection.unchecked_transaction()?;
+        let transaction = self.begin()?;
         let mut update = transaction.prepare(&format!(
             "UPDATE allowance SET ended = ?2, ended_uid = ?3, ended_login = ?4
              WHERE domain = ?1 AND ended IS NULL AND until > ?2 RETURNING {COLUMNS}"
@@ -108,7 +111,7 @@ impl OperatorLedger {
         now: u64,
         by: &Operator,
     ) -> Result<(), LedgerError> {
-        let transaction = self.connection.unchecked_transaction()?;
+        let transaction = self.begin()?;
         insert(&transaction, actions, now, by)?;
         Ok(transaction.commit()?)
     }
@@ -130,7 +133,30 @@ impl OperatorLedger {
         if why.is_empty() || why.len() > MAX_WHY {
             return Err(LedgerError::Limit(Bound::Acknowledgement));
         }
-        alarm::acknowledge(&self.connection, domain, kind, now, why, by)
+        let transaction = self.begin()?;
+        let closed = alarm::acknowledge(&transaction, domain, kind, now, why, by)?;
+        let event = |row: &AlarmRow| {
+            let detail = Detail::default()
+                .with("alarm", row.kind.as_str())
+                .with("uid", by.uid)
+                .with("login", by.login.as_str())
+                .with("what", why);
+            Event {
+                scope: Some(row.scope),
+                domain: row.domain.clone(),
+                reason: "acknowledged".to_owned(),
+                detail,
+                ..Event::new(EventKind::Alarm, now)
+            }
+        };
+        audit::append(&transaction, &closed.iter().map(event).collect::<Vec<_>>())?;
+        transaction.commit()?;
+        Ok(closed)
+    }
+
+    /// A transaction that writes from its beginning: the end of the audit trail does not move meanwhile.
+    fn begin(&self) -> Result<Transaction<'_>, LedgerError> {
+        Ok(Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?)
     }
 
     /// Watches, for `seconds` and at most [`MAX_PROBE`], for a message with the null reverse-path to `recipient`, a mailbox
@@ -160,7 +186,22 @@ pub(super) fn insert(
         let (at, kind, domain) = (sql_time(now), kind.as_str(), domain.as_str());
         insert.execute(params![at, by.uid, by.login, kind, domain, detail])?;
     }
-    Ok(())
+    let events: Vec<Event> = actions.iter().map(|action| event(action, now, by)).collect();
+    audit::append(connection, &events)
+}
+
+/// The action as a row of the audit trail.
+fn event(action: &NewAction, now: u64, by: &Operator) -> Event {
+    let detail = Detail::default()
+        .with("uid", by.uid)
+        .with("login", by.login.as_str())
+        .with("what", action.detail.as_str());
+    Event {
+        domain: action.domain.to_string(),
+        reason: action.kind.as_str().to_owned(),
+        detail,
+        ..Event::new(action.kind.event(), now)
+    }
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Allowance> {

@@ -19,6 +19,8 @@ pub struct Options {
     pub max_deferrals: u64,
     /// Most alarms kept in each of six pools: by direction, and of partners, other correspondents and strangers. Default 2,000.
     pub max_alarms: u64,
+    /// Whether the audit trail is kept. Only for measuring what it costs. Default true.
+    pub trail: bool,
     /// Largest size of the database file in octets, rounded down to pages of 4 KiB; beyond it
     /// the ledger is full. Default none: the file system decides.
     pub max_size: Option<u64>,
@@ -35,6 +37,7 @@ impl Default for Options {
             max_outbox_octets: 64 * 1_024 * 1_024,
             max_deferrals: 10_000,
             max_alarms: 2_000,
+            trail: true,
             max_size: None,
             busy_timeout: Duration::from_secs(5),
         }

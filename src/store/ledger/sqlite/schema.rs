@@ -8,7 +8,7 @@ use super::super::LedgerError;
 const APPLICATION_ID: i64 = 0x4d53_4c67;
 
 /// The steps from each schema version to the next; a released step never changes.
-const STEPS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4];
+const STEPS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
 
 /// The schema this version of the program reads and writes.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
@@ -237,6 +237,73 @@ END;
 CREATE TRIGGER operator_action_unchanged BEFORE UPDATE ON operator_action BEGIN
     SELECT RAISE(ABORT, 'actions are kept as they are');
 END;
+";
+
+/// The audit trail of everything; `docs/audit.md` has its format.
+const VERSION_5: &str = "
+-- pruned: the last row that has gone, since its time was over
+CREATE TABLE audit_trail (
+    trail  BLOB NOT NULL,
+    pruned INTEGER NOT NULL
+) STRICT;
+INSERT INTO audit_trail VALUES (randomblob(16), 0);
+
+-- direction: 0 outgoing, 1 incoming, 2 neither
+CREATE TABLE audit (
+    seq        INTEGER PRIMARY KEY,
+    at         INTEGER NOT NULL,
+    kind       TEXT NOT NULL,
+    direction  INTEGER NOT NULL CHECK (direction BETWEEN 0 AND 2),
+    trace      TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    envelope   BLOB,
+    token      BLOB,
+    sender     TEXT NOT NULL,
+    recipient  TEXT NOT NULL,
+    domain     TEXT NOT NULL,
+    reason     TEXT NOT NULL,
+    detail     TEXT NOT NULL,
+    digest     BLOB NOT NULL,
+    chain      BLOB NOT NULL
+) STRICT;
+CREATE INDEX audit_envelope ON audit (envelope) WHERE envelope IS NOT NULL;
+CREATE INDEX audit_token ON audit (token) WHERE token IS NOT NULL;
+CREATE INDEX audit_trace ON audit (trace) WHERE trace <> '';
+CREATE INDEX audit_message ON audit (message_id) WHERE message_id <> '';
+CREATE INDEX audit_sender ON audit (sender) WHERE sender <> '';
+CREATE INDEX audit_recipient ON audit (recipient) WHERE recipient <> '';
+CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN
+    SELECT RAISE(ABORT, 'the audit trail is kept as it is');
+END;
+CREATE TRIGGER audit_kept BEFORE DELETE ON audit
+WHEN old.seq > (SELECT pruned FROM audit_trail) BEGIN
+    SELECT RAISE(ABORT, 'the audit trail is kept');
+END;
+
+CREATE TABLE audit_checkpoint (
+    seq       INTEGER PRIMARY KEY,
+    previous  INTEGER NOT NULL,
+    at        INTEGER NOT NULL,
+    chain     BLOB NOT NULL,
+    domain    TEXT NOT NULL,
+    key       BLOB NOT NULL,
+    policy    BLOB NOT NULL,
+    signature BLOB NOT NULL
+) STRICT;
+CREATE TRIGGER audit_checkpoint_unchanged BEFORE UPDATE ON audit_checkpoint BEGIN
+    SELECT RAISE(ABORT, 'checkpoints are kept as they are');
+END;
+CREATE TRIGGER audit_checkpoint_kept BEFORE DELETE ON audit_checkpoint
+WHEN old.seq >= (SELECT pruned FROM audit_trail) BEGIN
+    SELECT RAISE(ABORT, 'checkpoints are kept');
+END;
+
+-- the policy records that list the keys of checkpoints
+CREATE TABLE audit_policy (
+    digest BLOB PRIMARY KEY,
+    domain TEXT NOT NULL,
+    text   TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Says which schema version the file has; 0 for a file without any content.
