@@ -214,7 +214,7 @@ pub struct Audit {
     /// Days for which a row is kept. Default 400: a year, and time to look at it.
     #[serde(deserialize_with = "count")]
     pub keep_days: usize,
-    /// Most rows; the oldest go first. Default 20,000,000, which is about 15 GB.
+    /// Most rows; the oldest go first. Default 20,000,000, which is about 25 GB.
     #[serde(deserialize_with = "count")]
     pub rows: usize,
 }

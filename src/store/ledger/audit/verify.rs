@@ -79,7 +79,7 @@ pub struct Report {
     pub signed: Option<Checkpoint>,
     /// Rows after it: whoever can write the file can change or remove them.
     pub unsigned: u64,
-    /// What is wrong, first [`NAMED`] of all.
+    /// What is wrong: the first hundred.
     pub flaws: Vec<Flaw>,
     /// How many more there are.
     pub more: u64,
@@ -106,7 +106,6 @@ pub struct Verifier<'k> {
     anchor: Option<u64>,
     /// The last row of which a row says that it was pruned.
     pruned: u64,
-    /// Rows up to which something is wrong since the last checkpoint.
     report: Report,
 }
 
@@ -147,12 +146,12 @@ impl<'k> Verifier<'k> {
             None if row.seq == 1 => (0, Chain::genesis(&self.trail)),
             None => {
                 self.flaw(Flaw::NoAnchor(row.seq));
-                (row.seq - 1, Chain([0; 32]))
+                (row.seq.saturating_sub(1), Chain([0; 32]))
             }
         };
         let first_flaws = self.report.flaws.len() as u64 + self.report.more;
-        if row.seq != last + 1 {
-            self.flaw(Flaw::Missing(last + 1, row.seq - 1));
+        if row.seq != last.saturating_add(1) {
+            self.flaw(Flaw::Missing(last.saturating_add(1), row.seq.saturating_sub(1)));
         }
         let digest = row.digest();
         if row.digest != digest {
