@@ -453,11 +453,13 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Each stands once above the code that writes it.
+/// Each stands once above the code that writes it. What the ledger signs and hashes is nobody else's: docs/audit.md has it.
 #[test]
 fn the_comments_of_the_code_quote_the_draft() {
     let mut files = Vec::new();
-    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources(&src, &mut files);
+    files.retain(|file| !file.starts_with(src.join("store/ledger")));
     let mut quoted = BTreeMap::new();
     for file in files {
         for structure in structures_in(&fs::read_to_string(&file).unwrap()) {
