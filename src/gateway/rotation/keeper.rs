@@ -227,31 +227,53 @@ impl Keeper {
         Ok(Sitting { events, jump, plan, changes, looks })
     }
 
-    /// Hands changes over for publication; whether any was made.
+    /// Hands changes over for publication, name by name; whether any was made. What fails at one name holds up no other.
     async fn publish(
         &self,
         changes: Vec<Change>,
         now: u64,
         tended: &mut Tended,
     ) -> Result<bool, DeskError> {
-        if changes.is_empty() {
-            return Ok(false);
+        let mut moved = false;
+        let mut by_hand = Vec::new();
+        for changes in self.by_name(changes) {
+            let result = self.publisher.publish(&changes).await;
+            if let Err(error) = &result {
+                let (name, hint) = (changes.first().map(|change| &change.name), error.hint());
+                warn!(domain = %self.domain, name, hint, "records could not be published: {error}");
+                // The first one is the policy's, if that is among them.
+                if tended.refused.is_none() {
+                    (tended.refused, tended.remedy) = (Some(error.to_string()), hint);
+                }
+            }
+            let result = result.ok();
+            if result == Some(Published::ByHand) {
+                by_hand.extend_from_slice(&changes);
+            }
+            let events = self.at_desk(move |keeper| keeper.published(&changes, result, now)).await?;
+            moved |= !events.is_empty();
+            tended.events.extend(events);
         }
-        let result = self.publisher.publish(&changes).await;
-        if let Err(error) = &result {
-            let hint = error.hint();
-            warn!(domain = %self.domain, hint, "records could not be published: {error}");
-            (tended.refused, tended.remedy) = (Some(error.to_string()), hint);
+        if !by_hand.is_empty() {
+            tended.by_hand = by_hand;
         }
-        let result = result.ok();
-        let by_hand = result == Some(Published::ByHand);
-        if by_hand {
-            tended.by_hand.clone_from(&changes);
-        }
-        let events = self.at_desk(move |keeper| keeper.published(&changes, result, now)).await?;
-        let moved = !events.is_empty();
-        tended.events.extend(events);
         Ok(moved)
+    }
+
+    /// The changes of each name, which belong together; first those of the policy, since a key that is revoked is used for as long as
+    /// the former one stands.
+    fn by_name(&self, changes: Vec<Change>) -> Vec<Vec<Change>> {
+        let policy = names(&self.at).policy();
+        let mut parts: Vec<Vec<Change>> = Vec::new();
+        for change in changes {
+            let of = |part: &&mut Vec<Change>| part.iter().any(|other| other.name == change.name);
+            match parts.iter_mut().find(of) {
+                Some(part) => part.push(change),
+                None => parts.push(vec![change]),
+            }
+        }
+        parts.sort_by_key(|part| part.first().is_none_or(|change| change.name != policy));
+        parts
     }
 
     /// Enters what has become of changes; `None`: they were refused.

@@ -1,0 +1,75 @@
+//! Publishers that fail at some names.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod lifetime_support;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use lifetime_support::zone::Lag;
+use lifetime_support::{Chance, DAY, HOUR, Party, START, Zone, runtime};
+use mta_seal::core::Suite;
+use mta_seal::dns::update::{UpdateError, UpdateFailure};
+use mta_seal::gateway::publication::{
+    Action, Change, PublishError, PublishFuture, Publisher, Way,
+};
+use mta_seal::gateway::rotation::Keeper;
+
+fn quiet() -> (Party, Zone) {
+    let zone = Zone::new(2, 3_600, 900, Lag::None, START, Chance::new(1));
+    (Party::new("one.example", &zone, START), zone)
+}
+
+/// Publishes in the zone what is at the name of a policy, and fails at the names of keys.
+#[derive(Debug)]
+struct PoliciesOnly {
+    zone: Zone,
+    asked: Mutex<Vec<Vec<Change>>>,
+}
+
+impl Publisher for PoliciesOnly {
+    fn publish<'a>(&'a self, changes: &'a [Change]) -> PublishFuture<'a> {
+        self.asked.lock().unwrap().push(changes.to_vec());
+        if changes.iter().all(|change| change.name.starts_with("_mta-seal.")) {
+            return self.zone.publish(changes);
+        }
+        let failure = UpdateFailure::Timeout(Duration::from_secs(5));
+        let server = ([127, 0, 0, 1], 53).into();
+        Box::pin(async move { Err(PublishError::Update(UpdateError { server, failure })) })
+    }
+
+    fn way(&self) -> Way {
+        Way::Update
+    }
+}
+
+/// [R-life-07]
+#[test]
+fn a_policy_without_a_revoked_key_is_published_though_no_key_record_can_be() {
+    runtime().block_on(async {
+        let (party, zone) = quiet();
+        party.pass(START, START + DAY).await;
+        let now = START + DAY + HOUR;
+        let bad = party.listed(Suite::XWing).unwrap();
+        let mut desk = party.desk(now);
+        desk.book.revoke(&bad, false, now);
+        desk.save(now).unwrap();
+        drop(desk);
+        let publisher = Arc::new(PoliciesOnly { zone: zone.clone(), asked: Mutex::default() });
+        let keeper = Keeper { publisher: Arc::clone(&publisher) as _, ..party.keeper.clone() };
+        zone.advance(now);
+        let tended = keeper.tend(now).await.unwrap();
+        let (name, text) = (party.policy_name(), party.policy().text().to_owned());
+        assert_ne!(party.listed(Suite::XWing), Some(bad));
+        for records in zone.records(&name) {
+            assert_eq!(records, [text.as_str()]);
+        }
+        assert!(tended.refused.is_some(), "the successor's record is not published");
+        // The policy in one call, the new one for the old one, before any key record.
+        let asked = publisher.asked.lock().unwrap();
+        assert!(asked[0].iter().all(|change| change.name == name));
+        let actions: Vec<Action> = asked[0].iter().map(|change| change.action).collect();
+        assert!(actions.contains(&Action::Add) && actions.contains(&Action::Remove));
+        assert!(asked[1..].iter().any(|part| part.iter().all(|change| change.name != name)));
+    });
+}
