@@ -1,4 +1,4 @@
-//! Publishers that fail at some names.
+//! Publishers that fail at some names, take their time, or are two at once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod lifetime_support;
@@ -10,10 +10,9 @@ use lifetime_support::zone::Lag;
 use lifetime_support::{Chance, DAY, HOUR, Party, START, Zone, runtime};
 use mta_seal::core::Suite;
 use mta_seal::dns::update::{UpdateError, UpdateFailure};
-use mta_seal::gateway::publication::{
-    Action, Change, PublishError, PublishFuture, Publisher, Way,
-};
+use mta_seal::gateway::publication::{Action, Change, PublishError, PublishFuture, Publisher, Way};
 use mta_seal::gateway::rotation::Keeper;
+use tokio::sync::{Notify, Semaphore};
 
 fn quiet() -> (Party, Zone) {
     let zone = Zone::new(2, 3_600, 900, Lag::None, START, Chance::new(1));
@@ -71,5 +70,76 @@ fn a_policy_without_a_revoked_key_is_published_though_no_key_record_can_be() {
         let actions: Vec<Action> = asked[0].iter().map(|change| change.action).collect();
         assert!(actions.contains(&Action::Add) && actions.contains(&Action::Remove));
         assert!(asked[1..].iter().any(|part| part.iter().all(|change| change.name != name)));
+    });
+}
+
+/// Publishes in the zone once its gate is open.
+#[derive(Debug)]
+struct Gated {
+    zone: Zone,
+    reached: Notify,
+    /// Open once it is closed.
+    gate: Semaphore,
+}
+
+impl Gated {
+    fn new(zone: &Zone) -> Arc<Self> {
+        Arc::new(Self { zone: zone.clone(), reached: Notify::new(), gate: Semaphore::new(0) })
+    }
+}
+
+impl Publisher for Gated {
+    fn publish<'a>(&'a self, changes: &'a [Change]) -> PublishFuture<'a> {
+        Box::pin(async move {
+            self.reached.notify_one();
+            assert!(self.gate.acquire().await.is_err(), "nobody gives a permit");
+            self.zone.publish(changes).await
+        })
+    }
+
+    fn way(&self) -> Way {
+        Way::Hook
+    }
+}
+
+#[test]
+fn what_one_keeper_has_handed_over_another_does_not() {
+    runtime().block_on(async {
+        let (party, zone) = quiet();
+        let gated = Gated::new(&zone);
+        let first = Keeper { publisher: Arc::clone(&gated) as _, ..party.keeper.clone() };
+        let visit = tokio::spawn(async move { first.tend(START).await });
+        gated.reached.notified().await;
+        // As `keys rotate` beside a gateway.
+        let tended = party.tend(START + 1).await;
+        assert_eq!(zone.counts(), (0, 0));
+        assert_eq!((&tended.refused, &tended.by_hand[..]), (&None, &[][..]));
+        assert!(tended.next <= START + HOUR, "it comes again soon");
+        gated.gate.close();
+        visit.await.unwrap().unwrap();
+        let (published, _) = zone.counts();
+        assert!(published > 0);
+        for records in zone.records(&party.policy_name()) {
+            assert_eq!(records, [party.policy().text()]);
+        }
+        party.tend(START + 2).await;
+        assert_eq!(zone.counts(), (published, 0));
+    });
+}
+
+#[test]
+fn what_a_visit_that_was_broken_off_had_handed_over_the_next_one_does() {
+    runtime().block_on(async {
+        let (party, zone) = quiet();
+        let gated = Gated::new(&zone);
+        let first = Keeper { publisher: Arc::clone(&gated) as _, ..party.keeper.clone() };
+        let visit = tokio::spawn(async move { first.tend(START).await });
+        gated.reached.notified().await;
+        visit.abort();
+        assert!(visit.await.unwrap_err().is_cancelled());
+        party.tend(START + 1).await;
+        for records in zone.records(&party.policy_name()) {
+            assert_eq!(records, [party.policy().text()]);
+        }
     });
 }

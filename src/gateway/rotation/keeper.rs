@@ -14,12 +14,12 @@ use crate::dns::Resolver;
 use crate::gateway::clock::Clock;
 use crate::gateway::config::LocalDomain;
 use crate::gateway::publication::{
-    Action, Change, Published, Publisher, PublisherError, publisher,
+    Action, Change, Published, Publisher, PublisherError, Turn, publisher,
 };
 use crate::gateway::system_rng;
 use crate::lifetime::{Concern, Jump, Plan, Schedule, names};
 use crate::records::Selector;
-use crate::store::keyring::Passphrase;
+use crate::store::keyring::{KeyringError, Passphrase};
 use crate::store::ledger::NewAction;
 
 /// How often what is seen everywhere is looked at again, in seconds.
@@ -81,6 +81,8 @@ struct Sitting {
     jump: Option<Jump>,
     plan: Plan,
     changes: Vec<Change>,
+    /// The right to have them made.
+    turn: Option<Turn>,
     looks: Vec<Look>,
 }
 
@@ -157,6 +159,7 @@ impl Keeper {
             tended.jump = tended.jump.or(sitting.jump);
             tended.concerns = sitting.plan.concerns;
             let published = self.publish(sitting.changes, now, &mut tended).await?;
+            drop(sitting.turn);
             moved |= published;
             let seen = self.look(sitting.looks).await;
             let at_policy = seen.iter().find(|(look, _)| look.name == policy);
@@ -217,14 +220,25 @@ impl Keeper {
             value: stand.value.clone(),
             ttl: self.ttl,
         });
-        let changes = changes.collect();
+        let mut changes: Vec<Change> = changes.collect();
+        let turn = if changes.is_empty() { None } else { self.turn()? };
+        if turn.is_none() {
+            // Somebody else is at it.
+            changes.clear();
+        }
         let looks = desk.book.stands.iter().map(|stand| Look {
             name: stand.name.clone(),
             value: stand.value.clone(),
             withdrawn: stand.withdrawn,
         });
         let looks = looks.collect();
-        Ok(Sitting { events, jump, plan, changes, looks })
+        Ok(Sitting { events, jump, plan, changes, turn, looks })
+    }
+
+    /// The right to have changes made, unless somebody else has it.
+    fn turn(&self) -> Result<Option<Turn>, DeskError> {
+        let failed = |source| KeyringError::Io { path: self.keys.clone(), source };
+        Ok(Turn::take(&self.keys).map_err(failed)?)
     }
 
     /// Hands changes over for publication, name by name; whether any was made. What fails at one name holds up no other.
@@ -250,7 +264,8 @@ impl Keeper {
             if result == Some(Published::ByHand) {
                 by_hand.extend_from_slice(&changes);
             }
-            let events = self.at_desk(move |keeper| keeper.published(&changes, result, now)).await?;
+            let events =
+                self.at_desk(move |keeper| keeper.published(&changes, result, now)).await?;
             moved |= !events.is_empty();
             tended.events.extend(events);
         }
