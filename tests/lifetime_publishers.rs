@@ -3,6 +3,7 @@
 
 mod lifetime_support;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use lifetime_support::zone::Lag;
 use lifetime_support::{Chance, DAY, HOUR, Party, START, Zone, runtime};
 use mta_seal::core::Suite;
 use mta_seal::dns::update::{UpdateError, UpdateFailure};
+use mta_seal::gateway::Clock;
 use mta_seal::gateway::publication::{Action, Change, PublishError, PublishFuture, Publisher, Way};
 use mta_seal::gateway::rotation::Keeper;
 use tokio::sync::{Notify, Semaphore};
@@ -140,6 +142,53 @@ fn what_a_visit_that_was_broken_off_had_handed_over_the_next_one_does() {
         party.tend(START + 1).await;
         for records in zone.records(&party.policy_name()) {
             assert_eq!(records, [party.policy().text()]);
+        }
+    });
+}
+
+/// A command that takes three minutes for each name, and the clock that goes on meanwhile.
+#[derive(Debug)]
+struct Slow {
+    zone: Zone,
+    now: AtomicU64,
+}
+
+impl Clock for Slow {
+    fn now(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+}
+
+impl Publisher for Slow {
+    fn publish<'a>(&'a self, changes: &'a [Change]) -> PublishFuture<'a> {
+        self.zone.advance(self.now.fetch_add(180, Ordering::Relaxed) + 180);
+        self.zone.publish(changes)
+    }
+
+    fn way(&self) -> Way {
+        Way::Hook
+    }
+}
+
+/// [R-life-02]
+#[test]
+fn a_record_counts_as_seen_from_the_look_on_that_found_it() {
+    runtime().block_on(async {
+        let (party, zone) = quiet();
+        let slow = Arc::new(Slow { zone: zone.clone(), now: AtomicU64::new(START) });
+        let keeper = Keeper {
+            publisher: Arc::clone(&slow) as _,
+            clock: Arc::clone(&slow) as _,
+            ..party.keeper.clone()
+        };
+        keeper.tend(START).await.unwrap();
+        assert!(slow.now() > START);
+        let book = party.book();
+        assert!(!book.stands.is_empty());
+        for stand in &book.stands {
+            let shown = zone.shown(&stand.name, &stand.value).unwrap();
+            assert!(shown > START && stand.seen.unwrap() >= shown, "{stand:?}");
+            assert!(stand.ready.unwrap() >= shown + stand.settle, "{stand:?}");
         }
     });
 }

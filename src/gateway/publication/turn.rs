@@ -12,7 +12,7 @@ const NAME: &str = "publishing";
 /// would otherwise make the same ones, and one's late `add` of a policy would bring back what the other has removed. Given back when
 /// dropped, and by the system when the process ends.
 #[derive(Debug)]
-pub struct Turn(File);
+pub(in crate::gateway) struct Turn(File);
 
 impl Turn {
     /// Takes the right, unless somebody else has it. Blocks only while it opens a file.
@@ -20,7 +20,7 @@ impl Turn {
     /// # Errors
     ///
     /// What the file system says.
-    pub fn take(keys: &Path) -> io::Result<Option<Self>> {
+    pub(in crate::gateway) fn take(keys: &Path) -> io::Result<Option<Self>> {
         let mut options = OpenOptions::new();
         let file =
             options.write(true).create(true).truncate(false).mode(0o600).open(keys.join(NAME))?;

@@ -52,6 +52,8 @@ pub struct Keeper {
     pub publisher: Arc<dyn Publisher>,
     /// Tells what the servers of its zone have.
     pub sightings: Arc<dyn Sightings>,
+    /// Tells how long a visit has taken so far.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// What a visit has brought.
@@ -125,8 +127,9 @@ impl Keeper {
             schedule: local.rotation.unwrap_or_default(),
             ttl: publication.ttl,
             selectors: publication.selectors.clone().into(),
-            publisher: publisher(publication, clock)?,
+            publisher: publisher(publication, Arc::clone(&clock))?,
             sightings: Arc::new(Authoritative::new(resolver, port)),
+            clock,
         })
     }
 
@@ -144,7 +147,7 @@ impl Keeper {
     /// # Errors
     ///
     /// The keyring cannot be read or changed. The keys that are in use stay in use.
-    pub async fn tend(&self, now: u64) -> Result<Tended, DeskError> {
+    pub async fn tend(&self, mut now: u64) -> Result<Tended, DeskError> {
         let mut tended = Tended::default();
         let policy = names(&self.at).policy();
         // What others have published counts before anything is signed [R-life-15].
@@ -161,6 +164,8 @@ impl Keeper {
             let published = self.publish(sitting.changes, now, &mut tended).await?;
             drop(sitting.turn);
             moved |= published;
+            // A command may have taken minutes: nothing is seen before it stood [R-life-02].
+            now = self.clock.now().max(now);
             let seen = self.look(sitting.looks).await;
             let at_policy = seen.iter().find(|(look, _)| look.name == policy);
             sighted = at_policy.map(|(_, sighting)| Arc::clone(sighting));
@@ -252,6 +257,7 @@ impl Keeper {
         let mut by_hand = Vec::new();
         for changes in self.by_name(changes) {
             let result = self.publisher.publish(&changes).await;
+            let now = self.clock.now().max(now);
             if let Err(error) = &result {
                 let (name, hint) = (changes.first().map(|change| &change.name), error.hint());
                 warn!(domain = %self.domain, name, hint, "records could not be published: {error}");
