@@ -281,8 +281,8 @@ impl Keeper {
         Ok(moved)
     }
 
-    /// The changes of each name, which belong together; first those of the policy, since a key that is revoked is used for as long as
-    /// the former one stands.
+    /// The changes of each name, which belong together; first those of a policy that replaces another, since a revoked key is used for
+    /// as long as the former stands, and last those of a first policy, so that the records of the keys that it lists are there.
     fn by_name(&self, changes: Vec<Change>) -> Vec<Vec<Change>> {
         let policy = names(&self.at).policy();
         let mut parts: Vec<Vec<Change>> = Vec::new();
@@ -293,7 +293,11 @@ impl Keeper {
                 None => parts.push(vec![change]),
             }
         }
-        parts.sort_by_key(|part| part.first().is_none_or(|change| change.name != policy));
+        parts.sort_by_key(|part| match part.first() {
+            Some(change) if change.name != policy => 1,
+            _ if part.iter().any(|change| change.action == Action::Remove) => 0,
+            _ => 2,
+        });
         parts
     }
 
