@@ -301,8 +301,10 @@ fn rotate_does_what_is_due_and_says_what_is_left() {
         }
         let asked = fs::read_to_string(asked).unwrap();
         // Whoever gives the command sees it tried, though it was refused a moment ago.
-        let all = asked.contains(&format!("add _mta-seal.{DOMAIN}\n"));
-        assert_eq!(all, code == 0, "{asked}");
+        // What fails at one name holds up no other.
+        assert!(asked.contains(&format!("add _mta-seal.{DOMAIN}\n")), "{asked}");
+        let keys = asked.lines().any(|line| line.starts_with("add k"));
+        assert!(keys, "{asked}");
         fs::remove_file(home.dir.path().join("asked")).unwrap();
     }
     insta::assert_snapshot!("rotate", told);

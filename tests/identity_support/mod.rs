@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use mta_seal::core::{Domain, IdentityKey, KeyId, SealingPrivateKey, SigningKey, Suite};
+use mta_seal::gateway::Clock;
 use mta_seal::gateway::publication::{Action, Change, PublishFuture, Published, Publisher, Way};
 use mta_seal::gateway::rotation::{
     Desk, Event, Keeper, Made, Roll, Seen, Sighting, SightingFuture, Sightings, Tended,
@@ -76,6 +77,15 @@ impl Publisher for Zone {
     }
 }
 
+/// A visit takes no time.
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> u64 {
+        0
+    }
+}
+
 impl Sightings for Zone {
     fn look<'a>(&'a self, name: &'a Domain) -> SightingFuture<'a> {
         let records = self.texts(name.as_str()).into_iter().map(String::into_bytes).collect();
@@ -138,6 +148,7 @@ impl Publishing {
             selectors: Arc::new([]),
             publisher,
             sightings,
+            clock: Arc::new(Still),
         };
         let mut made =
             Self { _directory: directory, keys, zone, keeper, now: NOW, events: Vec::new() };

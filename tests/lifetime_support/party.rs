@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use getrandom::SysRng;
 use mta_seal::core::{Domain, IdentityKey, KeyId, SealingPrivateKey, SigningKey, Suite};
+use mta_seal::gateway::Clock;
 use mta_seal::gateway::rotation::{Desk, Keeper, Made, Tended};
 use mta_seal::lifetime::{Book, Kind, Life, Schedule, Stand, State};
 use mta_seal::records::{
@@ -20,6 +21,16 @@ use super::{DAY, HOUR, Zone};
 
 pub fn rng() -> UnwrapErr<SysRng> {
     UnwrapErr(SysRng)
+}
+
+/// In virtual time a visit takes none: it is as late as whoever begins it says.
+#[derive(Debug, Clone, Copy)]
+pub struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> u64 {
+        0
+    }
 }
 
 /// When a directory was changed last, with nanoseconds.
@@ -75,6 +86,7 @@ impl Party {
             selectors: Arc::new([]),
             publisher: Arc::new(zone.clone()),
             sightings: Arc::new(zone.clone()),
+            clock: Arc::new(Still),
         };
         Self { domain, keeper, zone: zone.clone(), read: RefCell::default(), _directory: directory }
     }

@@ -5,6 +5,7 @@
 
 mod hook;
 mod manual;
+mod turn;
 mod update;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 pub use hook::{Hook, HookError};
 pub use manual::Manual;
+pub(in crate::gateway) use turn::Turn;
 pub use update::{Update, UpdateKeyError};
 
 use super::Clock;

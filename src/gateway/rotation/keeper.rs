@@ -14,12 +14,12 @@ use crate::dns::Resolver;
 use crate::gateway::clock::Clock;
 use crate::gateway::config::LocalDomain;
 use crate::gateway::publication::{
-    Action, Change, Published, Publisher, PublisherError, publisher,
+    Action, Change, Published, Publisher, PublisherError, Turn, publisher,
 };
 use crate::gateway::system_rng;
 use crate::lifetime::{Concern, Jump, Plan, Schedule, names};
 use crate::records::Selector;
-use crate::store::keyring::Passphrase;
+use crate::store::keyring::{KeyringError, Passphrase};
 use crate::store::ledger::NewAction;
 
 /// How often what is seen everywhere is looked at again, in seconds.
@@ -52,6 +52,8 @@ pub struct Keeper {
     pub publisher: Arc<dyn Publisher>,
     /// Tells what the servers of its zone have.
     pub sightings: Arc<dyn Sightings>,
+    /// Tells how long a visit has taken so far.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// What a visit has brought.
@@ -81,6 +83,8 @@ struct Sitting {
     jump: Option<Jump>,
     plan: Plan,
     changes: Vec<Change>,
+    /// The right to have them made.
+    turn: Option<Turn>,
     looks: Vec<Look>,
 }
 
@@ -123,8 +127,9 @@ impl Keeper {
             schedule: local.rotation.unwrap_or_default(),
             ttl: publication.ttl,
             selectors: publication.selectors.clone().into(),
-            publisher: publisher(publication, clock)?,
+            publisher: publisher(publication, Arc::clone(&clock))?,
             sightings: Arc::new(Authoritative::new(resolver, port)),
+            clock,
         })
     }
 
@@ -142,7 +147,7 @@ impl Keeper {
     /// # Errors
     ///
     /// The keyring cannot be read or changed. The keys that are in use stay in use.
-    pub async fn tend(&self, now: u64) -> Result<Tended, DeskError> {
+    pub async fn tend(&self, mut now: u64) -> Result<Tended, DeskError> {
         let mut tended = Tended::default();
         let policy = names(&self.at).policy();
         // What others have published counts before anything is signed [R-life-15].
@@ -157,7 +162,10 @@ impl Keeper {
             tended.jump = tended.jump.or(sitting.jump);
             tended.concerns = sitting.plan.concerns;
             let published = self.publish(sitting.changes, now, &mut tended).await?;
+            drop(sitting.turn);
             moved |= published;
+            // A command may have taken minutes: nothing is seen before it stood [R-life-02].
+            now = self.clock.now().max(now);
             let seen = self.look(sitting.looks).await;
             let at_policy = seen.iter().find(|(look, _)| look.name == policy);
             sighted = at_policy.map(|(_, sighting)| Arc::clone(sighting));
@@ -217,41 +225,80 @@ impl Keeper {
             value: stand.value.clone(),
             ttl: self.ttl,
         });
-        let changes = changes.collect();
+        let mut changes: Vec<Change> = changes.collect();
+        let turn = if changes.is_empty() { None } else { self.turn()? };
+        if turn.is_none() {
+            // Somebody else is at it.
+            changes.clear();
+        }
         let looks = desk.book.stands.iter().map(|stand| Look {
             name: stand.name.clone(),
             value: stand.value.clone(),
             withdrawn: stand.withdrawn,
         });
         let looks = looks.collect();
-        Ok(Sitting { events, jump, plan, changes, looks })
+        Ok(Sitting { events, jump, plan, changes, turn, looks })
     }
 
-    /// Hands changes over for publication; whether any was made.
+    /// The right to have changes made, unless somebody else has it.
+    fn turn(&self) -> Result<Option<Turn>, DeskError> {
+        let failed = |source| KeyringError::Io { path: self.keys.clone(), source };
+        Ok(Turn::take(&self.keys).map_err(failed)?)
+    }
+
+    /// Hands changes over for publication, name by name; whether any was made. What fails at one name holds up no other.
     async fn publish(
         &self,
         changes: Vec<Change>,
         now: u64,
         tended: &mut Tended,
     ) -> Result<bool, DeskError> {
-        if changes.is_empty() {
-            return Ok(false);
+        let mut moved = false;
+        let mut by_hand = Vec::new();
+        for changes in self.by_name(changes) {
+            let result = self.publisher.publish(&changes).await;
+            let now = self.clock.now().max(now);
+            if let Err(error) = &result {
+                let (name, hint) = (changes.first().map(|change| &change.name), error.hint());
+                warn!(domain = %self.domain, name, hint, "records could not be published: {error}");
+                // The first one is the policy's, if that is among them.
+                if tended.refused.is_none() {
+                    (tended.refused, tended.remedy) = (Some(error.to_string()), hint);
+                }
+            }
+            let result = result.ok();
+            if result == Some(Published::ByHand) {
+                by_hand.extend_from_slice(&changes);
+            }
+            let events =
+                self.at_desk(move |keeper| keeper.published(&changes, result, now)).await?;
+            moved |= !events.is_empty();
+            tended.events.extend(events);
         }
-        let result = self.publisher.publish(&changes).await;
-        if let Err(error) = &result {
-            let hint = error.hint();
-            warn!(domain = %self.domain, hint, "records could not be published: {error}");
-            (tended.refused, tended.remedy) = (Some(error.to_string()), hint);
+        if !by_hand.is_empty() {
+            tended.by_hand = by_hand;
         }
-        let result = result.ok();
-        let by_hand = result == Some(Published::ByHand);
-        if by_hand {
-            tended.by_hand.clone_from(&changes);
-        }
-        let events = self.at_desk(move |keeper| keeper.published(&changes, result, now)).await?;
-        let moved = !events.is_empty();
-        tended.events.extend(events);
         Ok(moved)
+    }
+
+    /// The changes of each name, which belong together; first those of a policy that replaces another, since a revoked key is used for
+    /// as long as the former stands, and last those of a first policy, so that the records of the keys that it lists are there.
+    fn by_name(&self, changes: Vec<Change>) -> Vec<Vec<Change>> {
+        let policy = names(&self.at).policy();
+        let mut parts: Vec<Vec<Change>> = Vec::new();
+        for change in changes {
+            let of = |part: &&mut Vec<Change>| part.iter().any(|other| other.name == change.name);
+            match parts.iter_mut().find(of) {
+                Some(part) => part.push(change),
+                None => parts.push(vec![change]),
+            }
+        }
+        parts.sort_by_key(|part| match part.first() {
+            Some(change) if change.name != policy => 1,
+            _ if part.iter().any(|change| change.action == Action::Remove) => 0,
+            _ => 2,
+        });
+        parts
     }
 
     /// Enters what has become of changes; `None`: they were refused.
