@@ -4,12 +4,13 @@
 mod lifetime_support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use lifetime_support::party::{entry, rng};
 use lifetime_support::zone::Lag;
 use lifetime_support::{Chance, DAY, HOUR, Party, START, Zone, runtime};
-use mta_seal::core::{KeyId, Suite};
-use mta_seal::gateway::rotation::{Event, Tended};
+use mta_seal::core::{Domain, KeyId, Suite};
+use mta_seal::gateway::rotation::{Event, SightingFuture, Sightings, Tended};
 use mta_seal::lifetime::{Concern, Jump, Kind, SETTLING, State};
 use mta_seal::records::{KeyRecord, PolicyDraft, SignedPolicy, VerifiedPolicy, key_record_name};
 use mta_seal::store::keyring::Find;
@@ -514,5 +515,48 @@ fn a_key_is_in_one_state_after_the_other() {
         assert_eq!(state(&party, START + 8 * DAY), State::Retiring);
         party.pass(START + 8 * DAY + 60, START + 45 * DAY).await;
         assert_eq!(state(&party, START + 45 * DAY), State::Destroyed);
+    });
+}
+
+/// Servers of which one says once that caches keep what they get for this long.
+struct Misled(Arc<dyn Sightings>, AtomicU64);
+
+impl Sightings for Misled {
+    fn look<'a>(&'a self, name: &'a Domain) -> SightingFuture<'a> {
+        Box::pin(async move {
+            let mut sighting = self.0.look(name).await;
+            sighting.settle = sighting.settle.max(self.1.swap(0, Ordering::Relaxed));
+            sighting
+        })
+    }
+}
+
+/// [R-life-02]
+#[test]
+fn a_time_to_live_that_was_wrong_once_is_forgotten_when_caches_have_forgotten_it() {
+    runtime().block_on(async {
+        let (mut party, _) = quiet();
+        let first = party.signs();
+        let misled = Arc::new(Misled(Arc::clone(&party.keeper.sightings), AtomicU64::new(0)));
+        party.keeper.sightings = Arc::clone(&misled) as Arc<dyn Sightings>;
+        party.pass(START, START + HOUR).await;
+        let stand = |now| {
+            let desk = party.desk(now);
+            desk.book.stand(&party.policy_name(), desk.policy().text()).unwrap().clone()
+        };
+        // A visit begins with a look whose time to live does not count; the second is entered.
+        let now = START + 3 * HOUR;
+        misled.1.store(7 * DAY, Ordering::Relaxed);
+        while stand(now).settle < 7 * DAY {
+            misled.1.store(7 * DAY, Ordering::Relaxed);
+            party.tend(now).await;
+        }
+        party.pass(now + HOUR, now + 7 * DAY - HOUR).await;
+        assert_eq!(stand(now + 7 * DAY - HOUR).settle, 7 * DAY, "a cache may still have it");
+        party.pass(now + 7 * DAY, now + 8 * DAY).await;
+        assert_eq!(stand(now + 8 * DAY).settle, TTL);
+        // So that the next signing key comes into use in its time.
+        party.pass(now + 8 * DAY + HOUR, START + 31 * DAY).await;
+        assert_ne!(party.signs(), first);
     });
 }

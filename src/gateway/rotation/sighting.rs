@@ -16,6 +16,10 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Time to live of a denial where no server says, in seconds: what [R-dns-03] allows at most.
 const DENIAL: u64 = 3_600;
 
+/// Longest time for which a cache is taken to keep anything, in seconds: 7 days [R-life-02]. One answer, which may be forged, must not
+/// hold keys up for years.
+const MAX_SETTLE: u64 = 604_800;
+
 /// What one server of the zone has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
@@ -128,7 +132,7 @@ impl Sightings for Authoritative {
                 };
                 servers.push(Seen { server: place, records });
             }
-            Sighting { servers, settle }
+            Sighting { servers, settle: settle.min(MAX_SETTLE) }
         })
     }
 }
