@@ -92,3 +92,13 @@ async fn no_time_to_live_counts_for_more_than_a_week() {
         assert_eq!(sighting.settle, settle);
     }
 }
+
+/// [R-life-02]: another address of the same server is enough, as without IPv6; another server is not.
+#[tokio::test]
+async fn a_server_that_cannot_be_reached_is_not_left_out() {
+    assert!(look(&[&[NO_WAY, LOOPBACK]], 300).await.shows(TEXT));
+    let sighting = look(&[&[LOOPBACK], &[NO_WAY]], 300).await;
+    assert!(!sighting.shows(TEXT) && !sighting.lacks("v=test; another"), "{sighting:?}");
+    assert!(!sighting.contradicts(TEXT), "nothing is known of the other");
+    assert!(!look(&[&[NO_WAY]], 300).await.shows(TEXT));
+}

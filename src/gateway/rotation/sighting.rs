@@ -1,5 +1,6 @@
 //! Whether a record is seen everywhere: what each server of its zone says.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -114,8 +115,14 @@ impl Sightings for Authoritative {
             let denial = soas.iter().filter_map(|(_, _, soa)| soa.as_ref().ok());
             let denial = denial.map(|soa| soa.negative.as_secs()).max().unwrap_or(DENIAL);
             let mut settle = denial;
+            let answered: HashSet<String> = answers
+                .iter()
+                .filter(|answer| answer.said.is_answer())
+                .map(|answer| answer.server.clone())
+                .collect();
             let mut servers = Vec::new();
             for answer in answers {
+                let elsewhere = answered.contains(&answer.server);
                 let place = match answer.address {
                     Some(address) => format!("{} ({address})", answer.server),
                     None => answer.server,
@@ -126,8 +133,11 @@ impl Sightings for Authoritative {
                         Ok(records)
                     }
                     Said::Denied { .. } => Ok(Vec::new()),
-                    // What cannot be reached from here over IPv6 is not our matter.
-                    Said::Unreachable if answer.address.is_some() => continue,
+                    // As without IPv6: what the server has is known by its other address.
+                    Said::Unreachable if elsewhere => continue,
+                    Said::Unreachable if answer.address.is_some() => {
+                        Err("cannot be reached from here".to_owned())
+                    }
                     other => Err(words(&other)),
                 };
                 servers.push(Seen { server: place, records });
