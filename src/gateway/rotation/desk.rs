@@ -267,7 +267,7 @@ impl Desk {
             }
             left = left.saturating_sub(plan.steps.len());
             for step in std::mem::take(&mut plan.steps) {
-                events.push(self.step(step, made, now, rng)?);
+                events.push(self.step(step, schedule, made, now, rng)?);
             }
         }
     }
@@ -301,6 +301,7 @@ impl Desk {
     fn step(
         &mut self,
         step: Step,
+        schedule: &Schedule,
         made: Made<'_>,
         now: u64,
         rng: &mut impl CryptoRng,
@@ -308,6 +309,13 @@ impl Desk {
         match step {
             Step::Make(kind) => {
                 let id = self.make(kind, made, now, rng)?;
+                if let Kind::Sealing(suite) = kind
+                    && suite.is_inline()
+                    && let Some(life) = self.book.life_mut(&id)
+                {
+                    life.ready = Some(schedule.takes_up(now));
+                    self.save(now)?;
+                }
                 Ok(Event::Made(kind, id))
             }
             Step::Sign { lists, serial, expiry } => {
