@@ -238,8 +238,10 @@ fn a_key_that_is_to_be_destroyed_at_once_is_destroyed_whoever_comes_next() {
         desk.save(now).unwrap();
         drop(desk);
         let visits = party.pass(now + 60, now + HOUR).await;
-        let end = visits.iter().flat_map(|(_, tended)| &tended.events);
-        assert!(end.into_iter().any(|e| *e == Event::Destroyed(X25519, bad)), "{visits:?}");
+        let events: Vec<&Event> = visits.iter().flat_map(|(_, tended)| &tended.events).collect();
+        let destroyed = events.iter().position(|e| **e == Event::Destroyed(X25519, bad)).unwrap();
+        // The policy does without it before.
+        assert!(events.iter().position(|e| signed(e)).unwrap() < destroyed, "{events:?}");
         assert_ne!(party.listed(Suite::X25519), Some(bad));
     });
 }
@@ -266,6 +268,26 @@ fn a_revoked_key_leaves_the_policy_at_once() {
             party.pass(now + 60, now + DAY).await;
             assert!(party.listed(suite).is_some_and(|id| id != old));
         }
+    });
+}
+
+/// [R-life-07]: mail to what is listed bounces anyhow.
+#[test]
+fn where_all_sealing_keys_are_destroyed_at_once_another_is_listed_at_once() {
+    runtime().block_on(async {
+        let (party, _) = quiet();
+        party.pass(START, START + DAY).await;
+        let now = START + DAY + HOUR;
+        let old = Suite::ALL.map(|suite| party.listed(suite).unwrap());
+        let mut desk = party.desk(now);
+        for id in &old {
+            desk.book.revoke(id, true, now);
+        }
+        desk.save(now).unwrap();
+        drop(desk);
+        party.tend(now).await;
+        assert!(party.listed(Suite::X25519).is_some_and(|id| !old.contains(&id)));
+        assert!(old.iter().all(|id| matches!(party.keyring().find(id), Find::Destroyed)));
     });
 }
 
@@ -334,7 +356,11 @@ fn in_a_hurry_other_keys_come_as_soon_as_they_are_seen() {
         drop(desk);
         zone.advance(now);
         let tended = party.tend(now).await;
-        assert_eq!(party.listed(Suite::X25519), Some(old[1]), "the gateway has not got the new one");
+        assert_eq!(
+            party.listed(Suite::X25519),
+            Some(old[1]),
+            "the gateway has not got the new one"
+        );
         assert!(tended.next <= now + 60);
         party.tend(now + 59).await;
         assert_eq!(party.listed(Suite::X25519), Some(old[1]));
@@ -508,6 +534,32 @@ fn selectors_are_used_in_turn() {
         let used: Vec<&str> = used.filter_map(|life| life.selector.as_deref()).collect();
         assert!(used.len() > 12 && used.iter().all(|s| s.starts_with('s')), "{used:?}");
         assert!(used.iter().filter(|s| **s == "s0").count() > 1, "used again: {used:?}");
+    });
+}
+
+/// Who acts upon an unexpired policy would find another key at the name of the revoked one.
+#[test]
+fn the_selector_of_a_revoked_key_is_not_used_while_a_policy_lists_that() {
+    runtime().block_on(async {
+        let (mut party, _) = quiet();
+        let ring: Vec<mta_seal::records::Selector> =
+            (0..9).map(|n| format!("s{n}").parse().unwrap()).collect();
+        party.keeper.selectors = ring.into();
+        let now = START + 9 * DAY;
+        party.pass(START, now).await;
+        let bad = party.listed(Suite::XWing).unwrap();
+        let mut desk = party.desk(now);
+        desk.book.revoke(&bad, false, now);
+        desk.save(now).unwrap();
+        drop(desk);
+        party.pass(now + 60, now + 60 * DAY).await;
+        let book = party.book();
+        let revoked = book.life(&bad).unwrap();
+        let others = book.keys.iter().filter(|life| life.id != bad);
+        let again: Vec<u64> =
+            others.filter(|life| life.selector == revoked.selector).map(|life| life.made).collect();
+        let expiry = revoked.listing.unwrap().expiry;
+        assert!(!again.is_empty() && again.iter().all(|made| *made >= expiry), "{again:?}");
     });
 }
 

@@ -258,18 +258,16 @@ impl Book {
         }
     }
 
-    /// Whether nobody uses this selector any more, so that another key may have it.
+    /// Whether nobody uses this selector any more, so that another key may have it. Who acts upon an unexpired policy that lists a
+    /// revoked key would find the record of another at its name.
     #[must_use]
-    pub fn is_free(&self, selector: &str, names: Names<'_>) -> bool {
+    pub fn is_free(&self, selector: &str, names: Names<'_>, now: u64) -> bool {
         let taken = |life: &Life| {
-            life.selector.as_deref() == Some(selector)
-                && names.key(life).is_some_and(|name| self.stands.iter().any(|s| s.name == name))
+            let stands =
+                || names.key(life).is_some_and(|name| self.stands.iter().any(|s| s.name == name));
+            let to_be_used = life.from.is_none() && life.is_usable();
+            to_be_used || life.listing.is_some_and(|listing| now < listing.expiry) || stands()
         };
-        !self.keys.iter().any(|life| {
-            taken(life)
-                || (life.selector.as_deref() == Some(selector)
-                    && life.from.is_none()
-                    && life.is_usable())
-        })
+        !self.keys.iter().any(|life| life.selector.as_deref() == Some(selector) && taken(life))
     }
 }

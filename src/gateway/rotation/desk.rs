@@ -223,7 +223,7 @@ impl Desk {
             schedule,
             identity: self.keyring.identity().is_some(),
             ahead: &self.ahead(),
-            selector: made.selectors.is_empty() || self.free(made).is_some(),
+            selector: made.selectors.is_empty() || self.free(made, now).is_some(),
         });
         let lacking = self.lacks_former();
         plan.concerns.extend(lacking.map(|former| Concern::FormerMissing { former }));
@@ -264,6 +264,10 @@ impl Desk {
                 self.want(made, now);
                 self.save(now)?;
                 return Ok(plan);
+            }
+            // A key is not destroyed before the policy that does without it is signed, and that waits for new keys.
+            if plan.steps.iter().any(|step| matches!(step, Step::Make(_))) {
+                plan.steps.retain(|step| matches!(step, Step::Make(_)));
             }
             left = left.saturating_sub(plan.steps.len());
             for step in std::mem::take(&mut plan.steps) {
@@ -356,7 +360,7 @@ impl Desk {
             Kind::Sealing(suite) => {
                 let mut stored = StoredKey::new(SealingPrivateKey::generate(suite, rng)?);
                 if !suite.is_inline() && !made.selectors.is_empty() {
-                    self.free(made)
+                    self.free(made, now)
                         .ok_or(DeskError::NoSelector)?
                         .as_str()
                         .clone_into(&mut stored.selector);
@@ -485,8 +489,8 @@ impl Desk {
     }
 
     /// A selector that no key uses.
-    fn free<'a>(&self, made: Made<'a>) -> Option<&'a Selector> {
-        let free = |selector: &&Selector| self.book.is_free(selector.as_str(), names(made.at));
+    fn free<'a>(&self, made: Made<'a>, now: u64) -> Option<&'a Selector> {
+        let free = |selector: &&Selector| self.book.is_free(selector.as_str(), names(made.at), now);
         made.selectors.iter().find(free)
     }
 
