@@ -215,31 +215,6 @@ fn what_is_destroyed_stays_destroyed() {
     assert!(matches!(fourth.find(&id), mta_seal::store::keyring::Find::Found(_)));
 }
 
-/// Anybody can encrypt to a recipient: no such list keeps a key out that the policy here lists and that has yet to come.
-#[test]
-fn a_list_from_elsewhere_keeps_no_key_out_that_the_policy_lists() {
-    let base = tempfile::tempdir().unwrap();
-    let gw = init(base.path());
-    let age = Age::new(&gw);
-    let keys = gw.join(KEYS);
-    let awaited = Keyring::load(&keys).unwrap().sealing_keys()[0].clone();
-    let (id, name) = (
-        awaited.key.key_id(),
-        format!("sealing-{}-{}.key", awaited.key.suite().id(), awaited.selector),
-    );
-    age.export(&gw, "backup.age", &[]);
-    let mut forged = age.open(&gw, "backup.age");
-    let files = forged["files"].as_array_mut().unwrap();
-    files.retain(|file| file["name"] != name.as_str() && file["name"] != "destroyed");
-    files.push(serde_json::json!({ "name": "destroyed", "content": format!("{id} 1795737600\n") }));
-    age.forge(&gw, "forged.age", &forged);
-
-    fs::remove_file(keys.join(&name)).unwrap();
-    stdout(&Age::import(&gw, "forged.age", &[]));
-    stdout(&Age::import(&gw, "backup.age", &[]));
-    assert!(keys.join(&name).exists());
-}
-
 #[test]
 fn what_is_known_of_lifetimes_is_taken_along_and_never_overwritten() {
     let base = tempfile::tempdir().unwrap();

@@ -31,7 +31,6 @@ use super::passphrase::Passphrase;
 use super::protection::files;
 use super::{Keyring, KeyringError, sealing_file};
 use crate::core::{Domain, IdentityKey, KeyId, SigningKey};
-use crate::records::{SealingEntry, SignedPolicy};
 use crate::store::secret_file::{self, SecretFileError};
 
 const FORMAT: &str = "mta-seal keyring";
@@ -314,8 +313,7 @@ impl Export {
         let here = sealing.chain(signing).filter(|(id, _)| !keyring.destroyed.contains(id));
         merged.alive = here.filter(|(id, _)| listed.contains(id)).map(|(_, name)| name).collect();
         let mut destroyed = keyring.destroyed.clone();
-        let in_use = keyring.in_use();
-        destroyed.extend(listed.into_iter().filter(|id| !in_use.contains(id)));
+        destroyed.extend(listed);
         let (mut identity, mut former) = (None, None);
         let (mut signing, mut sealing) = (Vec::new(), Vec::new());
         for File { name, content } in &self.files {
@@ -421,17 +419,7 @@ impl Keyring {
                 .any(|own| own.fingerprint() == *id)
     }
 
-    /// The keys that the policy here lists: what has not come yet must be able to come, whatever somebody else's list says.
-    fn in_use(&self) -> Vec<KeyId> {
-        let policy = self.policy().and_then(|text| SignedPolicy::parse(text.as_bytes()).ok());
-        let Some(policy) = policy else { return Vec::new() };
-        let record = policy.unverified();
-        let sealing = record.sealing_keys.iter().filter_map(SealingEntry::key_id);
-        sealing.chain(record.signing_keys.iter().map(|key| key.key_id())).collect()
-    }
-
-    /// Adds to a list the lines about keys that are not in it; of keys that are here, or that the policy lists, none is added to those
-    /// destroyed.
+    /// Adds to a list the lines about keys that are not in it; of keys that are here none is added to those destroyed.
     fn extend(&mut self, list: &str, more: &str) -> Result<(), KeyringError> {
         let path = self.directory.join(list);
         let mut text = match disk::read_public(&path) {
@@ -442,7 +430,6 @@ impl Keyring {
             Err(error) => return Err(error),
         };
         let known: Vec<String> = text.lines().filter_map(first).map(str::to_owned).collect();
-        let in_use = self.in_use();
         let mut changed = false;
         for line in more.lines() {
             let Some(id) = first(line).filter(|id| !known.iter().any(|known| known == id)) else {
@@ -450,7 +437,7 @@ impl Keyring {
             };
             if list == DESTROYED {
                 let Ok(id) = id.parse::<KeyId>() else { continue };
-                if self.has(&id) || in_use.contains(&id) {
+                if self.has(&id) {
                     continue;
                 }
                 self.destroyed.insert(id);
