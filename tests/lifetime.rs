@@ -4,12 +4,13 @@
 mod lifetime_support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use lifetime_support::party::{entry, rng};
 use lifetime_support::zone::Lag;
 use lifetime_support::{Chance, DAY, HOUR, Party, START, Zone, runtime};
-use mta_seal::core::{KeyId, Suite};
-use mta_seal::gateway::rotation::{Event, Tended};
+use mta_seal::core::{Domain, KeyId, Suite};
+use mta_seal::gateway::rotation::{Event, SightingFuture, Sightings, Tended};
 use mta_seal::lifetime::{Concern, Jump, Kind, SETTLING, State};
 use mta_seal::records::{KeyRecord, PolicyDraft, SignedPolicy, VerifiedPolicy, key_record_name};
 use mta_seal::store::keyring::Find;
@@ -237,8 +238,10 @@ fn a_key_that_is_to_be_destroyed_at_once_is_destroyed_whoever_comes_next() {
         desk.save(now).unwrap();
         drop(desk);
         let visits = party.pass(now + 60, now + HOUR).await;
-        let end = visits.iter().flat_map(|(_, tended)| &tended.events);
-        assert!(end.into_iter().any(|e| *e == Event::Destroyed(X25519, bad)), "{visits:?}");
+        let events: Vec<&Event> = visits.iter().flat_map(|(_, tended)| &tended.events).collect();
+        let destroyed = events.iter().position(|e| **e == Event::Destroyed(X25519, bad)).unwrap();
+        // The policy does without it before.
+        assert!(events.iter().position(|e| signed(e)).unwrap() < destroyed, "{events:?}");
         assert_ne!(party.listed(Suite::X25519), Some(bad));
     });
 }
@@ -265,6 +268,54 @@ fn a_revoked_key_leaves_the_policy_at_once() {
             party.pass(now + 60, now + DAY).await;
             assert!(party.listed(suite).is_some_and(|id| id != old));
         }
+    });
+}
+
+/// [R-life-07]: mail to what is listed bounces anyhow.
+#[test]
+fn where_all_sealing_keys_are_destroyed_at_once_another_is_listed_at_once() {
+    runtime().block_on(async {
+        let (party, _) = quiet();
+        party.pass(START, START + DAY).await;
+        let now = START + DAY + HOUR;
+        let old = Suite::ALL.map(|suite| party.listed(suite).unwrap());
+        let mut desk = party.desk(now);
+        for id in &old {
+            desk.book.revoke(id, true, now);
+        }
+        desk.save(now).unwrap();
+        drop(desk);
+        party.tend(now).await;
+        assert!(party.listed(Suite::X25519).is_some_and(|id| !old.contains(&id)));
+        assert!(old.iter().all(|id| matches!(party.keyring().find(id), Find::Destroyed)));
+    });
+}
+
+/// [R-life-02] [R-life-07]: also the last one stays listed until the gateway has another.
+#[test]
+fn a_domain_whose_sealing_keys_are_all_revoked_has_another_a_minute_later() {
+    runtime().block_on(async {
+        let (party, zone) = quiet();
+        party.pass(START, START + DAY).await;
+        let now = START + DAY + HOUR;
+        let old = Suite::ALL.map(|suite| party.listed(suite).unwrap());
+        let mut desk = party.desk(now);
+        for id in &old {
+            desk.book.revoke(id, false, now);
+        }
+        desk.save(now).unwrap();
+        drop(desk);
+        zone.advance(now);
+        let tended = party.tend(now).await;
+        assert!(!tended.events.iter().any(signed), "{:?}", tended.events);
+        assert!(tended.next <= now + 60);
+        zone.advance(now + 60);
+        party.tend(now + 60).await;
+        let listed = party.policy().record().sealing_keys.iter().filter_map(|e| e.key_id()).count();
+        assert_eq!(listed, 1);
+        assert!(party.listed(Suite::X25519).is_some_and(|id| !old.contains(&id)));
+        party.pass(now + 61, now + DAY).await;
+        assert!(party.listed(Suite::XWing).is_some_and(|id| !old.contains(&id)));
     });
 }
 
@@ -304,10 +355,19 @@ fn in_a_hurry_other_keys_come_as_soon_as_they_are_seen() {
         desk.save(now).unwrap();
         drop(desk);
         zone.advance(now);
-        party.tend(now).await;
+        let tended = party.tend(now).await;
+        assert_eq!(
+            party.listed(Suite::X25519),
+            Some(old[1]),
+            "the gateway has not got the new one"
+        );
+        assert!(tended.next <= now + 60);
+        party.tend(now + 59).await;
+        assert_eq!(party.listed(Suite::X25519), Some(old[1]));
+        party.tend(now + 60).await;
         assert_ne!(party.listed(Suite::X25519), Some(old[1]), "needs no record");
         assert_eq!(party.listed(Suite::XWing), Some(old[0]), "its record is not seen yet");
-        party.pass(now + 1, now + TTL + 600).await;
+        party.pass(now + 61, now + TTL + 600).await;
         assert_ne!(party.listed(Suite::XWing), Some(old[0]));
         party.pass(now + TTL + 601, now + DAY).await;
         assert_ne!(party.signs(), signer);
@@ -477,6 +537,32 @@ fn selectors_are_used_in_turn() {
     });
 }
 
+/// Who acts upon an unexpired policy would find another key at the name of the revoked one.
+#[test]
+fn the_selector_of_a_revoked_key_is_not_used_while_a_policy_lists_that() {
+    runtime().block_on(async {
+        let (mut party, _) = quiet();
+        let ring: Vec<mta_seal::records::Selector> =
+            (0..9).map(|n| format!("s{n}").parse().unwrap()).collect();
+        party.keeper.selectors = ring.into();
+        let now = START + 9 * DAY;
+        party.pass(START, now).await;
+        let bad = party.listed(Suite::XWing).unwrap();
+        let mut desk = party.desk(now);
+        desk.book.revoke(&bad, false, now);
+        desk.save(now).unwrap();
+        drop(desk);
+        party.pass(now + 60, now + 60 * DAY).await;
+        let book = party.book();
+        let revoked = book.life(&bad).unwrap();
+        let others = book.keys.iter().filter(|life| life.id != bad);
+        let again: Vec<u64> =
+            others.filter(|life| life.selector == revoked.selector).map(|life| life.made).collect();
+        let expiry = revoked.listing.unwrap().expiry;
+        assert!(!again.is_empty() && again.iter().all(|made| *made >= expiry), "{again:?}");
+    });
+}
+
 #[test]
 fn without_a_free_selector_the_old_key_stays_and_policies_go_on() {
     runtime().block_on(async {
@@ -514,5 +600,45 @@ fn a_key_is_in_one_state_after_the_other() {
         assert_eq!(state(&party, START + 8 * DAY), State::Retiring);
         party.pass(START + 8 * DAY + 60, START + 45 * DAY).await;
         assert_eq!(state(&party, START + 45 * DAY), State::Destroyed);
+    });
+}
+
+/// Servers of which one says at times that caches keep what they get for this long.
+struct Misled(Arc<dyn Sightings>, AtomicU64);
+
+impl Sightings for Misled {
+    fn look<'a>(&'a self, name: &'a Domain) -> SightingFuture<'a> {
+        Box::pin(async move {
+            let mut sighting = self.0.look(name).await;
+            sighting.settle = sighting.settle.max(self.1.load(Ordering::Relaxed));
+            sighting
+        })
+    }
+}
+
+/// [R-life-02]
+#[test]
+fn a_time_to_live_that_was_wrong_once_is_forgotten_when_caches_have_forgotten_it() {
+    runtime().block_on(async {
+        let (mut party, _) = quiet();
+        let first = party.signs();
+        let misled = Arc::new(Misled(Arc::clone(&party.keeper.sightings), AtomicU64::new(0)));
+        party.keeper.sightings = Arc::clone(&misled) as Arc<dyn Sightings>;
+        party.pass(START, START + HOUR).await;
+        let stand = |now| {
+            let desk = party.desk(now);
+            desk.book.stand(&party.policy_name(), desk.policy().text()).unwrap().clone()
+        };
+        let now = START + 3 * HOUR;
+        misled.1.store(7 * DAY, Ordering::Relaxed);
+        party.tend(now).await;
+        misled.1.store(0, Ordering::Relaxed);
+        party.pass(now + HOUR, now + 7 * DAY - HOUR).await;
+        assert_eq!(stand(now + 7 * DAY - HOUR).settle, 7 * DAY, "a cache may still have it");
+        party.pass(now + 7 * DAY, now + 8 * DAY).await;
+        assert_eq!(stand(now + 8 * DAY).settle, TTL);
+        // So that the next signing key comes into use in its time.
+        party.pass(now + 8 * DAY + HOUR, START + 31 * DAY).await;
+        assert_ne!(party.signs(), first);
     });
 }

@@ -206,3 +206,28 @@ fn a_stranger_holds_nothing_up() {
         assert!(pair.policies().iter().all(|records| records.contains(&stranger)));
     });
 }
+
+/// [R-rec-06]: what a wrong clock has signed nobody has believed.
+#[test]
+fn a_policy_of_a_time_to_come_holds_nothing_up() {
+    runtime().block_on(async {
+        let pair = Pair::new(Lag::None).await;
+        let node = &pair.nodes[0];
+        let now = START + 4 * DAY;
+        let draft = PolicyDraft {
+            serial: now + 300 * DAY,
+            expiry: now + 330 * DAY,
+            ..PolicyDraft::from(node.policy().record())
+        };
+        let pem = std::fs::read_to_string(node.keys().join("identity.pem")).unwrap();
+        let premature = draft.sign(&node.domain, &IdentityKey::from_pem(&pem).unwrap()).unwrap();
+        pair.zone.set(&node.policy_name(), &premature, true);
+        let mut visits = Vec::new();
+        for now in [now, now + HOUR, START + 7 * DAY, START + 7 * DAY + HOUR] {
+            pair.zone.advance(now);
+            visits.push(node.tend(now).await);
+        }
+        assert!(!visits.iter().any(gives_way));
+        assert!(signed(&visits) > 0);
+    });
+}

@@ -77,7 +77,8 @@ pub struct Life {
     pub selector: Option<String>,
     /// When it was made, or first found in the keyring.
     pub made: u64,
-    /// From when on everybody sees what must be seen before it is used: its record, or the policy that lists it.
+    /// From when on everybody sees what must be seen before it is used: its record, or the policy that lists it. Of a key that stands in
+    /// the policy itself: from when on the gateway has it, see [`Schedule::takes_up`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<u64>,
     /// The policies that list it.
@@ -156,8 +157,9 @@ impl Life {
     /// Whether all that must be seen before it is used has been seen for long enough.
     #[must_use]
     pub fn is_ready(&self, now: u64) -> bool {
+        // Of an inline key that was made before times were set for such, nothing is known but that it is long ago.
         let inline = matches!(self.kind, Kind::Sealing(_)) && !self.has_record();
-        inline || self.ready.is_some_and(|at| now >= at)
+        self.ready.map_or(inline, |at| now >= at)
     }
 }
 

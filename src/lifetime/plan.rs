@@ -203,6 +203,10 @@ impl<'a> View<'a> {
         for suite in [Suite::XWing, Suite::X25519] {
             lists.sealing.extend(self.turn(Kind::Sealing(suite), plan));
         }
+        if lists.sealing.is_empty() && self.is_over() {
+            let inline = self.of(Kind::Sealing(Suite::X25519)).find(|life| life.from.is_none());
+            lists.sealing.extend(inline.map(|life| life.id));
+        }
         let signer = self.turn(Kind::Signing, plan);
         lists.signing.extend(signer);
         // The one to follow has to be known to all before it signs, and the former ones as long as what they signed may arrive.
@@ -243,6 +247,14 @@ impl<'a> View<'a> {
         let serial = next_serial(self.policy.serial, now);
         let expiry = now.saturating_add(self.schedule.policy);
         plan.steps.push(Step::Sign { lists, serial, expiry });
+    }
+
+    /// Whether mail to whatever the policy lists bounces anyhow [R-life-07], so that nothing is lost by not waiting.
+    fn is_over(&self) -> bool {
+        let mut listed = self.policy.sealing_keys.iter().filter_map(|entry| entry.key_id());
+        let goes =
+            |life: &Life| life.destroyed.is_some() || (life.revoked.is_some() && life.at_once);
+        listed.all(|id| self.book.life(&id).is_none_or(goes))
     }
 
     /// The key of this kind that is to be listed: the one in use, or its successor if the time has come and it is ready.

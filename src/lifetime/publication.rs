@@ -46,9 +46,13 @@ pub struct Stand {
     /// Since when every server of the zone has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<u64>,
-    /// How long caches keep what stood, or did not stand, at its name before it, in seconds: the longest that was seen.
+    /// How long caches keep what stood, or did not stand, at its name before it, in seconds: the longest that was seen and that a
+    /// cache can still go by.
     #[serde(default)]
     pub settle: u64,
+    /// When it was seen that long.
+    #[serde(default)]
+    pub heard: u64,
     /// When every cache has it, or nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<u64>,
@@ -67,6 +71,7 @@ impl Stand {
             again: 0,
             seen: None,
             settle: 0,
+            heard: 0,
             ready: None,
         }
     }
@@ -99,13 +104,21 @@ impl Stand {
     /// Notes that every server has it, and that caches may deny it, or have another, for `settle` seconds more.
     pub fn everywhere(&mut self, now: u64, settle: u64) {
         let since = *self.seen.get_or_insert(now);
-        self.settle = self.settle.max(settle);
-        self.ready = Some(since.saturating_add(self.settle).max(self.ready.unwrap_or(0)));
+        self.hear(now, settle);
+        self.ready = Some(since.saturating_add(self.settle));
+    }
+
+    /// Notes how long caches keep what they get at `now`. A longer time counts until what was got then has gone, and no longer: it may
+    /// have been a mistake, or forged.
+    fn hear(&mut self, now: u64, settle: u64) {
+        if settle >= self.settle || now.abs_diff(self.heard) >= self.settle {
+            (self.settle, self.heard) = (settle, now);
+        }
     }
 
     /// Notes that a server does not have it: it is published again if it was seen before, or has been handed over this long ago.
     pub fn missing(&mut self, now: u64, settle: u64, patience: u64) {
-        self.settle = self.settle.max(settle);
+        self.hear(now, settle);
         let vanished = self.seen.take().is_some();
         self.ready = None;
         if vanished {
@@ -184,8 +197,9 @@ impl Book {
             if !self.stands.iter().any(|s| s.name == name && s.value == value) {
                 // Caches may have what it replaces.
                 let at_name = self.stands.iter().filter(|stand| stand.name == name);
-                let settle = at_name.map(|stand| stand.settle).max().unwrap_or(0);
-                self.stands.push(Stand { settle, ..Stand::new(name, value, now) });
+                let longest = at_name.map(|stand| (stand.settle, stand.heard)).max();
+                let (settle, heard) = longest.unwrap_or_default();
+                self.stands.push(Stand { settle, heard, ..Stand::new(name, value, now) });
             }
         }
     }
@@ -244,18 +258,16 @@ impl Book {
         }
     }
 
-    /// Whether nobody uses this selector any more, so that another key may have it.
+    /// Whether nobody uses this selector any more, so that another key may have it. Who acts upon an unexpired policy that lists a
+    /// revoked key would find the record of another at its name.
     #[must_use]
-    pub fn is_free(&self, selector: &str, names: Names<'_>) -> bool {
+    pub fn is_free(&self, selector: &str, names: Names<'_>, now: u64) -> bool {
         let taken = |life: &Life| {
-            life.selector.as_deref() == Some(selector)
-                && names.key(life).is_some_and(|name| self.stands.iter().any(|s| s.name == name))
+            let stands =
+                || names.key(life).is_some_and(|name| self.stands.iter().any(|s| s.name == name));
+            let to_be_used = life.from.is_none() && life.is_usable();
+            to_be_used || life.listing.is_some_and(|listing| now < listing.expiry) || stands()
         };
-        !self.keys.iter().any(|life| {
-            taken(life)
-                || (life.selector.as_deref() == Some(selector)
-                    && life.from.is_none()
-                    && life.is_usable())
-        })
+        !self.keys.iter().any(|life| life.selector.as_deref() == Some(selector) && taken(life))
     }
 }

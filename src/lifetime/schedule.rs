@@ -22,6 +22,9 @@ pub struct Schedule {
     pub warn: u64,
 }
 
+/// Time after which a gateway is taken to have a new key of its keyring, in seconds.
+const TAKEN_UP: u64 = 60;
+
 impl Default for Schedule {
     fn default() -> Self {
         const DAY: u64 = 86_400;
@@ -95,6 +98,14 @@ impl Schedule {
             return Err(ScheduleError::Signing { least });
         }
         Ok(())
+    }
+
+    /// From when on a key made at `made` that needs no record may be listed: never in the visit that makes it, since the gateway takes it
+    /// up only at the end of that [R-life-02].
+    #[must_use]
+    pub fn takes_up(&self, made: u64) -> u64 {
+        // No later than a successor counts as late.
+        made.saturating_add(TAKEN_UP.min(self.ahead.div_ceil(2)))
     }
 
     /// When the private key of a policy's sealing key may be destroyed: senders stop at the policy's expiry, messages may be

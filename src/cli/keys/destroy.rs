@@ -79,8 +79,19 @@ pub(super) fn run(
     }
     confirm(yes, "destroy them here?", "nothing was destroyed")?;
     let mut desk = open()?;
+    // A policy may have listed one meanwhile.
+    let still = self::named(&desk, &export.destroyed()?, now);
     let mut text = String::new();
     for Named { kind, id, .. } in ends {
+        match still.iter().find(|named| named.id == *id).map(|named| &named.stands) {
+            // Somebody else has destroyed it.
+            None => continue,
+            Some(Stands::Used) => {
+                text.push_str(&format!("kept {kind} key {id}, since the policy uses it now\n"));
+                continue;
+            }
+            Some(Stands::Needed(_) | Stands::Over) => {}
+        }
         desk.destroy(id, now)?;
         text.push_str(&format!("destroyed {kind} key {id}\n"));
     }

@@ -5,6 +5,7 @@ use crate::cli::failure::Failure;
 use crate::cli::moment::utc;
 use crate::cli::terminal;
 use crate::cli::trail::Trail;
+use crate::lifetime::Schedule;
 use crate::store::keyring::{
     AgeRecipient, Export, KeyringError, Passphrase, Reader, TransferError, write_secret,
 };
@@ -84,7 +85,7 @@ fn detail(args: &Args, export: &Export) -> String {
 /// Says how long the file matters. On standard error, for the file itself may be on standard output.
 fn warn(own: &Own, export: &Export, reader: &Reader) {
     let record = own.policy.record();
-    let (expiry, end) = (record.expiry, record.expiry.saturating_add(record.window));
+    let (expiry, end) = (record.expiry, Schedule::opens_until(record.expiry, record.window));
     let keys = export.keys();
     terminal::say(&format!(
         "exported {keys} private key{} of {}",

@@ -223,7 +223,7 @@ impl Desk {
             schedule,
             identity: self.keyring.identity().is_some(),
             ahead: &self.ahead(),
-            selector: made.selectors.is_empty() || self.free(made).is_some(),
+            selector: made.selectors.is_empty() || self.free(made, now).is_some(),
         });
         let lacking = self.lacks_former();
         plan.concerns.extend(lacking.map(|former| Concern::FormerMissing { former }));
@@ -265,9 +265,13 @@ impl Desk {
                 self.save(now)?;
                 return Ok(plan);
             }
+            // A key is not destroyed before the policy that does without it is signed, and that waits for new keys.
+            if plan.steps.iter().any(|step| matches!(step, Step::Make(_))) {
+                plan.steps.retain(|step| matches!(step, Step::Make(_)));
+            }
             left = left.saturating_sub(plan.steps.len());
             for step in std::mem::take(&mut plan.steps) {
-                events.push(self.step(step, made, now, rng)?);
+                events.push(self.step(step, schedule, made, now, rng)?);
             }
         }
     }
@@ -301,6 +305,7 @@ impl Desk {
     fn step(
         &mut self,
         step: Step,
+        schedule: &Schedule,
         made: Made<'_>,
         now: u64,
         rng: &mut impl CryptoRng,
@@ -308,6 +313,13 @@ impl Desk {
         match step {
             Step::Make(kind) => {
                 let id = self.make(kind, made, now, rng)?;
+                if let Kind::Sealing(suite) = kind
+                    && suite.is_inline()
+                    && let Some(life) = self.book.life_mut(&id)
+                {
+                    life.ready = Some(schedule.takes_up(now));
+                    self.save(now)?;
+                }
                 Ok(Event::Made(kind, id))
             }
             Step::Sign { lists, serial, expiry } => {
@@ -348,7 +360,7 @@ impl Desk {
             Kind::Sealing(suite) => {
                 let mut stored = StoredKey::new(SealingPrivateKey::generate(suite, rng)?);
                 if !suite.is_inline() && !made.selectors.is_empty() {
-                    self.free(made)
+                    self.free(made, now)
                         .ok_or(DeskError::NoSelector)?
                         .as_str()
                         .clone_into(&mut stored.selector);
@@ -477,8 +489,8 @@ impl Desk {
     }
 
     /// A selector that no key uses.
-    fn free<'a>(&self, made: Made<'a>) -> Option<&'a Selector> {
-        let free = |selector: &&Selector| self.book.is_free(selector.as_str(), names(made.at));
+    fn free<'a>(&self, made: Made<'a>, now: u64) -> Option<&'a Selector> {
+        let free = |selector: &&Selector| self.book.is_free(selector.as_str(), names(made.at), now);
         made.selectors.iter().find(free)
     }
 

@@ -40,7 +40,8 @@ impl Rivals {
                     rivals.earlier.push(policy);
                 }
             } else if (same || succeeds)
-                && policy.validity(now) != Validity::Expired
+                // One that lies ahead was signed by a wrong clock, and nobody has believed it [R-rec-06].
+                && policy.validity(now) == Validity::InForce
                 && rivals.later.as_ref().is_none_or(|later| rank(later) < rank(&policy))
             {
                 rivals.later = Some(policy);

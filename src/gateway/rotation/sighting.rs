@@ -1,5 +1,6 @@
 //! Whether a record is seen everywhere: what each server of its zone says.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,6 +16,10 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time to live of a denial where no server says, in seconds: what [R-dns-03] allows at most.
 const DENIAL: u64 = 3_600;
+
+/// Longest time for which a cache is taken to keep anything, in seconds: 7 days [R-life-02]. One answer, which may be forged, must not
+/// hold keys up for years.
+const MAX_SETTLE: u64 = 604_800;
 
 /// What one server of the zone has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,8 +115,14 @@ impl Sightings for Authoritative {
             let denial = soas.iter().filter_map(|(_, _, soa)| soa.as_ref().ok());
             let denial = denial.map(|soa| soa.negative.as_secs()).max().unwrap_or(DENIAL);
             let mut settle = denial;
+            let answered: HashSet<String> = answers
+                .iter()
+                .filter(|answer| answer.said.is_answer())
+                .map(|answer| answer.server.clone())
+                .collect();
             let mut servers = Vec::new();
             for answer in answers {
+                let elsewhere = answered.contains(&answer.server);
                 let place = match answer.address {
                     Some(address) => format!("{} ({address})", answer.server),
                     None => answer.server,
@@ -122,13 +133,16 @@ impl Sightings for Authoritative {
                         Ok(records)
                     }
                     Said::Denied { .. } => Ok(Vec::new()),
-                    // What cannot be reached from here over IPv6 is not our matter.
-                    Said::Unreachable if answer.address.is_some() => continue,
+                    // As without IPv6: what the server has is known by its other address.
+                    Said::Unreachable if elsewhere => continue,
+                    Said::Unreachable if answer.address.is_some() => {
+                        Err("cannot be reached from here".to_owned())
+                    }
                     other => Err(words(&other)),
                 };
                 servers.push(Seen { server: place, records });
             }
-            Sighting { servers, settle }
+            Sighting { servers, settle: settle.min(MAX_SETTLE) }
         })
     }
 }
