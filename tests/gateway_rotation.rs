@@ -20,6 +20,7 @@ use mta_seal::dns::{
 };
 use mta_seal::gateway::StartError;
 use mta_seal::gateway::rotation::Disagreement;
+use mta_seal::lifetime::Book;
 use mta_seal::smtp::Protocol::Smtp;
 use mta_seal::store::ledger::{Ledger, MAX_ALARMS};
 use rustix::process::{Pid, test_kill_process};
@@ -329,5 +330,27 @@ async fn a_policy_that_was_signed_elsewhere_is_an_alarm_and_nothing_is_published
     alarmed(&gw, "another-signer", &format!("serial {}", draft.serial)).await;
     assert_eq!(hooks.left("company1.example"), None);
     deliver(gw.outbound(), Smtp, ALICE, &[CAROL], MESSAGE).await.expect("250");
+    assert!(gw.stop().await);
+}
+
+/// [R-life-09]: what a wrong clock has put off does not wait until that time comes.
+#[tokio::test]
+async fn a_clock_that_is_put_right_is_seen_at_once() {
+    let zone = Zone::new().await;
+    let sink = Sink::smtp().await;
+    let mut spec = Spec::new(&zone.org).inbound(Smtp, &sink.url);
+    let lines = "[domain.rotation]\n".to_owned();
+    spec.of_domain.insert(zone.org.domain.clone(), lines);
+    let gw = zone.gateway(&mut spec).await;
+    let book = gw.directory().join("keys-company1.example/lifetimes.json");
+    let visited = |at: u64| {
+        let book = Book::parse(&fs::read_to_string(&book).ok()?).ok()?;
+        (book.seen == at).then_some(())
+    };
+    seen("the first visit", || visited(NOW)).await;
+    gw.clock.set(NOW + 30 * DAY);
+    seen("a visit under a wrong clock", || visited(NOW + 30 * DAY)).await;
+    gw.clock.set(NOW + 60);
+    seen("a visit under the right clock", || visited(NOW + 60)).await;
     assert!(gw.stop().await);
 }

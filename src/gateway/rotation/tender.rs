@@ -53,6 +53,8 @@ pub(super) struct Tender {
 struct Known {
     /// The generation of this.
     generation: Weak<Generation>,
+    /// When it was visited, Unix seconds. A time before it: the clock has been put right, and nothing that was put off then counts.
+    came: u64,
     /// When the domain is visited next, Unix seconds.
     due: u64,
     /// Its keyring as it was taken up.
@@ -99,11 +101,13 @@ impl Tender {
     async fn visit(&self, generation: &Generation, known: &mut Known) {
         let (local, now) = (&self.local, self.means.clock.now());
         let stamp = Stamp::of(&local.keys).await;
-        let rests = known.refused.is_some_and(|(refused, until)| refused == stamp && now < until);
+        let before = |until: u64| (known.came..until).contains(&now);
+        let rests = known.refused.is_some_and(|(refused, until)| refused == stamp && before(until));
         let changed = stamp != known.stamp && !rests;
-        if !changed && now < known.due {
+        if !changed && before(known.due) {
             return;
         }
+        known.came = now;
         // Never closed.
         let Ok(_place) = self.means.places.acquire().await else { return };
         let read = local.clone();
