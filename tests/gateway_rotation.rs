@@ -354,3 +354,36 @@ async fn a_clock_that_is_put_right_is_seen_at_once() {
     seen("a visit under the right clock", || visited(NOW + 60)).await;
     assert!(gw.stop().await);
 }
+
+/// Whoever signs by hand is told in time, and still when it is too late.
+#[tokio::test]
+async fn the_end_of_a_policy_that_is_signed_by_hand_is_an_alarm() {
+    let zone = Zone::new().await;
+    let sink = Sink::smtp().await;
+    let mut spec = Spec::new(&zone.org).inbound(Smtp, &sink.url);
+    let gw = zone.gateway(&mut spec).await;
+    let expiry = zone.org.draft().expiry;
+    let told = async |at: u64| {
+        soon("policy-ends", async {
+            loop {
+                let rows = gw.ledger.alarms(None, MAX_ALARMS).await.unwrap();
+                if let Some(row) = rows.iter().find(|row| row.kind == "policy-ends") {
+                    // Not at an earlier time of this clock.
+                    assert!(row.first_seen >= expiry - 13 * DAY, "{row:?}");
+                    if row.last_seen >= at {
+                        return;
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    };
+    gw.clock.set(expiry - 20 * DAY);
+    // Another keyring is refused by a visit, which is seen: so there was one at this time.
+    renew(&gw.directory().join("keys-company1.example"), 60);
+    alarmed(&gw, "rotation-failed", "a policy signed by the identity key").await;
+    gw.clock.set(expiry - 13 * DAY);
+    told(expiry - 13 * DAY).await;
+    assert!(gw.stop().await);
+}

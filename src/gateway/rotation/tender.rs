@@ -17,6 +17,7 @@ use crate::gateway::clock::Clock;
 use crate::gateway::config::LocalDomain;
 use crate::gateway::generation::{Current, Generation};
 use crate::gateway::local::{LocalKeys, passphrase};
+use crate::lifetime::Schedule;
 use crate::policy::Alarm;
 use crate::store::keyring::Passphrase;
 use crate::store::ledger::{Scope, SharedLedger};
@@ -26,6 +27,9 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// Seconds before a domain whose keyring could not be tended is tried again.
 const AGAIN: u64 = 60;
+
+/// Seconds between two looks at the end of a policy that is signed by hand.
+const LOOK_AT_END: u64 = 3_600;
 
 /// Most visits at once: each may have a command that runs and sockets to name servers.
 pub(in crate::gateway) const MAX_VISITS: usize = 64;
@@ -126,16 +130,13 @@ impl Tender {
                 return;
             }
         }
-        known.due = match local.rotation {
-            None => u64::MAX,
-            Some(_) => match self.tend(generation, known.passphrase.clone(), now).await {
-                Ok(next) => next,
-                Err(why) => {
-                    self.raise(&Alarm::RotationFailed(why));
-                    now.saturating_add(AGAIN)
-                }
-            },
-        };
+        if local.rotation.is_some() {
+            let tended = self.tend(generation, known.passphrase.clone(), now).await;
+            known.due = tended.unwrap_or_else(|why| {
+                self.raise(&Alarm::RotationFailed(why));
+                now.saturating_add(AGAIN)
+            });
+        }
         let stamp = Stamp::of(&local.keys).await;
         if stamp != known.stamp {
             if self.take_up(generation, known.passphrase.clone(), now).await {
@@ -144,6 +145,22 @@ impl Tender {
                 known.refused = Some((stamp, now.saturating_add(AGAIN)));
             }
         }
+        if local.rotation.is_none() {
+            known.due = self.look_at_end(generation, now);
+        }
+    }
+
+    /// Tells of the end of a policy that only an operator renews; when to come again.
+    fn look_at_end(&self, generation: &Generation, now: u64) -> u64 {
+        let again = now.saturating_add(LOOK_AT_END);
+        let Some(keys) = generation.shared.domains().get(&self.local.name) else { return again };
+        let at = keys.policy.record().expiry;
+        let warn = at.saturating_sub(Schedule::default().warn);
+        if now < warn {
+            return warn.min(again);
+        }
+        self.raise(&Alarm::PolicyEnds { at });
+        again
     }
 
     /// Does what is due; when to come again.
