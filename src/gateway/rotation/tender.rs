@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tracing::{debug, error};
 
-use super::agreement::{Asked, agree};
+use super::agreement::{Asked, agree, agree_of_known_identity};
 use super::keeper::{Keeper, Tended};
 use super::sighting::Authoritative;
 use super::stamp::Stamp;
@@ -19,6 +19,7 @@ use crate::gateway::generation::{Current, Generation};
 use crate::gateway::local::{LocalKeys, passphrase};
 use crate::lifetime::Schedule;
 use crate::policy::Alarm;
+use crate::records::VerifiedPolicy;
 use crate::store::keyring::Passphrase;
 use crate::store::ledger::{Scope, SharedLedger};
 
@@ -226,10 +227,21 @@ impl Tender {
         let read = self.local.clone();
         let keys = blocking(move || LocalKeys::unlocked(&read, passphrase.as_ref())).await?;
         let in_force = generation.shared.domains().get(domain);
-        if in_force.is_none_or(|in_force| in_force.policy.text() != keys.policy.text()) {
+        let same = |in_force: &VerifiedPolicy| in_force.text() == keys.policy.text();
+        if !in_force.as_ref().is_some_and(|in_force| same(&in_force.policy)) {
             let servers = Authoritative::new(Arc::clone(&generation.resolver), self.means.port);
             let asked = Asked { domain, at, keys: &keys };
-            let agreed = agree(&[asked], now, Arc::new(servers)).await;
+            let known = in_force.is_some_and(|in_force| {
+                let (own, former) = (&keys.policy, &in_force.policy);
+                let announced = former.record().next_identity;
+                own.identity() == former.identity()
+                    || own.succeeds(former.identity(), announced.as_ref(), now)
+            });
+            let agreed = if known {
+                agree_of_known_identity(asked, now, Arc::new(servers)).await
+            } else {
+                agree(&[asked], now, Arc::new(servers)).await
+            };
             agreed.map_err(|(_, error)| error.to_string())?;
         }
         Ok(keys)
