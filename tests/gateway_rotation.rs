@@ -20,6 +20,7 @@ use mta_seal::dns::{
 };
 use mta_seal::gateway::StartError;
 use mta_seal::gateway::rotation::Disagreement;
+use mta_seal::lifetime::Book;
 use mta_seal::smtp::Protocol::Smtp;
 use mta_seal::store::ledger::{Ledger, MAX_ALARMS};
 use rustix::process::{Pid, test_kill_process};
@@ -329,5 +330,60 @@ async fn a_policy_that_was_signed_elsewhere_is_an_alarm_and_nothing_is_published
     alarmed(&gw, "another-signer", &format!("serial {}", draft.serial)).await;
     assert_eq!(hooks.left("company1.example"), None);
     deliver(gw.outbound(), Smtp, ALICE, &[CAROL], MESSAGE).await.expect("250");
+    assert!(gw.stop().await);
+}
+
+/// [R-life-09]: what a wrong clock has put off does not wait until that time comes.
+#[tokio::test]
+async fn a_clock_that_is_put_right_is_seen_at_once() {
+    let zone = Zone::new().await;
+    let sink = Sink::smtp().await;
+    let mut spec = Spec::new(&zone.org).inbound(Smtp, &sink.url);
+    let lines = "[domain.rotation]\n".to_owned();
+    spec.of_domain.insert(zone.org.domain.clone(), lines);
+    let gw = zone.gateway(&mut spec).await;
+    let book = gw.directory().join("keys-company1.example/lifetimes.json");
+    let visited = |at: u64| {
+        let book = Book::parse(&fs::read_to_string(&book).ok()?).ok()?;
+        (book.seen == at).then_some(())
+    };
+    seen("the first visit", || visited(NOW)).await;
+    gw.clock.set(NOW + 30 * DAY);
+    seen("a visit under a wrong clock", || visited(NOW + 30 * DAY)).await;
+    gw.clock.set(NOW + 60);
+    seen("a visit under the right clock", || visited(NOW + 60)).await;
+    assert!(gw.stop().await);
+}
+
+/// Whoever signs by hand is told in time, and still when it is too late.
+#[tokio::test]
+async fn the_end_of_a_policy_that_is_signed_by_hand_is_an_alarm() {
+    let zone = Zone::new().await;
+    let sink = Sink::smtp().await;
+    let mut spec = Spec::new(&zone.org).inbound(Smtp, &sink.url);
+    let gw = zone.gateway(&mut spec).await;
+    let expiry = zone.org.draft().expiry;
+    let told = async |at: u64| {
+        soon("policy-ends", async {
+            loop {
+                let rows = gw.ledger.alarms(None, MAX_ALARMS).await.unwrap();
+                if let Some(row) = rows.iter().find(|row| row.kind == "policy-ends") {
+                    // Not at an earlier time of this clock.
+                    assert!(row.first_seen >= expiry - 13 * DAY, "{row:?}");
+                    if row.last_seen >= at {
+                        return;
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    };
+    gw.clock.set(expiry - 20 * DAY);
+    // Another keyring is refused by a visit, which is seen: so there was one at this time.
+    renew(&gw.directory().join("keys-company1.example"), 60);
+    alarmed(&gw, "rotation-failed", "a policy signed by the identity key").await;
+    gw.clock.set(expiry - 13 * DAY);
+    told(expiry - 13 * DAY).await;
     assert!(gw.stop().await);
 }

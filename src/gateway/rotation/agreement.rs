@@ -77,6 +77,15 @@ pub(in crate::gateway) struct Asked<'a> {
     pub(in crate::gateway) keys: &'a LocalKeys,
 }
 
+/// What a policy of any other identity key, and no proven successor's, does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Strangers {
+    /// It may be the keyring that is the wrong one.
+    Count,
+    /// Nothing: that the identity key is the right one is known [R-life-15].
+    Ignored,
+}
+
 /// Which keys have been compared with what their domains publish.
 #[derive(Default)]
 pub(in crate::gateway) struct Agreement(HashMap<Domain, Compared>);
@@ -132,6 +141,28 @@ pub(super) async fn agree(
     now: u64,
     sightings: Arc<dyn Sightings>,
 ) -> Result<(), (Domain, Disagreement)> {
+    ask(all, now, sightings, Strangers::Count).await
+}
+
+/// The same for keys whose identity key is the one in force or its proven successor, so that a stranger's policy proves nothing.
+///
+/// # Errors
+///
+/// As those of [`agree`].
+pub(super) async fn agree_of_known_identity(
+    asked: Asked<'_>,
+    now: u64,
+    sightings: Arc<dyn Sightings>,
+) -> Result<(), (Domain, Disagreement)> {
+    ask(&[asked], now, sightings, Strangers::Ignored).await
+}
+
+async fn ask(
+    all: &[Asked<'_>],
+    now: u64,
+    sightings: Arc<dyn Sightings>,
+    strangers: Strangers,
+) -> Result<(), (Domain, Disagreement)> {
     let until = Instant::now() + PATIENCE;
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut looks = JoinSet::new();
@@ -149,7 +180,7 @@ pub(super) async fn agree(
         let Ok((place, sighting)) = done else { continue };
         let Some(asked) = all.get(place) else { continue };
         silent.retain(|domain| *domain != asked.domain);
-        compare(asked, &sighting, now).map_err(|error| (asked.domain.clone(), error))?;
+        compare(asked, &sighting, now, strangers).map_err(|error| (asked.domain.clone(), error))?;
     }
     for domain in silent {
         warn!(%domain, "the name servers do not say in time which policy is published: not compared with the keys");
@@ -158,7 +189,12 @@ pub(super) async fn agree(
 }
 
 /// Compares what the servers of one domain have with its keyring.
-fn compare(asked: &Asked<'_>, sighting: &Sighting, now: u64) -> Result<(), Disagreement> {
+fn compare(
+    asked: &Asked<'_>,
+    sighting: &Sighting,
+    now: u64,
+    strangers: Strangers,
+) -> Result<(), Disagreement> {
     let Asked { domain, keys, .. } = asked;
     for records in sighting.servers.iter().filter_map(|seen| seen.records.as_ref().ok()) {
         let Selection::One(text) = select_policy(records) else { continue };
@@ -174,6 +210,10 @@ fn compare(asked: &Asked<'_>, sighting: &Sighting, now: u64) -> Result<(), Disag
             let succeeds = former.as_ref() == Some(&theirs.identity)
                 || theirs.next_identity == Some(ours.identity.fingerprint());
             if succeeds && theirs.serial < ours.serial {
+                continue;
+            }
+            let successor = published.succeeds(&ours.identity, ours.next_identity.as_ref(), now);
+            if strangers == Strangers::Ignored && !successor {
                 continue;
             }
             let (published, own) = (theirs.identity.fingerprint(), ours.identity.fingerprint());

@@ -61,7 +61,8 @@ impl Rotation {
     }
 }
 
-/// Breaks tenders off, and waits until they have ended with all that they have started. Nothing that was done is lost.
+/// Breaks tenders off, and waits until they have ended; commands that they run are killed. A step on the disk that has begun goes on to its
+/// end in its own thread; nothing that was done is lost.
 async fn end(tenders: Vec<AtWork>) {
     for tender in &tenders {
         tender.task.abort();

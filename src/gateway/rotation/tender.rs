@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tracing::{debug, error};
 
-use super::agreement::{Asked, agree};
+use super::agreement::{Asked, agree, agree_of_known_identity};
 use super::keeper::{Keeper, Tended};
 use super::sighting::Authoritative;
 use super::stamp::Stamp;
@@ -17,7 +17,9 @@ use crate::gateway::clock::Clock;
 use crate::gateway::config::LocalDomain;
 use crate::gateway::generation::{Current, Generation};
 use crate::gateway::local::{LocalKeys, passphrase};
+use crate::lifetime::Schedule;
 use crate::policy::Alarm;
+use crate::records::VerifiedPolicy;
 use crate::store::keyring::Passphrase;
 use crate::store::ledger::{Scope, SharedLedger};
 
@@ -26,6 +28,9 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// Seconds before a domain whose keyring could not be tended is tried again.
 const AGAIN: u64 = 60;
+
+/// Seconds between two looks at the end of a policy that is signed by hand.
+const LOOK_AT_END: u64 = 3_600;
 
 /// Most visits at once: each may have a command that runs and sockets to name servers.
 pub(in crate::gateway) const MAX_VISITS: usize = 64;
@@ -53,6 +58,8 @@ pub(super) struct Tender {
 struct Known {
     /// The generation of this.
     generation: Weak<Generation>,
+    /// When it was visited, Unix seconds. A time before it: the clock has been put right, and nothing that was put off then counts.
+    came: u64,
     /// When the domain is visited next, Unix seconds.
     due: u64,
     /// Its keyring as it was taken up.
@@ -99,11 +106,13 @@ impl Tender {
     async fn visit(&self, generation: &Generation, known: &mut Known) {
         let (local, now) = (&self.local, self.means.clock.now());
         let stamp = Stamp::of(&local.keys).await;
-        let rests = known.refused.is_some_and(|(refused, until)| refused == stamp && now < until);
+        let before = |until: u64| (known.came..until).contains(&now);
+        let rests = known.refused.is_some_and(|(refused, until)| refused == stamp && before(until));
         let changed = stamp != known.stamp && !rests;
-        if !changed && now < known.due {
+        if !changed && before(known.due) {
             return;
         }
+        known.came = now;
         // Never closed.
         let Ok(_place) = self.means.places.acquire().await else { return };
         let read = local.clone();
@@ -122,16 +131,13 @@ impl Tender {
                 return;
             }
         }
-        known.due = match local.rotation {
-            None => u64::MAX,
-            Some(_) => match self.tend(generation, known.passphrase.clone(), now).await {
-                Ok(next) => next,
-                Err(why) => {
-                    self.raise(&Alarm::RotationFailed(why));
-                    now.saturating_add(AGAIN)
-                }
-            },
-        };
+        if local.rotation.is_some() {
+            let tended = self.tend(generation, known.passphrase.clone(), now).await;
+            known.due = tended.unwrap_or_else(|why| {
+                self.raise(&Alarm::RotationFailed(why));
+                now.saturating_add(AGAIN)
+            });
+        }
         let stamp = Stamp::of(&local.keys).await;
         if stamp != known.stamp {
             if self.take_up(generation, known.passphrase.clone(), now).await {
@@ -140,6 +146,22 @@ impl Tender {
                 known.refused = Some((stamp, now.saturating_add(AGAIN)));
             }
         }
+        if local.rotation.is_none() {
+            known.due = self.look_at_end(generation, now);
+        }
+    }
+
+    /// Tells of the end of a policy that only an operator renews; when to come again.
+    fn look_at_end(&self, generation: &Generation, now: u64) -> u64 {
+        let again = now.saturating_add(LOOK_AT_END);
+        let Some(keys) = generation.shared.domains().get(&self.local.name) else { return again };
+        let at = keys.policy.record().expiry;
+        let warn = at.saturating_sub(Schedule::default().warn);
+        if now < warn {
+            return warn.min(again);
+        }
+        self.raise(&Alarm::PolicyEnds { at });
+        again
     }
 
     /// Does what is due; when to come again.
@@ -205,10 +227,21 @@ impl Tender {
         let read = self.local.clone();
         let keys = blocking(move || LocalKeys::unlocked(&read, passphrase.as_ref())).await?;
         let in_force = generation.shared.domains().get(domain);
-        if in_force.is_none_or(|in_force| in_force.policy.text() != keys.policy.text()) {
+        let same = |in_force: &VerifiedPolicy| in_force.text() == keys.policy.text();
+        if !in_force.as_ref().is_some_and(|in_force| same(&in_force.policy)) {
             let servers = Authoritative::new(Arc::clone(&generation.resolver), self.means.port);
             let asked = Asked { domain, at, keys: &keys };
-            let agreed = agree(&[asked], now, Arc::new(servers)).await;
+            let known = in_force.is_some_and(|in_force| {
+                let (own, former) = (&keys.policy, &in_force.policy);
+                let announced = former.record().next_identity;
+                own.identity() == former.identity()
+                    || own.succeeds(former.identity(), announced.as_ref(), now)
+            });
+            let agreed = if known {
+                agree_of_known_identity(asked, now, Arc::new(servers)).await
+            } else {
+                agree(&[asked], now, Arc::new(servers)).await
+            };
             agreed.map_err(|(_, error)| error.to_string())?;
         }
         Ok(keys)
