@@ -149,6 +149,8 @@ impl Tender {
         if local.rotation.is_none() {
             known.due = self.look_at_end(generation, now);
         }
+        // The clock may have been put forward meanwhile, and what is due next was reckoned from there.
+        known.came = self.means.clock.now().max(now);
     }
 
     /// Tells of the end of a policy that only an operator renews; when to come again.
