@@ -319,6 +319,13 @@ impl VerifiedPolicy {
         });
         stated || announced == Some(&self.record.identity.fingerprint())
     }
+
+    /// Whether its identity key is that of `former`, or proves that it succeeds it, be it by what `former` announces.
+    #[must_use]
+    pub fn continues(&self, former: &Self, now: u64) -> bool {
+        self.identity() == former.identity()
+            || self.succeeds(former.identity(), former.record.next_identity.as_ref(), now)
+    }
 }
 
 impl fmt::Debug for VerifiedPolicy {

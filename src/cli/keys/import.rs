@@ -169,12 +169,7 @@ fn policy_in(place: &str, text: &str, domain: &Domain) -> Result<VerifiedPolicy,
 
 /// Whether two policies are of one identity key, or one of them says that its key succeeds the other's.
 fn related(one: &VerifiedPolicy, other: &VerifiedPolicy, now: u64) -> bool {
-    let succeeds = |new: &VerifiedPolicy, former: &VerifiedPolicy| {
-        new.succeeds(former.identity(), former.record().next_identity.as_ref(), now)
-    };
-    one.identity().fingerprint() == other.identity().fingerprint()
-        || succeeds(one, other)
-        || succeeds(other, one)
+    one.continues(other, now) || other.continues(one, now)
 }
 
 /// `destroying`: what becomes of keys that are still here is said later.

@@ -212,8 +212,7 @@ fn compare(
             if succeeds && theirs.serial < ours.serial {
                 continue;
             }
-            let successor = published.succeeds(&ours.identity, ours.next_identity.as_ref(), now);
-            if strangers == Strangers::Ignored && !successor {
+            if strangers == Strangers::Ignored && !published.continues(&keys.policy, now) {
                 continue;
             }
             let (published, own) = (theirs.identity.fingerprint(), ours.identity.fingerprint());

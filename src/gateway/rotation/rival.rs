@@ -32,14 +32,12 @@ impl Rivals {
                 continue;
             }
             let Ok(policy) = verified(text, domain) else { continue };
-            let announced = own.record().next_identity;
-            let succeeds = policy.succeeds(own.identity(), announced.as_ref(), now);
             let same = policy.identity() == own.identity();
             if same && rank(&policy) < rank(own) {
                 if !rivals.earlier.contains(&policy) {
                     rivals.earlier.push(policy);
                 }
-            } else if (same || succeeds)
+            } else if policy.continues(own, now)
                 // One that lies ahead was signed by a wrong clock, and nobody has believed it [R-rec-06].
                 && policy.validity(now) == Validity::InForce
                 && rivals.later.as_ref().is_none_or(|later| rank(later) < rank(&policy))

@@ -233,12 +233,8 @@ impl Tender {
         if !in_force.as_ref().is_some_and(|in_force| same(&in_force.policy)) {
             let servers = Authoritative::new(Arc::clone(&generation.resolver), self.means.port);
             let asked = Asked { domain, at, keys: &keys };
-            let known = in_force.is_some_and(|in_force| {
-                let (own, former) = (&keys.policy, &in_force.policy);
-                let announced = former.record().next_identity;
-                own.identity() == former.identity()
-                    || own.succeeds(former.identity(), announced.as_ref(), now)
-            });
+            let known =
+                in_force.is_some_and(|in_force| keys.policy.continues(&in_force.policy, now));
             let agreed = if known {
                 agree_of_known_identity(asked, now, Arc::new(servers)).await
             } else {

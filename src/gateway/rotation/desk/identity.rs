@@ -397,9 +397,7 @@ impl Desk {
         if now >= record.expiry {
             return Err(NotTaken::Expired);
         }
-        let same = policy.identity() == before.identity();
-        let announced = before.record().next_identity.as_ref();
-        if !same && !policy.succeeds(before.identity(), announced, now) {
+        if !policy.continues(before, now) {
             return Err(NotTaken::Identity);
         }
         if record.mode == Mode::None && record.sealing_keys.is_empty() {
