@@ -5,25 +5,12 @@ use std::str::FromStr;
 
 use rand_core::CryptoRng;
 
+use super::hex::{self, Hex};
+
 /// Why a text is no identifier: not exactly two hexadecimal digits for each octet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not {0} hexadecimal digits")]
 pub struct ParseIdError(usize);
-
-fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], ParseIdError> {
-    let error = ParseIdError(2 * N);
-    let digits = text.as_bytes();
-    if digits.len() != 2 * N {
-        return Err(error);
-    }
-    let mut octets = [0; N];
-    for (octet, pair) in octets.iter_mut().zip(digits.chunks_exact(2)) {
-        let [high, low] = [pair[0], pair[1]].map(|d| char::from(d).to_digit(16));
-        let (Some(high), Some(low)) = (high, low) else { return Err(error) };
-        *octet = u8::try_from(high << 4 | low).map_err(|_| error)?;
-    }
-    Ok(octets)
-}
 
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident, $octets:literal) => {
@@ -47,7 +34,7 @@ macro_rules! identifier {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+                Hex(&self.0).fmt(f)
             }
         }
 
@@ -61,7 +48,7 @@ macro_rules! identifier {
             type Err = ParseIdError;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                parse_hex(text).map(Self)
+                hex::parse(text.as_bytes()).map(Self).ok_or(ParseIdError(2 * $octets))
             }
         }
     };

@@ -103,6 +103,7 @@ mod error;
 pub mod esmtp;
 mod extension;
 pub mod header;
+pub(crate) mod hex;
 mod ids;
 mod keys;
 mod label;

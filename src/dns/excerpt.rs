@@ -11,6 +11,8 @@ use domain::base::{
 };
 use domain::rdata::{AllRecordData, Dname, Ds, Rrsig, Soa, Txt};
 
+use crate::core::hex::Hex;
+
 use super::message::seconds;
 use super::transport::{Failure, MAX_AUTHORITY};
 
@@ -209,11 +211,9 @@ pub(super) fn ds_text(reply: &Message<Bytes>, zone: &Name<Bytes>) -> Option<Stri
             SecurityAlgorithm::ECDSAP384SHA384 | SecurityAlgorithm::ED25519 => {
                 let (tag, algorithm) = (ds.key_tag(), ds.algorithm().to_int());
                 let digest_type = ds.digest_type().to_int();
-                let _ = write!(text, "{zone}. 3600 IN DS {tag} {algorithm} {digest_type} ");
-                for octet in ds.digest() {
-                    let _ = write!(text, "{octet:02x}");
-                }
-                text.push('\n');
+                let digest = Hex(ds.digest());
+                let _ =
+                    writeln!(text, "{zone}. 3600 IN DS {tag} {algorithm} {digest_type} {digest}");
             }
             _ => {}
         }

@@ -7,6 +7,7 @@ use rand_core::Rng;
 
 use crate::core::Domain;
 use crate::core::address::ReversePath;
+use crate::core::hex::Hex;
 use crate::store::ledger::RetryKey;
 
 /// Names one transaction in logs and in the `Received:` field that the gateway prepends.
@@ -24,7 +25,7 @@ impl TraceId {
 
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+        Hex(&self.0).fmt(f)
     }
 }
 

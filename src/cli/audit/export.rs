@@ -1,6 +1,6 @@
 //! `audit export`: the rows for other programs, in constant memory.
 
-use super::{hex, json_row};
+use super::{digits, json_row};
 use crate::cli::context;
 use crate::cli::failure::Failure;
 use crate::cli::table::{printable, printable_json};
@@ -93,7 +93,7 @@ fn write<W: Write>(
 
 /// A line of RFC 4180, without its end.
 fn csv(row: &AuditRow) -> String {
-    let octets = |octets: &Option<Vec<u8>>| octets.as_deref().map(hex).unwrap_or_default();
+    let octets = |octets: &Option<Vec<u8>>| octets.as_deref().map(digits).unwrap_or_default();
     let fields: [String; 15] = [
         row.seq.to_string(),
         row.at.to_string(),
@@ -108,8 +108,8 @@ fn csv(row: &AuditRow) -> String {
         row.domain.clone(),
         row.reason.clone(),
         row.detail.clone(),
-        hex(&row.digest),
-        hex(&row.chain),
+        digits(&row.digest),
+        digits(&row.chain),
     ];
     // What a terminal or a spreadsheet would obey is only in the other form as it is.
     fields.map(|field| quoted(&printable(&field))).join(",")

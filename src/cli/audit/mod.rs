@@ -8,6 +8,7 @@ use super::context;
 use super::failure::Failure;
 use super::table;
 use super::terminal;
+use crate::core::hex::Hex;
 use crate::gateway::LEDGER_FILE;
 use crate::gateway::config::Config;
 use crate::store::ledger::{AuditRow, Trail};
@@ -61,18 +62,18 @@ pub(super) fn json_row(row: &AuditRow) -> Value {
         "direction": row.scope().map(|scope| scope.as_str()),
         "trace": row.trace,
         "message_id": row.message_id,
-        "envelope": row.envelope.as_deref().map(hex),
-        "token": row.token.as_deref().map(hex),
+        "envelope": row.envelope.as_deref().map(digits),
+        "token": row.token.as_deref().map(digits),
         "sender": row.sender,
         "recipient": row.recipient,
         "domain": row.domain,
         "reason": row.reason,
         "detail": detail,
-        "digest": hex(&row.digest),
-        "chain": hex(&row.chain),
+        "digest": digits(&row.digest),
+        "chain": digits(&row.chain),
     })
 }
 
-pub(super) fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+fn digits(octets: &[u8]) -> String {
+    Hex(octets).to_string()
 }

@@ -8,6 +8,7 @@ use crate::cli::failure::Failure;
 use crate::cli::moment::length;
 use crate::core::address::{ForwardPath, Mailbox, ReversePath};
 use crate::core::esmtp::{MailParameters, RcptParameters};
+use crate::core::hex::Hex;
 use crate::gateway::LEDGER_FILE;
 use crate::gateway::config::{Config, parse_duration};
 use crate::mail::date;
@@ -60,7 +61,7 @@ impl Plan {
         }
         let mut octets = [0; 8];
         context::rng().fill_bytes(&mut octets);
-        let token: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+        let token = Hex(&octets).to_string();
         let recipient = match (&args.recipient, config.domains.first()) {
             (Some(recipient), _) => mailbox("--recipient", recipient)?,
             (None, Some(own)) => {

@@ -8,6 +8,7 @@ use super::world::World;
 use super::{ANNA, BRUNO};
 use crate::cli::context;
 use crate::cli::failure::Failure;
+use crate::core::hex::Hex;
 use crate::core::sha256;
 use crate::mail::date::rfc5322;
 use crate::mail::header::Header;
@@ -161,7 +162,6 @@ fn mailbox_view(account: &mut Account, message: &Message, arrived: &Arrived) {
 }
 
 fn octets(account: &mut Account, which: &str, octets: &[u8]) {
-    let hash: String = sha256(octets).iter().map(|octet| format!("{octet:02x}")).collect();
     account.line(&format!("{} octets {which}", thousands(octets.len())));
-    account.line(&format!("sha256 {hash}"));
+    account.line(&format!("sha256 {}", Hex(&sha256(octets))));
 }

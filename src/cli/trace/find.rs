@@ -2,7 +2,7 @@
 
 use crate::cli::failure::Failure;
 use crate::cli::table::printable;
-use crate::core::{Domain, EnvelopeId};
+use crate::core::{Domain, EnvelopeId, hex};
 use crate::store::ledger::audit::{MAX_ROWS, Subject};
 use crate::store::ledger::{AuditRow, EventQuery, LedgerError, Trail};
 use std::collections::{BTreeMap, HashSet};
@@ -17,7 +17,7 @@ pub(super) fn subjects(what: &str) -> Result<Vec<Subject>, Failure> {
     if digits && what.len() == 16 {
         return Ok(vec![Subject::Trace(what.to_ascii_lowercase())]);
     }
-    if digits && let Some(token) = token(what) {
+    if digits && let Some(token) = hex::parse(what.as_bytes()) {
         return Ok(vec![Subject::Token(token)]);
     }
     if let Ok(id) = what.parse::<EnvelopeId>() {
@@ -30,7 +30,7 @@ pub(super) fn subjects(what: &str) -> Result<Vec<Subject>, Failure> {
         let mut all =
             vec![Subject::MessageId(format!("<{bare}>")), Subject::MessageId(bare.clone())];
         // The Message-ID of a carrier is its token.
-        all.extend(token(left).map(Subject::Token));
+        all.extend(hex::parse(left.as_bytes()).map(Subject::Token));
         if !what.starts_with('<') {
             // As the gateway prints a mailbox: the domain in lower case.
             all.push(Subject::Address(format!("{left}@{}", domain.to_ascii_lowercase())));
@@ -42,20 +42,6 @@ pub(super) fn subjects(what: &str) -> Result<Vec<Subject>, Failure> {
         Err(error) => Err(Failure::usage(format!("`{}`: {error}", printable(what)))
             .hint("a Message-ID, an address, a domain, a trace id, an envelope or a token")),
     }
-}
-
-fn token(digits: &str) -> Option<[u8; 16]> {
-    let digits = digits.as_bytes();
-    if digits.len() != 32 {
-        return None;
-    }
-    let mut octets = [0; 16];
-    for (octet, pair) in octets.iter_mut().zip(digits.chunks_exact(2)) {
-        let value = |digit: &u8| char::from(*digit).to_digit(16);
-        let (high, low) = (value(pair.first()?)?, value(pair.last()?)?);
-        *octet = u8::try_from(high << 4 | low).ok()?;
-    }
-    Some(octets)
 }
 
 /// Rows in their order.

@@ -2,6 +2,7 @@
 
 use crate::cli::moment::utc_exact;
 use crate::cli::table::{self, printable};
+use crate::core::hex::Hex;
 use crate::store::ledger::AuditRow;
 use crate::store::ledger::audit::Detail;
 use serde_json::Value;
@@ -123,7 +124,7 @@ impl Story {
                 // Not every row about an envelope knows its carrier.
                 let same = self.rows.iter().filter(|other| other.envelope == row.envelope);
                 let token = same.filter_map(|other| other.token.as_deref()).next();
-                let token = token.map(|token| format!(", token {}", super::audit::hex(token)));
+                let token = token.map(|token| format!(", token {}", Hex(token)));
                 add(format!("envelope {envelope}{}", token.unwrap_or_default()));
             }
         }

@@ -1,6 +1,7 @@
 //! What the audit trail is told of a message at one destination, and on what it was decided.
 
 use super::destination::{Course, Destination};
+use crate::core::hex::Hex;
 use crate::core::{Domain, sha256};
 use crate::gateway::audit::Story;
 use crate::gateway::session::Sender;
@@ -23,7 +24,8 @@ impl Destination {
             Course::Seal { key, evidence, .. } => {
                 let policy = &evidence.policy;
                 let delivery = self.entry.as_ref().map(|entry| entry.delivery_id().to_string());
-                let closing = passed.and_then(|passed| passed.closing).map(|hash| hex(&hash));
+                let closing =
+                    passed.and_then(|passed| passed.closing).map(|hash| Hex(&hash).to_string());
                 let said = |detail: Detail| {
                     detail
                         .with("from", origin.as_str())
@@ -32,7 +34,7 @@ impl Destination {
                         .with("key", key.key_id().to_string())
                         .with("suite", key.suite().id().0)
                         .with("serial", policy.record().serial)
-                        .with("policy", hex(&sha256(policy.text().as_bytes())))
+                        .with("policy", Hex(&sha256(policy.text().as_bytes())).to_string())
                         .with("identity", policy.identity().fingerprint().to_string())
                         .with("level", evidence.level.as_str())
                         .with("evidence", evidence.source)
@@ -42,8 +44,4 @@ impl Destination {
             }
         }
     }
-}
-
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }

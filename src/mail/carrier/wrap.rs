@@ -5,6 +5,7 @@ use std::fmt;
 use super::base64;
 use super::{LOCAL_PART, MEDIA_TYPE, TOKEN_FIELD};
 use crate::core::Domain;
+use crate::core::hex::{self, Hex};
 use crate::mail::date::{DATE_LEN, rfc5322};
 
 /// Characters of one base64 line (RFC 2045 section 6.8), and the octets they stand for.
@@ -45,21 +46,14 @@ impl Token {
     /// Reads the 32 lower-case hexadecimal digits of [`Token`]'s `Display`.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let mut octets = [0; 16];
-        if text.len() != 32 || text.iter().any(u8::is_ascii_uppercase) {
-            return None;
-        }
-        for (octet, digits) in octets.iter_mut().zip(text.chunks_exact(2)) {
-            let (high, low) = (digits.first()?, digits.last()?);
-            *octet = crate::mail::mime::hex(*high)? << 4 | crate::mail::mime::hex(*low)?;
-        }
-        Some(Self(octets))
+        let upper = text.iter().any(u8::is_ascii_uppercase);
+        hex::parse(text).filter(|_| !upper).map(Self)
     }
 }
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+        Hex(&self.0).fmt(f)
     }
 }
 

@@ -67,6 +67,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::core::DeliveryId;
+use crate::core::hex::Hex;
 
 /// Hash of reverse-path, recipient domain and header block: what an SMTP retry repeats.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,9 +89,8 @@ impl RetryKey {
 
 impl fmt::Debug for RetryKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RetryKey(")?;
-        self.0.iter().take(8).try_for_each(|octet| write!(f, "{octet:02x}"))?;
-        f.write_str("..)")
+        let (first, _) = self.0.split_at(8);
+        write!(f, "RetryKey({}..)", Hex(first))
     }
 }
 

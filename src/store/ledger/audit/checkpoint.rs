@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Chain, begin};
+use crate::core::hex::{self, Hex};
 use crate::core::{Domain, KeyId, SigningKey, VerifyingKey, sha256};
 
 /// Random octets that tell one trail from another; a new ledger begins a new one.
@@ -120,15 +121,15 @@ impl Checkpoint {
     pub fn to_json(&self) -> Value {
         json!({
             "type": TYPE,
-            "trail": hex(&self.trail),
+            "trail": Hex(&self.trail).to_string(),
             "seq": self.seq,
             "previous": self.previous,
             "at": self.at,
-            "chain": hex(&self.chain.0),
+            "chain": Hex(&self.chain.0).to_string(),
             "domain": self.domain,
             "key": self.key.to_string(),
-            "policy": hex(&self.policy),
-            "signature": hex(&self.signature),
+            "policy": Hex(&self.policy).to_string(),
+            "signature": Hex(&self.signature).to_string(),
         })
     }
 
@@ -144,35 +145,22 @@ impl Checkpoint {
         }
         let number =
             |name| value.get(name).and_then(Value::as_u64).ok_or(CheckpointError::Member(name));
-        let text = |name| value.get(name).and_then(Value::as_str);
+        let domain = value.get("domain").and_then(Value::as_str);
         Ok(Self {
-            trail: octets(text("trail")).ok_or(CheckpointError::Member("trail"))?,
+            trail: octets(&value, "trail")?,
             seq: number("seq")?,
             previous: number("previous")?,
             at: number("at")?,
-            chain: Chain(octets(text("chain")).ok_or(CheckpointError::Member("chain"))?),
-            domain: text("domain").ok_or(CheckpointError::Member("domain"))?.to_owned(),
-            key: KeyId::from_bytes(octets(text("key")).ok_or(CheckpointError::Member("key"))?),
-            policy: octets(text("policy")).ok_or(CheckpointError::Member("policy"))?,
-            signature: octets(text("signature")).ok_or(CheckpointError::Member("signature"))?,
+            chain: Chain(octets(&value, "chain")?),
+            domain: domain.ok_or(CheckpointError::Member("domain"))?.to_owned(),
+            key: KeyId::from_bytes(octets(&value, "key")?),
+            policy: octets(&value, "policy")?,
+            signature: octets(&value, "signature")?,
         })
     }
 }
 
-pub(super) fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
-}
-
-fn octets<const N: usize>(text: Option<&str>) -> Option<[u8; N]> {
-    let digits = text?.as_bytes();
-    if digits.len() != 2 * N {
-        return None;
-    }
-    let mut octets = [0; N];
-    for (octet, pair) in octets.iter_mut().zip(digits.chunks_exact(2)) {
-        let value = |digit: u8| char::from(digit).to_digit(16);
-        let (high, low) = (value(*pair.first()?)?, value(*pair.last()?)?);
-        *octet = u8::try_from(high << 4 | low).ok()?;
-    }
-    Some(octets)
+fn octets<const N: usize>(value: &Value, name: &'static str) -> Result<[u8; N], CheckpointError> {
+    let digits = value.get(name).and_then(Value::as_str);
+    digits.and_then(|digits| hex::parse(digits.as_bytes())).ok_or(CheckpointError::Member(name))
 }
