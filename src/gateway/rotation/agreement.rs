@@ -79,10 +79,10 @@ pub(in crate::gateway) struct Asked<'a> {
 
 /// What a policy of any other identity key, and no proven successor's, does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Strangers {
+pub(super) enum Strangers {
     /// It may be the keyring that is the wrong one.
     Count,
-    /// Nothing: that the identity key is the right one is known [R-life-15].
+    /// Nothing: that the identity key is the right one, or its proven successor, is known [R-life-15].
     Ignored,
 }
 
@@ -125,7 +125,7 @@ impl Agreement {
             all.iter().map(|asked| (asked.domain.clone(), Compared::of(asked))).collect();
         let other = |asked: &&Asked<'_>| self.0.get(asked.domain) != next.get(asked.domain);
         let others: Vec<Asked<'_>> = all.iter().filter(other).copied().collect();
-        agree(&others, now, sightings).await?;
+        agree(&others, now, sightings, Strangers::Count).await?;
         Ok(Self(next))
     }
 }
@@ -137,27 +137,6 @@ impl Agreement {
 ///
 /// The first domain of which it is known that its keys are not those.
 pub(super) async fn agree(
-    all: &[Asked<'_>],
-    now: u64,
-    sightings: Arc<dyn Sightings>,
-) -> Result<(), (Domain, Disagreement)> {
-    ask(all, now, sightings, Strangers::Count).await
-}
-
-/// The same for keys whose identity key is the one in force or its proven successor, so that a stranger's policy proves nothing.
-///
-/// # Errors
-///
-/// As those of [`agree`].
-pub(super) async fn agree_of_known_identity(
-    asked: Asked<'_>,
-    now: u64,
-    sightings: Arc<dyn Sightings>,
-) -> Result<(), (Domain, Disagreement)> {
-    ask(&[asked], now, sightings, Strangers::Ignored).await
-}
-
-async fn ask(
     all: &[Asked<'_>],
     now: u64,
     sightings: Arc<dyn Sightings>,

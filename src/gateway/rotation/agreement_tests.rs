@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
-use super::agreement::{AT_ONCE, Agreement, Asked, Disagreement, agree};
+use super::agreement::{AT_ONCE, Agreement, Asked, Disagreement, Strangers, agree};
 use super::sighting::{Seen, Sighting, SightingFuture, Sightings};
 use crate::core::{Domain, IdentityKey, SealingPrivateKey, SigningKey, Suite};
 use crate::gateway::local::LocalKeys;
@@ -113,7 +113,7 @@ impl Sightings for Servers {
 
 async fn judged(keys: &LocalKeys, servers: Servers) -> Result<(), Disagreement> {
     let asked = [Asked { domain: &domain(), at: &at(), keys }];
-    agree(&asked, NOW, Arc::new(servers)).await.map_err(|(of, error)| {
+    agree(&asked, NOW, Arc::new(servers), Strangers::Count).await.map_err(|(of, error)| {
         assert_eq!(of, domain());
         error
     })
@@ -339,7 +339,8 @@ async fn domains_are_asked_beside_each_other() {
         assert_eq!(many.begun.lock().unwrap().len(), AT_ONCE);
         many.answers.add_permits(1);
     };
-    let (answer, ()) = tokio::join!(agree(&asked, NOW, Arc::clone(&many) as _), gate);
+    let (answer, ()) =
+        tokio::join!(agree(&asked, NOW, Arc::clone(&many) as _, Strangers::Count), gate);
     assert_eq!(answer, Err((domain.clone(), another_identity(STRANGER).unwrap_err())));
     assert_eq!(many.most.load(Ordering::SeqCst), AT_ONCE);
 }

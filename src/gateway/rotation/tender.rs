@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tracing::{debug, error};
 
-use super::agreement::{Asked, agree, agree_of_known_identity};
+use super::agreement::{Asked, Strangers, agree};
 use super::keeper::{Keeper, Tended};
 use super::sighting::Authoritative;
 use super::stamp::Stamp;
@@ -235,11 +235,8 @@ impl Tender {
             let asked = Asked { domain, at, keys: &keys };
             let known =
                 in_force.is_some_and(|in_force| keys.policy.continues(&in_force.policy, now));
-            let agreed = if known {
-                agree_of_known_identity(asked, now, Arc::new(servers)).await
-            } else {
-                agree(&[asked], now, Arc::new(servers)).await
-            };
+            let strangers = if known { Strangers::Ignored } else { Strangers::Count };
+            let agreed = agree(&[asked], now, Arc::new(servers), strangers).await;
             agreed.map_err(|(_, error)| error.to_string())?;
         }
         Ok(keys)
