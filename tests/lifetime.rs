@@ -463,7 +463,8 @@ fn sign_ahead(party: &Party, now: u64, weeks: &[u64]) -> Vec<VerifiedPolicy> {
         (draft.serial, draft.expiry) = (serial, serial + 21 * DAY);
         draft.sealing_keys = [Suite::XWing, Suite::X25519]
             .map(|suite| {
-                let id = desk.make(Kind::Sealing(suite), party.made(), now, &mut rng()).unwrap();
+                let id =
+                    desk.make(Kind::Sealing(suite), None, party.made(), now, &mut rng()).unwrap();
                 let stored = desk.keyring.sealing_keys().iter().find(|s| s.key.key_id() == id);
                 entry(stored.unwrap())
             })

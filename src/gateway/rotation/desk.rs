@@ -312,15 +312,9 @@ impl Desk {
     ) -> Result<Event, DeskError> {
         match step {
             Step::Make(kind) => {
-                let id = self.make(kind, made, now, rng)?;
-                if let Kind::Sealing(suite) = kind
-                    && suite.is_inline()
-                    && let Some(life) = self.book.life_mut(&id)
-                {
-                    life.ready = Some(schedule.takes_up(now));
-                    self.save(now)?;
-                }
-                Ok(Event::Made(kind, id))
+                let inline = matches!(kind, Kind::Sealing(suite) if suite.is_inline());
+                let ready = inline.then(|| schedule.takes_up(now));
+                Ok(Event::Made(kind, self.make(kind, ready, made, now, rng)?))
             }
             Step::Sign { lists, serial, expiry } => {
                 self.sign(&lists, serial, expiry, now)?;
@@ -338,7 +332,7 @@ impl Desk {
         }
     }
 
-    /// Makes a key and enters it.
+    /// Makes a key and enters it; `ready` if it is known already from when on it can be used, Unix seconds.
     ///
     /// # Errors
     ///
@@ -346,6 +340,7 @@ impl Desk {
     pub fn make(
         &mut self,
         kind: Kind,
+        ready: Option<u64>,
         made: Made<'_>,
         now: u64,
         rng: &mut impl CryptoRng,
@@ -371,7 +366,7 @@ impl Desk {
                 (id, selector)
             }
         };
-        self.book.keys.push(Life::new(kind, id, selector, now));
+        self.book.keys.push(Life { ready, ..Life::new(kind, id, selector, now) });
         self.save(now)?;
         Ok(id)
     }

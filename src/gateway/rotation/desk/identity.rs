@@ -288,7 +288,7 @@ impl Desk {
             };
             match forecast(&view, weeks) {
                 Forecast::Weeks(found) => break found,
-                Forecast::Needs(kind) => self.make(kind, made, now, rng)?,
+                Forecast::Needs(kind) => self.make(kind, None, made, now, rng)?,
             };
         };
         let next = self.keyring.next_identity().map(IdentityKey::fingerprint);
