@@ -103,7 +103,7 @@ fn sheet(local: &LocalDomain, desk: &Desk, now: u64) -> Sheet {
         desk.book.stands.iter().filter(|s| s.withdrawn || s.seen.is_none()).collect();
     // In the order in which they are to be changed.
     records.sort_by_key(|stand| stand.withdrawn);
-    let made = Made { at: local.records_under(), selectors: &local.publication.selectors };
+    let made = Made::of(local);
     let concerns = match local.rotation {
         Some(_) => desk.plan(&schedule, made, now).concerns,
         None => by_hand(policy.expiry, &schedule, now),

@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     confirm(args.yes, "revoke it?", "nothing was changed")?;
     let mut desk = context::desk_with(local, passphrase.as_ref(), now)?;
     let schedule = local.rotation.unwrap_or_default();
-    let made = Made { at: local.records_under(), selectors: &local.publication.selectors };
+    let made = Made::of(local);
     let mut events = Vec::new();
     trail.change(ActionKind::KeyRevoked, &format!("key {id}: {why}"), || {
         desk.book.revoke(&id, args.destroy, now);

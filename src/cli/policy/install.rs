@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     let detail = format!("{} signed elsewhere{here}", texts.len());
     let taken =
         trail.change(ActionKind::Policy, &detail, || desk.take(&texts, args.replace, now))?;
-    let made = Made { at: local.records_under(), selectors: &local.publication.selectors };
+    let made = Made::of(local);
     let schedule = local.rotation.unwrap_or_default();
     let mut events = Vec::new();
     desk.work(&schedule, made, now, &mut context::rng(), &mut events)?;

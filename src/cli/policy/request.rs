@@ -35,8 +35,7 @@ pub(super) fn run(args: &Args, config: Option<&Path>) -> Result<(), Failure> {
     let config = context::config(config)?;
     let local = context::one(&config, args.domain.as_deref())?;
     let now = context::now();
-    let publication = &local.publication;
-    let made = Made { at: local.records_under(), selectors: &publication.selectors };
+    let made = Made::of(local);
     let ask = Ask { weeks: args.weeks, anew: args.anew };
     let schedule = local.rotation.unwrap_or_default();
     let mut desk = context::desk(local, now)?;

@@ -11,6 +11,7 @@ use rand_core::CryptoRng;
 use super::rival::Rivals;
 use super::sighting::Sighting;
 use crate::core::{Domain, KeyError, KeyId, SealingPrivateKey, SigningKey, VerifyingKey};
+use crate::gateway::config::LocalDomain;
 use crate::gateway::own_policy::{PolicyError, own_policy, verified};
 use crate::lifetime::{
     Book, BookError, Concern, Kind, Life, Lists, Plan, Schedule, Step, View, end, names, plan,
@@ -79,6 +80,14 @@ pub struct Made<'a> {
     pub at: &'a Domain,
     /// Selectors that are used in turn; none: each key has one of its own.
     pub selectors: &'a [Selector],
+}
+
+impl<'a> Made<'a> {
+    /// As the configuration of the domain says.
+    #[must_use]
+    pub fn of(local: &'a LocalDomain) -> Self {
+        Self { at: local.records_under(), selectors: &local.publication.selectors }
+    }
 }
 
 /// Something that was done.
