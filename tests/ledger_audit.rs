@@ -96,7 +96,7 @@ fn recomputed(path: &Path, from: i64) {
     trail
         .each::<LedgerError>(|row| {
             rows.push(row.clone());
-            Ok(true)
+            Ok(())
         })
         .unwrap();
     let mut chain = Chain::genesis(&trail.id());

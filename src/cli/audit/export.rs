@@ -64,10 +64,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<(), Failure> {
             let at = row.time();
             let wanted =
                 since.is_none_or(|since| at >= since) && until.is_none_or(|until| at < until);
-            if wanted {
-                take(row).map_err(Stop::Output)?;
-            }
-            Ok(true)
+            if wanted { take(row).map_err(Stop::Output) } else { Ok(()) }
         })
     });
     done.and_then(|()| out.flush().map_err(Stop::Output)).map_err(|stop| match stop {

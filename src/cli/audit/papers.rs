@@ -2,10 +2,10 @@
 
 use crate::cli::context;
 use crate::cli::failure::Failure;
-use crate::core::Domain;
-use crate::core::{KeyId, VerifyingKey, sha256};
+use crate::core::{Domain, KeyId, VerifyingKey, sha256};
 use crate::gateway::config::Config;
-use crate::records::{SignedPolicy, VerifiedPolicy};
+use crate::gateway::verified;
+use crate::records::VerifiedPolicy;
 use crate::store::ledger::Trail;
 use crate::store::ledger::audit::{Checkpoint, SigningKeys};
 use std::collections::{HashMap, HashSet};
@@ -23,14 +23,16 @@ impl Papers {
         let mut policies = HashMap::new();
         for (domain, text) in trail.policies().map_err(context::ledger_failure)? {
             let digest = sha256(text.as_bytes());
-            if let Some(policy) = verified(&text, &domain) {
+            if let Ok(domain) = Domain::parse(&domain)
+                && let Ok(policy) = verified(&text, &domain)
+            {
                 policies.insert(digest, policy);
             }
         }
         let mut ours = Vec::new();
         for local in &config.domains {
             let text = std::fs::read_to_string(local.keys.join("policy.txt")).unwrap_or_default();
-            ours.extend(verified(text.trim_end(), local.name.as_str()));
+            ours.extend(verified(text.trim_end(), &local.name));
         }
         let known =
             |policy: &VerifiedPolicy| (policy.domain().clone(), policy.identity().fingerprint());
@@ -74,8 +76,4 @@ impl SigningKeys for Papers {
             .cloned()
             .ok_or_else(|| "its key is not in the policy record that it names".to_owned())
     }
-}
-
-fn verified(text: &str, domain: &str) -> Option<VerifiedPolicy> {
-    SignedPolicy::parse(text.as_bytes()).ok()?.verify(&Domain::parse(domain).ok()?).ok()
 }

@@ -23,10 +23,8 @@ const ACCEPTED: &str = "accepted";
 /// What is common to all recipients of a message at one destination.
 #[derive(Debug, Clone)]
 pub(super) struct Story {
-    /// All but the recipient and what became of it.
+    /// All but the recipient, as if the next hop had taken it.
     event: Event,
-    /// What it is that a next hop takes.
-    accepted: EventKind,
 }
 
 impl Story {
@@ -37,7 +35,7 @@ impl Story {
         domain: Option<&Domain>,
         accepted: EventKind,
     ) -> Self {
-        Self { event: begin(scope, sender, domain, accepted), accepted }
+        Self { event: begin(scope, sender, domain, accepted) }
     }
 
     /// With more details.
@@ -93,8 +91,7 @@ impl Story {
     }
 
     fn about(&self, recipient: &str, at: u64) -> Event {
-        let (kind, recipient) = (self.accepted, recipient.to_owned());
-        Event { at, kind, recipient, ..self.event.clone() }
+        Event { at, recipient: recipient.to_owned(), ..self.event.clone() }
     }
 }
 

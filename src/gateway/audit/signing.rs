@@ -27,7 +27,7 @@ impl Signing {
     /// Signs until `stop` is cancelled: at the start, then when many rows have come or some time has passed.
     pub(in crate::gateway) async fn run(self, stop: CancellationToken) {
         loop {
-            sign(&self.current.load_full(), &self.ledger, self.clock.now()).await;
+            sign_last(&self.current, &self.ledger, self.clock.now()).await;
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(PAUSE) => {}
@@ -43,11 +43,7 @@ impl Signing {
 
 /// Signs what came last.
 pub(in crate::gateway) async fn sign_last(current: &Current, ledger: &SharedLedger, now: u64) {
-    sign(&current.load_full(), ledger, now).await;
-}
-
-async fn sign(generation: &Generation, ledger: &SharedLedger, now: u64) {
-    let Some(signer) = signer(generation) else {
+    let Some(signer) = signer(&current.load_full()) else {
         return warn!("the audit trail is not signed: no domain has a key");
     };
     match ledger.checkpoint(&signer, now).await {

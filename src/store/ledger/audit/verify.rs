@@ -139,6 +139,11 @@ impl<'k> Verifier<'k> {
         }
     }
 
+    /// How many were found so far.
+    fn flaws(&self) -> u64 {
+        self.report.flaws.len() as u64 + self.report.more
+    }
+
     /// Takes the next row.
     pub fn row(&mut self, row: &AuditRow) {
         let (last, chain) = match self.at {
@@ -149,7 +154,7 @@ impl<'k> Verifier<'k> {
                 (row.seq.saturating_sub(1), Chain([0; 32]))
             }
         };
-        let first_flaws = self.report.flaws.len() as u64 + self.report.more;
+        let flaws = self.flaws();
         if row.seq != last.saturating_add(1) {
             self.flaw(Flaw::Missing(last.saturating_add(1), row.seq.saturating_sub(1)));
         }
@@ -158,9 +163,7 @@ impl<'k> Verifier<'k> {
             self.flaw(Flaw::Changed(row.seq));
         }
         let chained = chain.and(&digest);
-        if row.chain != chained.0
-            && first_flaws == self.report.flaws.len() as u64 + self.report.more
-        {
+        if row.chain != chained.0 && flaws == self.flaws() {
             self.flaw(Flaw::Unchained(row.seq));
         }
         // One change is told once: what follows is judged by what is recorded.

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::super::audit::{
     AuditRow, Checkpoint, EventQuery, Report, SigningKeys, TrailId, Verifier,
@@ -44,22 +44,20 @@ impl Trail {
         self.id
     }
 
-    /// Hands every row to `take`, oldest first, until it says no.
+    /// Hands every row to `take`, oldest first.
     ///
     /// # Errors
     /// The ledger cannot be read, or what `take` says.
     pub fn each<E: From<LedgerError>>(
         &self,
-        mut take: impl FnMut(&AuditRow) -> Result<bool, E>,
+        mut take: impl FnMut(&AuditRow) -> Result<(), E>,
     ) -> Result<(), E> {
         let sql = |error: rusqlite::Error| E::from(LedgerError::from(error));
         let statement = format!("SELECT {} FROM audit ORDER BY seq", audit::COLUMNS);
         let mut rows = self.connection.prepare(&statement).map_err(sql)?;
         let mut rows = rows.query([]).map_err(sql)?;
         while let Some(row) = rows.next().map_err(sql)? {
-            if !take(&audit::read(row).map_err(sql)?)? {
-                break;
-            }
+            take(&audit::read(row).map_err(sql)?)?;
         }
         Ok(())
     }
@@ -85,20 +83,7 @@ impl Trail {
         Ok(found)
     }
 
-    /// The domain and the text of a policy record that lists the key of a checkpoint.
-    ///
-    /// # Errors
-    /// The ledger cannot be read.
-    pub fn policy(&self, digest: &[u8; 32]) -> Result<Option<String>, LedgerError> {
-        let found = self
-            .connection
-            .prepare_cached("SELECT text FROM audit_policy WHERE digest = ?1")?
-            .query_row(params![digest], |row| row.get(0))
-            .optional()?;
-        Ok(found)
-    }
-
-    /// The texts of all policy records that list keys of checkpoints.
+    /// The domains and the texts of all policy records that list keys of checkpoints.
     ///
     /// # Errors
     /// The ledger cannot be read.
@@ -134,7 +119,7 @@ impl Trail {
                 next = checkpoints.next().transpose()?;
             }
             verifier.row(row);
-            Ok(true)
+            Ok(())
         })?;
         while let Some(checkpoint) = next {
             verifier.checkpoint(&checkpoint);
