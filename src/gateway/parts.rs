@@ -145,9 +145,7 @@ impl Parts {
     /// Something that the configuration names cannot be used.
     pub fn from_config(config: Config) -> Result<Self, StartError> {
         let clock = SystemClock;
-        config.check_permissions()?;
-        refuse_publishers(&config)?;
-        let domains = local_keys(&config)?;
+        let domains = own_keys(&config)?;
         let resolver = Arc::new(StubResolver::new(&config.dns)?);
         std::fs::DirBuilder::new()
             .recursive(true)
@@ -188,9 +186,7 @@ impl Settings {
     ///
     /// Something that the configuration names cannot be used.
     pub fn from_config(config: Config) -> Result<Self, StartError> {
-        config.check_permissions()?;
-        refuse_publishers(&config)?;
-        let domains = local_keys(&config)?;
+        let domains = own_keys(&config)?;
         let resolver = Arc::new(StubResolver::new(&config.dns)?);
         Ok(Self { config, domains, resolver: Some(resolver), same_next_hops: false })
     }
@@ -201,9 +197,7 @@ impl Settings {
     ///
     /// Something that the configuration names cannot be used.
     pub fn of_partners(config: Config) -> Result<Self, StartError> {
-        config.check_permissions()?;
-        refuse_publishers(&config)?;
-        let domains = local_keys(&config)?;
+        let domains = own_keys(&config)?;
         Ok(Self { config, domains, resolver: None, same_next_hops: true })
     }
 }
@@ -236,7 +230,10 @@ fn refuse_publishers(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-fn local_keys(config: &Config) -> Result<HashMap<Domain, LocalKeys>, StartError> {
+/// The keys of our domains, once it is known that nobody else can read or change them, and that their records can be published.
+fn own_keys(config: &Config) -> Result<HashMap<Domain, LocalKeys>, StartError> {
+    config.check_permissions()?;
+    refuse_publishers(config)?;
     let mut domains = HashMap::new();
     for local in &config.domains {
         let domain = local.name.clone();

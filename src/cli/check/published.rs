@@ -5,7 +5,7 @@ use super::{Look, delegation};
 use crate::cli::steps::{Step, Steps};
 use crate::core::Domain;
 use crate::dns::authorities::Via;
-use crate::dns::{Lookup, Resolver};
+use crate::dns::{Lookup, MAX_CHAIN, Resolver};
 use crate::records::tags::TagList;
 use crate::records::{
     KeyRecord, MAX_KEY_RECORD, MAX_POLICY, MAX_STRING, RecordError, SealingEntry, Selection,
@@ -144,7 +144,8 @@ async fn absent(look: &Look<'_>, step: &'static str, name: &Domain, lookup: &Loo
                 true => String::new(),
                 false => format!(": {name} -> {}", delegation::arrows(&links)),
             };
-            let what = format!("{name} is an alias in a circle, or one of more than 8{way}");
+            let what =
+                format!("{name} is an alias in a circle, or one of more than {MAX_CHAIN}{way}");
             Step::fail(step, what)
                 .hint("the aliases (CNAME) must end at a name that has the record")
         }

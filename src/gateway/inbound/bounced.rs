@@ -136,10 +136,7 @@ impl Inbound {
         let now = self.shared.clock.now();
         let events: Vec<Event> =
             bounced.told.iter().map(|told| bounced.event(told, sender, now)).collect();
-        if let Err(error) = self.shared.ledger.record_events(&events).await {
-            warn!(%error, "a bounce could not be put into the audit trail");
-            self.shared.attempts.lose(events.len() as u64);
-        }
+        self.record(&events, "a bounce").await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
-use tracing::{Instrument, info, warn};
+use tracing::{Instrument, info};
 
 use super::mailboxes::delivered_to;
 use super::submission::{Submission, Verdict};
@@ -189,10 +189,7 @@ impl Inbound {
             )
         };
         let events: Vec<Event> = recipients.iter().zip(answers).map(told).collect();
-        if let Err(error) = self.shared.ledger.record_events(&events).await {
-            warn!(%error, "clear mail could not be put into the audit trail");
-            self.shared.attempts.lose(events.len() as u64);
-        }
+        self.record(&events, "clear mail").await;
     }
 
     /// Sends the message to the recipients without an answer, and takes their answers.

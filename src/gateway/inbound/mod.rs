@@ -14,7 +14,7 @@ mod verification;
 
 use std::sync::Arc;
 
-use tracing::info;
+use tracing::{info, warn};
 
 use super::Shared;
 use super::access::Access;
@@ -31,7 +31,7 @@ use crate::core::esmtp::MailParameters;
 use crate::mail::carrier::{Limits, Scanner, State};
 use crate::smtp::server::{DataChunk, ServerConnection, SessionError};
 use crate::smtp::{Capabilities, Protocol, Reply};
-use crate::store::ledger::{Fate, Scope};
+use crate::store::ledger::{Event, Fate, Scope};
 pub use claimed::{Cause, Claimed, Exceptions, Ruling};
 use envelope::EnvelopeReader;
 pub use envelope::{scan_failure, unseal_failure};
@@ -183,6 +183,15 @@ impl Direction for Inbound {
 }
 
 impl Inbound {
+    /// Puts into the audit trail what the next hop has answered already; durable when this returns. Where it cannot be, that events are
+    /// missing is counted.
+    async fn record(&self, events: &[Event], what: &str) {
+        if let Err(error) = self.shared.ledger.record_events(events).await {
+            warn!(%error, "{what} could not be put into the audit trail");
+            self.shared.attempts.lose(events.len() as u64);
+        }
+    }
+
     /// Notes how a recipient was answered.
     fn note(&self, sender: &Sender, recipient: &Recipient, reply: &Reply, on_record: bool) {
         self.shared.attempts.note(&Answered {
