@@ -1,7 +1,9 @@
 //! The trail beside a daemon that holds the ledger: verified, exported, and told as stories.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use assert_cmd::Command;
+mod cli_support;
+
+use cli_support::{Said, configured, mta_seal_with};
 use mta_seal::core::{Domain, EnvelopeId};
 use mta_seal::records::SignedPolicy;
 use mta_seal::store::keyring::Keyring;
@@ -12,25 +14,6 @@ use std::path::{Path, PathBuf};
 
 const NOW: u64 = 1_800_000_000;
 
-struct Output {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-fn mta_seal(config: &Path, arguments: &[&str]) -> Output {
-    let output = Command::new(env!("CARGO_BIN_EXE_mta-seal"))
-        .env("MTA_SEAL_CONFIG", config)
-        .args(arguments)
-        .output()
-        .unwrap();
-    Output {
-        code: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
 /// A gateway of company1.example as `init` makes it, with a ledger.
 struct Host {
     config: PathBuf,
@@ -40,19 +23,8 @@ struct Host {
 
 impl Host {
     fn new(directory: &Path) -> Self {
-        let gateway = directory.join("gw");
-        let made = Command::new(env!("CARGO_BIN_EXE_mta-seal"))
-            .args(["init", "--domain", "company1.example", "--dir"])
-            .arg(&gateway)
-            .output()
-            .unwrap();
-        assert!(made.status.success());
-        let config = gateway.join("mta-seal.toml");
-        let text = std::fs::read_to_string(&config).unwrap();
-        let lines = text.lines().filter(|line| !line.starts_with("state"));
-        let text: Vec<&str> = std::iter::once("state = \"state\"").chain(lines).collect();
-        std::fs::write(&config, text.join("\n")).unwrap();
-        std::fs::create_dir_all(gateway.join("state")).unwrap();
+        let config = configured(directory);
+        let gateway = config.parent().unwrap();
         let keys = gateway.join("keys").join("company1.example");
         let keyring = Keyring::load(&keys).unwrap();
         let domain = Domain::parse("company1.example").unwrap();
@@ -69,8 +41,8 @@ impl Host {
         self.config.with_file_name("state").join("ledger.sqlite")
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
-        mta_seal(&self.config, arguments)
+    fn run(&self, arguments: &[&str]) -> Said {
+        mta_seal_with(&self.config, arguments)
     }
 
     async fn record(&self, events: &[Event]) {
@@ -189,7 +161,7 @@ async fn rows_are_exported_within_a_time() {
     let host = Host::new(directory.path());
     host.record(&offer()).await;
     let export = |arguments: &[&str]| host.run(&[&["audit", "export"], arguments].concat());
-    let lines = |output: &Output| {
+    let lines = |output: &Said| {
         output.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
     };
     let all = lines(&export(&[]));

@@ -1,53 +1,13 @@
 //! The operator's commands beside a daemon that holds the ledger.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use assert_cmd::Command;
+mod cli_support;
+
+use cli_support::{configured, mta_seal_with, now};
 use mta_seal::store::ledger::{
     Attempt, Cause, Fate, Ledger, Occurrence, Options, Scope, SqliteLedger,
 };
-use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
-
-struct Output {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-fn mta_seal(config: &Path, arguments: &[&str]) -> Output {
-    let output = Command::new(env!("CARGO_BIN_EXE_mta-seal"))
-        .env("MTA_SEAL_CONFIG", config)
-        .args(arguments)
-        .output()
-        .unwrap();
-    Output {
-        code: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-/// A configuration with its state directory inside `dir`.
-fn configured(dir: &Path) -> PathBuf {
-    let gateway = dir.join("gw");
-    let made = Command::new(env!("CARGO_BIN_EXE_mta-seal"))
-        .args(["init", "--domain", "company1.example", "--dir"])
-        .arg(&gateway)
-        .output()
-        .unwrap();
-    assert!(made.status.success());
-    let config = gateway.join("mta-seal.toml");
-    let text = std::fs::read_to_string(&config).unwrap();
-    let lines = text.lines().filter(|line| !line.starts_with("state"));
-    let text: Vec<&str> = std::iter::once("state = \"state\"").chain(lines).collect();
-    std::fs::write(&config, text.join("\n")).unwrap();
-    std::fs::create_dir_all(gateway.join("state")).unwrap();
-    config
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
-}
+use std::path::Path;
 
 /// The ledger as the daemon of this configuration holds it.
 fn daemon(config: &Path) -> SqliteLedger {
@@ -59,7 +19,7 @@ fn daemon(config: &Path) -> SqliteLedger {
 async fn overrides_are_given_listed_and_ended() {
     let dir = tempfile::tempdir().unwrap();
     let config = configured(dir.path());
-    let partner = |arguments: &[&str]| mta_seal(&config, &[&["partner"], arguments].concat());
+    let partner = |arguments: &[&str]| mta_seal_with(&config, &[&["partner"], arguments].concat());
     let give = |time: &str, why: &str| {
         partner(&["allow-clear", "company2.example", "--for", time, "--why", why])
     };
@@ -101,7 +61,7 @@ async fn what_waits_is_shown_beside_the_daemon() {
     let dir = tempfile::tempdir().unwrap();
     let config = configured(dir.path());
     let ledger = daemon(&config);
-    assert_eq!(mta_seal(&config, &["deferred"]).out, "nothing waits\n");
+    assert_eq!(mta_seal_with(&config, &["deferred"]).out, "nothing waits\n");
     let cause = Cause {
         reason: "policy-unknown".to_owned(),
         words: "the look-up timed out".to_owned(),
@@ -122,17 +82,17 @@ async fn what_waits_is_shown_beside_the_daemon() {
         attempt("old.example", 8 * 86_400, deferred()),
     ];
     ledger.record_attempts(&attempts, &[]).await.unwrap();
-    let shown = mta_seal(&config, &["deferred"]);
+    let shown = mta_seal_with(&config, &["deferred"]);
     assert_eq!((shown.code, shown.err.as_str()), (0, ""));
     for part in ["b.example: mail to it waits", "bob@company2.example", "allow-clear b.example"] {
         assert!(shown.out.contains(part), "{part}: {}", shown.out);
     }
     assert!(!shown.out.contains("old.example"), "{}", shown.out);
-    let one = mta_seal(&config, &["deferred", "--domain", "B.example", "--json"]);
+    let one = mta_seal_with(&config, &["deferred", "--domain", "B.example", "--json"]);
     let rows: Vec<serde_json::Value> = serde_json::from_str(&one.out).unwrap();
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0]["recipient"], "bob@b.example");
-    assert_eq!(mta_seal(&config, &["deferred", "--domain", "-"]).code, 2);
+    assert_eq!(mta_seal_with(&config, &["deferred", "--domain", "-"]).code, 2);
 }
 
 #[tokio::test]
@@ -140,7 +100,7 @@ async fn alarms_are_shown_and_acknowledged_beside_the_daemon() {
     let dir = tempfile::tempdir().unwrap();
     let config = configured(dir.path());
     let ledger = daemon(&config);
-    let alarms = |arguments: &[&str]| mta_seal(&config, &[&["alarms"], arguments].concat());
+    let alarms = |arguments: &[&str]| mta_seal_with(&config, &[&["alarms"], arguments].concat());
     let none = alarms(&[]);
     assert_eq!((none.code, none.out.as_str(), none.err.as_str()), (0, "no alarms\n", ""));
     let raise = async |kind: &str, words: &str| {

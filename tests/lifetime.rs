@@ -233,10 +233,7 @@ fn a_key_that_is_to_be_destroyed_at_once_is_destroyed_whoever_comes_next() {
         let now = START + DAY;
         party.pass(START, now).await;
         let bad = party.listed(Suite::X25519).unwrap();
-        let mut desk = party.desk(now);
-        desk.book.revoke(&bad, true, now);
-        desk.save(now).unwrap();
-        drop(desk);
+        party.revoke(&[bad], true, now);
         let visits = party.pass(now + 60, now + HOUR).await;
         let events: Vec<&Event> = visits.iter().flat_map(|(_, tended)| &tended.events).collect();
         let destroyed = events.iter().position(|e| **e == Event::Destroyed(X25519, bad)).unwrap();
@@ -255,10 +252,7 @@ fn a_revoked_key_leaves_the_policy_at_once() {
             party.pass(START, START + DAY).await;
             let now = START + DAY + HOUR;
             let old = party.listed(suite).unwrap();
-            let mut desk = party.desk(now);
-            desk.book.life_mut(&old).unwrap().revoked = Some(now);
-            desk.save(now).unwrap();
-            drop(desk);
+            party.revoke(&[old], false, now);
             party.tend(now).await;
             assert_ne!(party.listed(suite), Some(old), "{suite:?}");
             let policy = party.policy();
@@ -279,12 +273,7 @@ fn where_all_sealing_keys_are_destroyed_at_once_another_is_listed_at_once() {
         party.pass(START, START + DAY).await;
         let now = START + DAY + HOUR;
         let old = Suite::ALL.map(|suite| party.listed(suite).unwrap());
-        let mut desk = party.desk(now);
-        for id in &old {
-            desk.book.revoke(id, true, now);
-        }
-        desk.save(now).unwrap();
-        drop(desk);
+        party.revoke(&old, true, now);
         party.tend(now).await;
         assert!(party.listed(Suite::X25519).is_some_and(|id| !old.contains(&id)));
         assert!(old.iter().all(|id| matches!(party.keyring().find(id), Find::Destroyed)));
@@ -299,12 +288,7 @@ fn a_domain_whose_sealing_keys_are_all_revoked_has_another_a_minute_later() {
         party.pass(START, START + DAY).await;
         let now = START + DAY + HOUR;
         let old = Suite::ALL.map(|suite| party.listed(suite).unwrap());
-        let mut desk = party.desk(now);
-        for id in &old {
-            desk.book.revoke(id, false, now);
-        }
-        desk.save(now).unwrap();
-        drop(desk);
+        party.revoke(&old, false, now);
         zone.advance(now);
         let tended = party.tend(now).await;
         assert!(!tended.events.iter().any(signed), "{:?}", tended.events);
@@ -326,10 +310,7 @@ fn a_revoked_signing_key_is_succeeded_in_the_same_visit() {
         party.pass(START, START + 35 * DAY).await;
         let now = START + 35 * DAY + HOUR;
         let old = party.signs();
-        let mut desk = party.desk(now);
-        desk.book.life_mut(&old).unwrap().revoked = Some(now);
-        desk.save(now).unwrap();
-        drop(desk);
+        party.revoke(&[old], false, now);
         let tended = party.tend(now).await;
         let policy = party.policy();
         let listed: Vec<KeyId> = policy.record().signing_keys.iter().map(|k| k.key_id()).collect();
@@ -549,10 +530,7 @@ fn the_selector_of_a_revoked_key_is_not_used_while_a_policy_lists_that() {
         let now = START + 9 * DAY;
         party.pass(START, now).await;
         let bad = party.listed(Suite::XWing).unwrap();
-        let mut desk = party.desk(now);
-        desk.book.revoke(&bad, false, now);
-        desk.save(now).unwrap();
-        drop(desk);
+        party.revoke(&[bad], false, now);
         party.pass(now + 60, now + 60 * DAY).await;
         let book = party.book();
         let revoked = book.life(&bad).unwrap();

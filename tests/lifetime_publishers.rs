@@ -13,12 +13,20 @@ use mta_seal::core::Suite;
 use mta_seal::dns::update::{UpdateError, UpdateFailure};
 use mta_seal::gateway::Clock;
 use mta_seal::gateway::publication::{Action, Change, PublishError, PublishFuture, Publisher, Way};
-use mta_seal::gateway::rotation::Keeper;
+use mta_seal::gateway::rotation::{DeskError, Keeper, Tended};
 use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
 
 fn quiet() -> (Party, Zone) {
     let zone = Zone::new(2, 3_600, 900, Lag::None, START, Chance::new(1));
     (Party::new("one.example", &zone, START), zone)
+}
+
+/// Every server has the policy in the keyring, and no other.
+fn alone(party: &Party, zone: &Zone) {
+    for records in zone.records(&party.policy_name()) {
+        assert_eq!(records, [party.policy().text()]);
+    }
 }
 
 /// Publishes in the zone what is at the name of a policy, and fails at the names of keys.
@@ -52,19 +60,14 @@ fn a_policy_without_a_revoked_key_is_published_though_no_key_record_can_be() {
         party.pass(START, START + DAY).await;
         let now = START + DAY + HOUR;
         let bad = party.listed(Suite::XWing).unwrap();
-        let mut desk = party.desk(now);
-        desk.book.revoke(&bad, false, now);
-        desk.save(now).unwrap();
-        drop(desk);
+        party.revoke(&[bad], false, now);
         let publisher = Arc::new(PoliciesOnly { zone: zone.clone(), asked: Mutex::default() });
         let keeper = Keeper { publisher: Arc::clone(&publisher) as _, ..party.keeper.clone() };
         zone.advance(now);
         let tended = keeper.tend(now).await.unwrap();
-        let (name, text) = (party.policy_name(), party.policy().text().to_owned());
         assert_ne!(party.listed(Suite::XWing), Some(bad));
-        for records in zone.records(&name) {
-            assert_eq!(records, [text.as_str()]);
-        }
+        alone(&party, &zone);
+        let name = party.policy_name();
         assert!(tended.refused.is_some(), "the successor's record is not published");
         // The policy in one call, the new one for the old one, before any key record.
         let asked = publisher.asked.lock().unwrap();
@@ -88,6 +91,14 @@ impl Gated {
     fn new(zone: &Zone) -> Arc<Self> {
         Arc::new(Self { zone: zone.clone(), reached: Notify::new(), gate: Semaphore::new(0) })
     }
+
+    /// A visit to `party` that has handed over what is due, and waits at the gate.
+    async fn visit(self: &Arc<Self>, party: &Party) -> JoinHandle<Result<Tended, DeskError>> {
+        let keeper = Keeper { publisher: Arc::clone(self) as _, ..party.keeper.clone() };
+        let visit = tokio::spawn(async move { keeper.tend(START).await });
+        self.reached.notified().await;
+        visit
+    }
 }
 
 impl Publisher for Gated {
@@ -109,9 +120,7 @@ fn what_one_keeper_has_handed_over_another_does_not() {
     runtime().block_on(async {
         let (party, zone) = quiet();
         let gated = Gated::new(&zone);
-        let first = Keeper { publisher: Arc::clone(&gated) as _, ..party.keeper.clone() };
-        let visit = tokio::spawn(async move { first.tend(START).await });
-        gated.reached.notified().await;
+        let visit = gated.visit(&party).await;
         // As `keys rotate` beside a gateway.
         let tended = party.tend(START + 1).await;
         assert_eq!(zone.counts(), (0, 0));
@@ -121,9 +130,7 @@ fn what_one_keeper_has_handed_over_another_does_not() {
         visit.await.unwrap().unwrap();
         let (published, _) = zone.counts();
         assert!(published > 0);
-        for records in zone.records(&party.policy_name()) {
-            assert_eq!(records, [party.policy().text()]);
-        }
+        alone(&party, &zone);
         party.tend(START + 2).await;
         assert_eq!(zone.counts(), (published, 0));
     });
@@ -134,15 +141,11 @@ fn what_a_visit_that_was_broken_off_had_handed_over_the_next_one_does() {
     runtime().block_on(async {
         let (party, zone) = quiet();
         let gated = Gated::new(&zone);
-        let first = Keeper { publisher: Arc::clone(&gated) as _, ..party.keeper.clone() };
-        let visit = tokio::spawn(async move { first.tend(START).await });
-        gated.reached.notified().await;
+        let visit = gated.visit(&party).await;
         visit.abort();
         assert!(visit.await.unwrap_err().is_cancelled());
         party.tend(START + 1).await;
-        for records in zone.records(&party.policy_name()) {
-            assert_eq!(records, [party.policy().text()]);
-        }
+        alone(&party, &zone);
     });
 }
 

@@ -38,6 +38,16 @@ impl Pair {
         Self { zone, nodes, partner: Cache::new(known, Chance::new(2)), memory: None }
     }
 
+    /// Visits of a node from `now` on, until a week after the start and an hour more, when keys are replaced.
+    async fn beyond_a_week(&self, node: &Party, now: u64) -> Vec<Tended> {
+        let mut visits = Vec::new();
+        for now in [now, now + HOUR, START + 7 * DAY, START + 7 * DAY + HOUR] {
+            self.zone.advance(now);
+            visits.push(node.tend(now).await);
+        }
+        visits
+    }
+
     fn policies(&self) -> Vec<Vec<String>> {
         self.zone.records(&self.nodes[0].policy_name())
     }
@@ -196,11 +206,7 @@ fn a_stranger_holds_nothing_up() {
         };
         let stranger = draft.sign(&node.domain, &IdentityKey::from_bytes(&[9; 32])).unwrap();
         pair.zone.set(&node.policy_name(), &stranger, true);
-        let mut visits = Vec::new();
-        for now in [now, now + HOUR, START + 7 * DAY, START + 7 * DAY + HOUR] {
-            pair.zone.advance(now);
-            visits.push(node.tend(now).await);
-        }
+        let visits = pair.beyond_a_week(node, now).await;
         assert!(!visits.iter().any(gives_way));
         assert!(signed(&visits) > 0);
         assert!(pair.policies().iter().all(|records| records.contains(&stranger)));
@@ -222,11 +228,7 @@ fn a_policy_of_a_time_to_come_holds_nothing_up() {
         let pem = std::fs::read_to_string(node.keys().join("identity.pem")).unwrap();
         let premature = draft.sign(&node.domain, &IdentityKey::from_pem(&pem).unwrap()).unwrap();
         pair.zone.set(&node.policy_name(), &premature, true);
-        let mut visits = Vec::new();
-        for now in [now, now + HOUR, START + 7 * DAY, START + 7 * DAY + HOUR] {
-            pair.zone.advance(now);
-            visits.push(node.tend(now).await);
-        }
+        let visits = pair.beyond_a_week(node, now).await;
         assert!(!visits.iter().any(gives_way));
         assert!(signed(&visits) > 0);
     });

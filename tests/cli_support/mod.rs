@@ -6,6 +6,7 @@ mod daemon;
 
 pub use daemon::{Daemon, wait};
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -34,6 +35,38 @@ pub fn program() -> Command {
 /// Runs the program to its end.
 pub fn mta_seal(arguments: &[&str]) -> Output {
     program().args(arguments).output().unwrap()
+}
+
+/// What a command said.
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+/// Runs the program to its end, with this configuration.
+pub fn mta_seal_with(config: &Path, arguments: &[&str]) -> Said {
+    let output = program().env("MTA_SEAL_CONFIG", config).args(arguments).output().unwrap();
+    Said {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A configuration of company1.example as `init` makes it, with its state directory inside `dir`.
+pub fn configured(dir: &Path) -> PathBuf {
+    let gateway = dir.join("gw");
+    let made =
+        mta_seal(&["init", "--domain", "company1.example", "--dir", gateway.to_str().unwrap()]);
+    assert!(made.status.success());
+    let config = gateway.join("mta-seal.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with("state"));
+    let text: Vec<&str> = std::iter::once("state = \"state\"").chain(lines).collect();
+    std::fs::write(&config, text.join("\n")).unwrap();
+    std::fs::create_dir_all(gateway.join("state")).unwrap();
+    config
 }
 
 pub fn name(text: &str) -> Domain {

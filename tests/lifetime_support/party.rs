@@ -136,6 +136,15 @@ impl Party {
         Desk::open(self.keys(), &self.domain, None, now).unwrap()
     }
 
+    /// What `keys revoke` does before the next visit; `at_once` with --destroy.
+    pub fn revoke(&self, ids: &[KeyId], at_once: bool, now: u64) {
+        let mut desk = self.desk(now);
+        for id in ids {
+            desk.book.revoke(id, at_once, now);
+        }
+        desk.save(now).unwrap();
+    }
+
     /// One visit of the keeper.
     pub async fn tend(&self, now: u64) -> Tended {
         self.keeper.tend(now).await.unwrap()
