@@ -140,6 +140,7 @@ impl Party {
     pub fn revoke(&self, ids: &[KeyId], at_once: bool, now: u64) {
         let mut desk = self.desk(now);
         for id in ids {
+            assert!(desk.book.life(id).is_some(), "{id} is not in the book");
             desk.book.revoke(id, at_once, now);
         }
         desk.save(now).unwrap();
