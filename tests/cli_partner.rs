@@ -9,7 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use cli_support::{Daemon, mta_seal, name, now, program};
+use cli_support::{Daemon, Said, mta_seal, name, now, program};
 use gateway_support::*;
 use mta_seal::dns::authority::{Authority, Disturbance, ZoneSpec};
 use mta_seal::records::{Mode, PolicyDraft};
@@ -24,17 +24,10 @@ fn policy(org: &Org) -> PolicyDraft {
     PolicyDraft { serial: now() - 500, expiry: now() + 30 * DAY, ..org.draft() }
 }
 
-struct Output {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Output {
+impl Said {
     /// Everything that was said, times and places left out.
     fn told(&self, home: &Home) -> String {
-        let code = self.code.unwrap();
-        home.plain(&format!("exit {code}\n{}---\n{}", self.out, self.err))
+        home.plain(&format!("exit {}\n{}---\n{}", self.code, self.out, self.err))
     }
 }
 
@@ -113,17 +106,12 @@ impl Home {
         command
     }
 
-    async fn run(&self, mut command: Command) -> Output {
+    async fn run(&self, mut command: Command) -> Said {
         let run = tokio::task::spawn_blocking(move || command.output().unwrap());
-        let output = soon("the command", run).await.unwrap();
-        Output {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        soon("the command", run).await.unwrap().into()
     }
 
-    async fn partner(&self, arguments: &[&str]) -> Output {
+    async fn partner(&self, arguments: &[&str]) -> Said {
         self.run(self.command(&[&["partner"], arguments].concat())).await
     }
 
@@ -196,7 +184,7 @@ async fn a_partner_is_looked_up_compared_and_added() {
     insta::assert_snapshot!("add_of_another_key", output.told(&home));
     let slip = words.split_once(' ').unwrap().1;
     let output = home.partner(&["add", "company2.example", "--pin", slip]).await;
-    assert_eq!(output.code, Some(2));
+    assert_eq!(output.code, 2);
     assert!(output.err.contains("word 1, "), "{}", output.err);
     assert!(!home.partners().exists());
     assert_eq!(home.actions().await, []);
@@ -215,7 +203,7 @@ async fn a_partner_is_looked_up_compared_and_added() {
     assert!(actions[0].detail.contains(&hex) && !actions[0].by.login.is_empty(), "{actions:?}");
 
     let again = home.partner(&["add", "company2.example", "--pin", &hex]).await;
-    assert_eq!(again.code, Some(1));
+    assert_eq!(again.code, 1);
     assert!(again.err.contains("partners.toml:4\nhint: `mta-seal partner pin"), "{}", again.err);
     // It is pinned: clear mail is not an option any more.
     let check = home.run(home.command(&["config", "check"])).await;
@@ -240,7 +228,7 @@ async fn nothing_is_written_when_mail_could_not_be_sealed() {
     home.publish(&company3, &policy(&company3));
     home.dns.disturb(&company3.policy_name(), Some(Disturbance::ServFail)).unwrap();
     let failed = add().await;
-    assert_eq!(failed.code, Some(75));
+    assert_eq!(failed.code, 75);
     told.push_str(&format!("\n\n{}", failed.told(&home)));
     home.dns.disturb(&company3.policy_name(), None).unwrap();
     let arguments = ["add", "company3.example", "--no-pin", "--minimum-level", "dnssec"];
@@ -258,7 +246,7 @@ async fn nothing_is_written_when_mail_could_not_be_sealed() {
         &["add", "company3.example", "--never", "--why", "x", "--pin", &"00".repeat(32)],
     ] {
         let output = home.partner(arguments).await;
-        assert!(matches!(output.code, Some(1 | 2)), "{arguments:?}");
+        assert!(matches!(output.code, 1 | 2), "{arguments:?}");
         assert!(output.err.starts_with("mta-seal: "), "{}", output.err);
     }
     assert!(!home.partners().exists());
@@ -276,7 +264,7 @@ async fn an_entry_of_the_configuration_is_left_to_its_owner() {
         &["forget", "company2.example", "--why", "x"],
     ] {
         let output = home.partner(arguments).await;
-        assert_eq!(output.code, Some(1), "{arguments:?}");
+        assert_eq!(output.code, 1, "{arguments:?}");
         let place = "is defined in the configuration, at ";
         assert!(output.err.contains(place), "{}", output.err);
         assert!(output.err.contains("mta-seal.toml:19\nhint: change it there"), "{}", output.err);
@@ -298,7 +286,7 @@ async fn an_entry_of_the_configuration_is_left_to_its_owner() {
     fs::set_permissions(home.partners(), fs::Permissions::from_mode(0o664)).unwrap();
     for arguments in [&["config", "check"][..], &["partner", "add", "other.example", "--no-pin"]] {
         let output = home.run(home.command(arguments)).await;
-        assert_eq!(output.code, Some(1));
+        assert_eq!(output.code, 1);
         assert!(output.err.contains("is open to other users (mode 0664)"), "{}", output.err);
     }
     // Another place for it.
@@ -311,14 +299,14 @@ async fn an_entry_of_the_configuration_is_left_to_its_owner() {
         [&["config", "check"][..], &["partner", "add", "b.example", "--never", "--why", "x"]]
     {
         let output = home.run(home.command(arguments)).await;
-        assert_eq!(output.code, Some(1));
+        assert_eq!(output.code, 1);
         let what = "more/partners: cannot read the partners: no such file";
         assert!(output.err.contains(what), "{}", output.err);
         assert!(output.err.contains("hint: restore it from a backup"), "{}", output.err);
     }
     fs::write(home.at("more/partners"), "# nobody yet\n").unwrap();
     let added = home.partner(&["add", "b.example", "--never", "--why", "x"]).await;
-    assert_eq!(added.code, Some(0), "{}", added.err);
+    assert_eq!(added.code, 0, "{}", added.err);
     assert!(fs::read_to_string(home.at("more/partners")).unwrap().contains("b.example"));
 }
 
@@ -332,12 +320,12 @@ async fn partners_are_listed_shown_pinned_and_forgotten() {
     fs::write(home.partners(), by_hand).unwrap();
     let added =
         home.partner(&["add", "company2.example", "--no-pin", "--inbound", "require-sealed"]).await;
-    assert_eq!(added.code, Some(0), "{}", added.err);
+    assert_eq!(added.code, 0, "{}", added.err);
     assert!(home.partners_text().starts_with(by_hand), "{}", home.partners_text());
 
     // Set, compared with what is published.
     let wrong = home.partner(&["pin", "company2.example", &"11".repeat(32)]).await;
-    assert_eq!(wrong.code, Some(1));
+    assert_eq!(wrong.code, 1);
     assert!(wrong.err.contains("in DNS is "), "{}", wrong.err);
     let words = identity.words();
     let words: Vec<&str> = words.split(' ').collect();
@@ -348,14 +336,14 @@ async fn partners_are_listed_shown_pinned_and_forgotten() {
     // Changed: only with a reason.
     let new = "ab".repeat(32);
     let without = home.partner(&["pin", "company2.example", &new, "--offline"]).await;
-    assert_eq!(without.code, Some(2));
+    assert_eq!(without.code, 2);
     let why = ["pin", "company2.example", &new, "--offline", "--why", "key lost\u{1b}[2J, #4711"];
     let changed = home.partner(&why).await;
     insta::assert_snapshot!("pin_changed", changed.told(&home));
-    assert_eq!(home.partner(&["pin", "z.example", &new]).await.code, Some(1));
+    assert_eq!(home.partner(&["pin", "z.example", &new]).await.code, 1);
 
     let given = ["allow-clear", "plain.example", "--for", "4h", "--why", "key expired"];
-    assert_eq!(home.partner(&given).await.code, Some(0));
+    assert_eq!(home.partner(&given).await.code, 0);
     insta::assert_snapshot!("list", home.partner(&["list"]).await.told(&home));
     let json = home.partner(&["list", "--json"]).await.out;
     let rows: Vec<Value> = serde_json::from_str(&json).unwrap();
@@ -374,7 +362,7 @@ async fn partners_are_listed_shown_pinned_and_forgotten() {
     let forgotten = home.partner(&["forget", "company2.example", "--why", "merged"]).await;
     insta::assert_snapshot!("forget", forgotten.told(&home));
     assert_eq!(home.partners_text(), by_hand);
-    assert_eq!(home.partner(&["forget", "company2.example", "--why", "x"]).await.code, Some(1));
+    assert_eq!(home.partner(&["forget", "company2.example", "--why", "x"]).await.code, 1);
     let kinds: Vec<String> = home.actions().await.into_iter().map(|action| action.action).collect();
     assert_eq!(kinds, ["add", "pin", "pin", "allow-clear", "forget"]);
 }
@@ -451,7 +439,7 @@ async fn a_running_gateway_takes_partners_up_by_itself() {
     let list = home.at("list");
     fs::write(&list, "plain.example\n").unwrap();
     let imported = home.partner(&["import", list.to_str().unwrap()]).await;
-    assert_eq!(imported.code, Some(0), "{}", imported.err);
+    assert_eq!(imported.code, 0, "{}", imported.err);
     assert_eq!(daemon.logged("reloaded")["partners"], 1);
     // The next message, on the connection that was open all the time.
     client.transact(Smtp, ALICE, &to, MESSAGE).await.expect("550 5.7.10");
@@ -466,7 +454,7 @@ async fn a_running_gateway_takes_partners_up_by_itself() {
     // The commands refuse to build on it.
     let forget = ["forget", "plain.example", "--why", "no longer a partner"];
     let stopped = home.partner(&forget).await;
-    assert_eq!(stopped.code, Some(1));
+    assert_eq!(stopped.code, 1);
     assert!(stopped.err.contains("unknown key `polcy`"), "{}", stopped.err);
     // Nor does mail go clear when the file goes.
     fs::remove_file(home.partners()).unwrap();
@@ -485,7 +473,7 @@ async fn a_running_gateway_takes_partners_up_by_itself() {
     // Sealed by the pinned key; what was learned is shown, and stays when the entry goes.
     let hex = home.company2.identity().public().fingerprint().to_string();
     let added = home.partner(&["add", "company2.example", "--pin", &hex]).await;
-    assert_eq!(added.code, Some(0), "{}", added.err);
+    assert_eq!(added.code, 0, "{}", added.err);
     daemon.logged("reloaded");
     client.transact(Smtp, ALICE, &["<bob@company2.example>"], MESSAGE).await.expect("250");
     assert!(!contains(&home.relay.wait(3).await[2].data, b"Hello"));
@@ -509,7 +497,7 @@ async fn a_lost_file_of_partners_is_no_empty_one() {
     let list = home.at("list");
     fs::write(&list, "plain.example\n").unwrap();
     let list = list.to_str().unwrap();
-    assert_eq!(home.partner(&["import", list]).await.code, Some(0));
+    assert_eq!(home.partner(&["import", list]).await.code, 0);
     daemon.logged("reloaded");
     fs::write(list, "plain.example\nother.example\n").unwrap();
     fs::remove_file(home.partners()).unwrap();
@@ -526,7 +514,7 @@ async fn a_lost_file_of_partners_is_no_empty_one() {
     ];
     for arguments in commands {
         let output = home.run(home.command(arguments)).await;
-        assert_eq!(output.code, Some(1), "{arguments:?}");
+        assert_eq!(output.code, 1, "{arguments:?}");
         assert!(output.err.contains(what), "{}", output.err);
         assert!(output.err.contains("\nhint: restore it from a backup; "), "{}", output.err);
         assert!(!home.partners().exists());
@@ -541,7 +529,7 @@ async fn a_lost_file_of_partners_is_no_empty_one() {
     client.transact(Smtp, ALICE, &to, MESSAGE).await.expect("550 5.7.10");
     drop(daemon);
     let start = home.run(home.command(&["serve"])).await;
-    assert_eq!(start.code, Some(1));
+    assert_eq!(start.code, 1);
     assert!(start.err.contains(what), "{}", start.err);
 
     // White space is no sign of will either; a comment is.
@@ -569,14 +557,14 @@ async fn another_key_than_the_remembered_one_needs_a_comparison() {
     let mut told = String::new();
     for how in [&["--no-pin"][..], &["--pin", &known]] {
         let output = home.partner(&[&["add", "company2.example"], how].concat()).await;
-        assert_eq!(output.code, Some(1), "{}", output.out);
+        assert_eq!(output.code, 1, "{}", output.out);
         told.push_str(&format!("{}\n\n", output.told(&home)));
     }
     insta::assert_snapshot!("add_of_a_changed_key", told);
     assert!(!home.partners().exists());
     // The partner itself has read the new one out.
     let output = home.partner(&["add", "company2.example", "--pin", &seen]).await;
-    assert_eq!(output.code, Some(0), "{}", output.err);
+    assert_eq!(output.code, 0, "{}", output.err);
     assert!(output.err.contains("remembers another identity key"), "{}", output.err);
 }
 
@@ -634,7 +622,7 @@ async fn a_kill_leaves_the_old_file_and_the_record() {
     assert_eq!(actions[0].detail, "policy never, not pinned: x");
     // What was left behind is in nobody's way.
     let added = home.partner(&["add", "b.example", "--never", "--why", "x"]).await;
-    assert_eq!(added.code, Some(0), "{}", added.err);
+    assert_eq!(added.code, 0, "{}", added.err);
     assert!(home.partners_text().starts_with(&old));
     assert!(!home.at(".partners.toml.new").exists());
     let kinds: Vec<String> = home.actions().await.into_iter().map(|action| action.action).collect();

@@ -44,14 +44,19 @@ pub struct Said {
     pub err: String,
 }
 
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
 /// Runs the program to its end, with this configuration.
 pub fn mta_seal_with(config: &Path, arguments: &[&str]) -> Said {
-    let output = program().env("MTA_SEAL_CONFIG", config).args(arguments).output().unwrap();
-    Said {
-        code: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+    program().env("MTA_SEAL_CONFIG", config).args(arguments).output().unwrap().into()
 }
 
 /// A configuration of company1.example as `init` makes it, with its state directory inside `dir`.
